@@ -1,0 +1,306 @@
+//! One turn of the loop: wait, collect what became ready, run it.
+//!
+//! The loop does not call its user; its user drives it, so that no borrow of the loop is held
+//! while a callback runs:
+//!
+//! 1. [`EventLoop::plan`] decides whether this turn looks at the descriptors, and for how long.
+//! 2. The driver performs the [`Wait`], letting go of whatever it must let go of (a lock, the
+//!    GIL) only if [`Wait::blocks`].
+//! 3. [`EventLoop::collect`] appends to the ready queue, in this order: callbacks of ready
+//!    descriptors, timers that are due, letters of other threads.
+//! 4. The driver runs as many callbacks as [`EventLoop::ready_len`] said before the first one:
+//!    what a callback schedules runs in the next turn.
+//!
+//! # How long descriptors may go unseen
+//!
+//! A turn that finds callbacks waiting need not pay for a system call every time. The look at the
+//! descriptors (and at the timers) is left out while *all* of these hold: fewer than
+//! [`UNSEEN_CALLBACKS`] callbacks ran since the last look; less than [`UNSEEN_NANOS`] passed
+//! since then, as far as the clock was asked; no timer that was already due was scheduled
+//! meanwhile; and it is not the first turn of a run. The clock is asked every
+//! [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for that to matter.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use crate::clock::{Clock, MonotonicClock, Nanos};
+use crate::inbox::Inbox;
+use crate::interrupt::InterruptDescriptor;
+use crate::multiplex::{Events, Interest, Multiplexer, Timeout};
+use crate::ready::ReadyQueue;
+use crate::sources::Sources;
+use crate::timers::{TimerId, Timers};
+use crate::waker::{Sleep, Waker};
+
+/// At most about this many callbacks run between two looks at the descriptors.
+pub const UNSEEN_CALLBACKS: usize = 128;
+/// At most about this many nanoseconds pass between two looks at the descriptors.
+pub const UNSEEN_NANOS: Nanos = 50_000;
+/// The clock is asked once in this many turns while looks are left out and turns are quick.
+pub const TURNS_PER_CLOCK: usize = 8;
+
+/// What the loop keeps for a watched descriptor and puts into the ready queue each time it is
+/// ready.
+pub trait Callback: Sized {
+    /// One more entry for the same work.
+    #[must_use]
+    fn again(&self) -> Self;
+}
+
+/// A planned look at the descriptors; performing it borrows nothing of the loop.
+#[derive(Debug)]
+#[must_use]
+pub struct Wait {
+    multiplexer: Arc<dyn Multiplexer>,
+    events: Events,
+    timeout: Timeout,
+    outcome: io::Result<()>,
+}
+
+impl Wait {
+    /// Whether performing it may block the thread.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        self.timeout != Timeout::Zero
+    }
+
+    /// Performs it; the outcome is for [`EventLoop::collect`].
+    pub fn perform(&mut self) {
+        self.outcome = self.multiplexer.wait(&mut self.events, self.timeout);
+    }
+}
+
+/// The loop: ready queue, timers, watched descriptors and the way in from other threads.
+#[derive(Debug)]
+pub struct EventLoop<C, K = MonotonicClock> {
+    ready: ReadyQueue<C>,
+    timers: Timers<C>,
+    sources: Sources<C>,
+    multiplexer: Arc<dyn Multiplexer>,
+    inbox: Inbox<C, InterruptDescriptor>,
+    waker: Waker<InterruptDescriptor>,
+    clock: K,
+    spare_events: Option<Events>,
+    seen: Nanos,
+    unseen_callbacks: usize,
+    unseen_turns: usize,
+    turns_per_clock: usize,
+    look_now: bool,
+}
+
+impl<C: Callback> EventLoop<C> {
+    /// A loop on the monotonic clock.
+    ///
+    /// # Errors
+    /// The kernel's refusal of the descriptor that wakes the loop.
+    pub fn new(multiplexer: Arc<dyn Multiplexer>) -> io::Result<Self> {
+        Self::with_clock(multiplexer, MonotonicClock)
+    }
+}
+
+impl<C: Callback, K: Clock> EventLoop<C, K> {
+    /// A loop on a clock of the caller's.
+    ///
+    /// # Errors
+    /// The kernel's refusal of the descriptor that wakes the loop.
+    pub fn with_clock(multiplexer: Arc<dyn Multiplexer>, clock: K) -> io::Result<Self> {
+        let waker = Waker::new(InterruptDescriptor::new()?);
+        let readable = Interest { readable: true, writable: false };
+        multiplexer.set(waker.interrupt().descriptor(), Interest::NONE, readable)?;
+        Ok(Self {
+            ready: ReadyQueue::new(),
+            timers: Timers::new(),
+            sources: Sources::new(Arc::clone(&multiplexer)),
+            multiplexer,
+            inbox: Inbox::new(waker.clone()),
+            waker,
+            seen: clock.now(),
+            clock,
+            spare_events: Some(Events::default()),
+            unseen_callbacks: 0,
+            unseen_turns: 0,
+            turns_per_clock: TURNS_PER_CLOCK,
+            look_now: true,
+        })
+    }
+
+    /// The present time.
+    #[inline]
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    /// Queues a callback for the next turn.
+    #[inline]
+    pub fn push(&mut self, callback: C) {
+        self.ready.push(callback);
+    }
+
+    /// Takes the next ready callback.
+    #[inline]
+    pub fn pop(&mut self) -> Option<C> {
+        self.ready.pop()
+    }
+
+    /// How many callbacks are ready.
+    #[inline]
+    #[must_use]
+    pub fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Runs `callback` in the first turn that begins at `deadline` or later.
+    pub fn schedule(&mut self, deadline: Nanos, callback: C) -> TimerId {
+        // What is due before looks can be left out no longer must be found by the next turn.
+        self.look_now |= deadline <= self.seen.saturating_add(UNSEEN_NANOS);
+        self.timers.schedule(deadline, callback)
+    }
+
+    /// Cancels a pending timer and hands its callback back; `None` when the id is stale.
+    pub fn cancel(&mut self, timer: TimerId) -> Option<C> {
+        self.timers.cancel(timer)
+    }
+
+    /// Calls `callback` as long as `fd` is readable; answers the callback that it replaces.
+    ///
+    /// # Errors
+    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    pub fn set_reader(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.sources.set_reader(fd, callback)
+    }
+
+    /// Calls `callback` as long as `fd` is writable; answers the callback that it replaces.
+    ///
+    /// # Errors
+    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    pub fn set_writer(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.sources.set_writer(fd, callback)
+    }
+
+    /// Stops watching `fd` for readability; answers the callback that did.
+    pub fn clear_reader(&mut self, fd: RawFd) -> Option<C> {
+        self.sources.clear_reader(fd)
+    }
+
+    /// Stops watching `fd` for writability; answers the callback that did.
+    pub fn clear_writer(&mut self, fd: RawFd) -> Option<C> {
+        self.sources.clear_writer(fd)
+    }
+
+    /// What is watched on `fd`: the reader's and the writer's callback.
+    #[must_use]
+    pub fn watched(&self, fd: RawFd) -> (Option<&C>, Option<&C>) {
+        self.sources.get(fd)
+    }
+
+    /// The way in for callbacks from other threads.
+    pub fn inbox(&self) -> Inbox<C, InterruptDescriptor> {
+        self.inbox.clone()
+    }
+
+    /// The way to end a wait from other threads.
+    pub fn waker(&self) -> Waker<InterruptDescriptor> {
+        self.waker.clone()
+    }
+
+    /// Every callback that the loop holds.
+    pub fn callbacks(&self) -> impl Iterator<Item = &C> {
+        self.ready.iter().chain(self.timers.iter()).chain(self.sources.iter())
+    }
+
+    /// Makes the next turn look at the descriptors, as the first turn of a run must.
+    pub fn look(&mut self) {
+        self.look_now = true;
+    }
+
+    /// Plans this turn's look at descriptors and timers; `None` when it is left out.
+    ///
+    /// With `idle` false the wait does not block although nothing is ready (a loop that is
+    /// asked to stop).
+    pub fn plan(&mut self, idle: bool) -> Option<Wait> {
+        let timeout = if !self.ready.is_empty() || !idle {
+            if !self.look_now && idle && self.may_leave_out() {
+                return None;
+            }
+            Timeout::Zero
+        } else {
+            self.patience()
+        };
+        let timeout = match self.waker.fall_asleep() {
+            Sleep::Granted => timeout,
+            Sleep::Refused => Timeout::Zero,
+        };
+        let events = self.spare_events.take().unwrap_or_default();
+        Some(Wait { multiplexer: Arc::clone(&self.multiplexer), events, timeout, outcome: Ok(()) })
+    }
+
+    /// Moves everything that has become ready into the ready queue.
+    ///
+    /// # Errors
+    /// The multiplexer's, none of which a correct program sees.
+    pub fn collect(&mut self, wait: Wait) -> io::Result<()> {
+        let waited = wait.blocks();
+        let Wait { mut events, outcome, .. } = wait;
+        let called = self.waker.awake();
+        for event in events.drain() {
+            if event.fd == self.waker.interrupt().descriptor() {
+                self.waker.interrupt().clear();
+            } else {
+                self.sources.dispatch(event, &mut self.ready);
+            }
+        }
+        self.spare_events = Some(events);
+        self.look_now = false;
+        let now = self.clock.now();
+        if !waited {
+            self.judge_pace(now.saturating_sub(self.seen));
+        }
+        self.unseen_turns = 0;
+        self.seen = now;
+        while let Some(callback) = self.timers.pop_due(self.seen) {
+            self.ready.push(callback);
+        }
+        if called {
+            self.inbox.take().into_iter().for_each(|callback| self.ready.push(callback));
+        }
+        self.unseen_callbacks = self.ready.len();
+        self.ready.shrink();
+        outcome
+    }
+
+    /// Empties the loop, handing every callback to the caller, who decides when they are dropped.
+    /// Letters of other threads are refused from now on.
+    pub fn close(&mut self) -> Vec<C> {
+        let mut callbacks: Vec<C> = self.ready.take_all().into();
+        callbacks.extend(self.timers.take_all());
+        callbacks.extend(self.sources.take_all());
+        callbacks.extend(self.inbox.close());
+        callbacks
+    }
+
+    fn may_leave_out(&mut self) -> bool {
+        self.unseen_callbacks += self.ready.len();
+        self.unseen_turns += 1;
+        self.unseen_callbacks < UNSEEN_CALLBACKS
+            && (!self.unseen_turns.is_multiple_of(self.turns_per_clock)
+                || self.clock.now() < self.seen.saturating_add(UNSEEN_NANOS))
+    }
+
+    /// Turns of which [`TURNS_PER_CLOCK`] take longer than [`UNSEEN_NANOS`] are slow: among them
+    /// the clock costs little, and not to ask it could cost many times the bound.
+    fn judge_pace(&mut self, elapsed: Nanos) {
+        let turns = self.unseen_turns.max(1);
+        let slow =
+            (elapsed / turns as Nanos).saturating_mul(TURNS_PER_CLOCK as Nanos) > UNSEEN_NANOS;
+        self.turns_per_clock = if slow { 1 } else { TURNS_PER_CLOCK };
+    }
+
+    fn patience(&mut self) -> Timeout {
+        let Some(deadline) = self.timers.next_deadline() else { return Timeout::Never };
+        match deadline.saturating_sub(self.clock.now()) {
+            0 => Timeout::Zero,
+            nanos => Timeout::After(nanos),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The engine of Ouroloop: an event loop of turns that knows nothing of Python.
+//!
+//! [`event_loop`] is one turn; everything else is a part that a turn uses. [`net`] holds the
+//! sockets, and [`task`] drives Rust futures on the same turns:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! ouroloop::run(async {
+//!     let greeting = ouroloop::spawn(async {
+//!         ouroloop::sleep(Duration::from_millis(1)).await;
+//!         "hello"
+//!     });
+//!     assert_eq!(greeting.await.ok(), Some("hello"));
+//! });
+//! ```
+
+pub mod clock;
+pub mod event_loop;
+pub mod inbox;
+pub mod interrupt;
+pub mod multiplex;
+pub mod net;
+pub mod ready;
+mod sequence;
+mod sources;
+mod sync;
+pub mod task;
+pub mod timers;
+pub mod waker;
+
+pub use event_loop::{Callback, EventLoop, Wait};
+pub use task::{JoinError, JoinHandle, Sleep, TcpListener, TcpStream, run, sleep, spawn};

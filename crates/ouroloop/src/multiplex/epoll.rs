@@ -1,0 +1,109 @@
+//! `epoll(7)`, level-triggered.
+//!
+//! epoll registers the *open file* behind a descriptor and forgets it only when the last
+//! descriptor of that file is closed. A program that closes a watched descriptor behind our back
+//! therefore leaves one of two traces: the kernel forgot the registration (the number may since
+//! name another file), or a duplicate keeps it alive under the old number. [`Epoll::set`] repairs
+//! the first (`ENOENT` on a change becomes an addition, `EEXIST` on an addition a change); the
+//! second is the caller's to avoid, as under asyncio.
+
+#![cfg(target_os = "linux")]
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::time::Timespec;
+
+use super::{Event, Events, Interest, Multiplexer, Timeout, timespec};
+
+/// Readiness of at most this many descriptors is collected by one wait.
+const EVENTS_PER_WAIT: usize = 1024;
+
+/// An epoll instance.
+#[derive(Debug)]
+pub struct Epoll {
+    epoll: OwnedFd,
+}
+
+impl Epoll {
+    /// A new instance, closed on exec.
+    ///
+    /// # Errors
+    /// The kernel's: `EMFILE`, `ENFILE`, `ENOMEM`.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    fn wait_for(&self, events: &mut Events, timeout: Option<&Timespec>) -> Result<usize, Errno> {
+        epoll::wait(&self.epoll, spare_capacity(&mut events.kernel), timeout)
+    }
+}
+
+fn flags(interest: Interest) -> EventFlags {
+    let mut flags = EventFlags::empty();
+    flags.set(EventFlags::IN, interest.readable);
+    flags.set(EventFlags::OUT, interest.writable);
+    flags
+}
+
+impl Multiplexer for Epoll {
+    fn set(&self, fd: RawFd, old: Interest, new: Interest) -> io::Result<()> {
+        // SAFETY: the number is only passed to `epoll_ctl`, which answers EBADF for a descriptor
+        // that is not open; nothing dereferences or closes it.
+        let source = unsafe { BorrowedFd::borrow_raw(fd) };
+        let data = EventData::new_u64(u64::from(fd.cast_unsigned()));
+        if new == Interest::NONE {
+            return match epoll::delete(&self.epoll, source) {
+                // Closed by its owner before it was unwatched: the kernel has forgotten it too.
+                Ok(()) | Err(Errno::NOENT | Errno::BADF) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let done = if old == Interest::NONE {
+            match epoll::add(&self.epoll, source, data, flags(new)) {
+                Err(Errno::EXIST) => epoll::modify(&self.epoll, source, data, flags(new)),
+                done => done,
+            }
+        } else {
+            match epoll::modify(&self.epoll, source, data, flags(new)) {
+                Err(Errno::NOENT) => epoll::add(&self.epoll, source, data, flags(new)),
+                done => done,
+            }
+        };
+        Ok(done?)
+    }
+
+    fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
+        events.kernel.clear();
+        events.kernel.reserve(EVENTS_PER_WAIT);
+        let spec = match timeout {
+            Timeout::Zero => Some(timespec(0)),
+            Timeout::After(nanos) => Some(timespec(nanos)),
+            Timeout::Never => None,
+        };
+        let mut answer = self.wait_for(events, spec.as_ref());
+        if let (Err(Errno::NOSYS | Errno::PERM), Timeout::After(nanos)) = (answer, timeout) {
+            // No `epoll_pwait2` (Linux before 5.11, or a sandbox): whole milliseconds, rounded up
+            // so that a short wait does not turn into a busy loop.
+            let rounded = timespec(nanos.div_ceil(1_000_000) * 1_000_000);
+            answer = self.wait_for(events, Some(&rounded));
+        }
+        match answer {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Events { ready, kernel } = events;
+        ready.extend(kernel.drain(..).map(|event| {
+            let (fd, flags) = (event.data.u64(), event.flags);
+            Event {
+                fd: u32::try_from(fd).unwrap_or(u32::MAX).cast_signed(),
+                readable: flags.intersects(EventFlags::OUT.complement()),
+                writable: flags.intersects(EventFlags::IN.complement()),
+            }
+        }));
+        Ok(())
+    }
+}

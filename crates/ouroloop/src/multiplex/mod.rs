@@ -1,0 +1,124 @@
+//! Waiting for many descriptors at once: one mechanism a file, one trait.
+//!
+//! Interest is level-triggered: as long as a descriptor stays readable, every wait says so.
+
+mod epoll;
+mod poll;
+
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use rustix::time::Timespec;
+
+use crate::clock::Nanos;
+
+pub use epoll::Epoll;
+pub use poll::Poll;
+
+/// What to wait for on a descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Wait until a read would not block.
+    pub readable: bool,
+    /// Wait until a write would not block.
+    pub writable: bool,
+}
+
+impl Interest {
+    /// Nothing: the descriptor is not watched.
+    pub const NONE: Self = Self { readable: false, writable: false };
+}
+
+/// A descriptor that is ready.
+///
+/// An error or a hang-up counts as ready for both directions, so that whoever waits finds out
+/// from its own read or write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The descriptor that was registered.
+    pub fd: RawFd,
+    /// A read would not block.
+    pub readable: bool,
+    /// A write would not block.
+    pub writable: bool,
+}
+
+/// How long a wait may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Answer at once.
+    Zero,
+    /// Answer after this many nanoseconds at the latest; a coarser mechanism rounds up.
+    After(Nanos),
+    /// Wait until something is ready.
+    Never,
+}
+
+/// One mechanism of the operating system.
+///
+/// Methods take `&self` so that a wait can go on while its loop is borrowed by nobody; only
+/// [`Multiplexer::wait`] blocks. A descriptor that was closed while registered is the caller's
+/// mistake and costs an error at most: `set` repairs what the kernel has forgotten.
+pub trait Multiplexer: Send + Sync + fmt::Debug {
+    /// Changes the interest in a descriptor from `old` to `new`.
+    ///
+    /// # Errors
+    /// The kernel's: `EBADF` for a closed descriptor, `EPERM` for one that cannot be waited for.
+    fn set(&self, fd: RawFd, old: Interest, new: Interest) -> io::Result<()>;
+
+    /// Waits and appends what is ready to `events`. An interrupting signal ends the wait without
+    /// events.
+    ///
+    /// # Errors
+    /// The kernel's, none of which a correct program sees.
+    fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()>;
+}
+
+/// The room for a wait's answer, kept between waits.
+#[derive(Default)]
+pub struct Events {
+    ready: Vec<Event>,
+    #[cfg(target_os = "linux")]
+    kernel: Vec<rustix::event::epoll::Event>,
+}
+
+#[cfg(target_os = "linux")]
+// SAFETY: a kernel event could carry a pointer of its owner's; ours carry descriptor numbers.
+unsafe impl Send for Events {}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Events").field(&self.ready).finish()
+    }
+}
+
+impl Events {
+    /// Hands out the events and empties the room.
+    pub fn drain(&mut self) -> impl Iterator<Item = Event> + '_ {
+        self.ready.drain(..)
+    }
+}
+
+/// The mechanism that is fastest on this system.
+///
+/// # Errors
+/// The kernel's refusal to create it.
+pub fn fastest() -> io::Result<Arc<dyn Multiplexer>> {
+    #[cfg(target_os = "linux")]
+    return Ok(Arc::new(Epoll::new()?));
+    #[cfg(not(target_os = "linux"))]
+    return Ok(Arc::new(Poll::new()));
+}
+
+fn timespec(nanos: Nanos) -> Timespec {
+    const NANOS_PER_SECOND: u64 = 1_000_000_000;
+    // A day is asyncio's own ceiling for a single wait; the loop then waits again.
+    const DAY: u64 = 86_400 * NANOS_PER_SECOND;
+    let nanos = nanos.min(DAY);
+    Timespec {
+        tv_sec: (nanos / NANOS_PER_SECOND).cast_signed(),
+        tv_nsec: (nanos % NANOS_PER_SECOND).cast_signed(),
+    }
+}

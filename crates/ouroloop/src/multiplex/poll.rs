@@ -1,0 +1,85 @@
+//! `poll(2)`: POSIX, any descriptor number, cost proportional to the number of descriptors.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::{Event, Events, Interest, Multiplexer, Timeout, timespec};
+
+/// A table of watched descriptors.
+///
+/// The kernel keeps nothing between waits, so a wait works on a copy of the table and interest
+/// changed meanwhile by another thread counts from the next wait on.
+#[derive(Debug, Default)]
+pub struct Poll {
+    watched: Mutex<BTreeMap<RawFd, Interest>>,
+}
+
+impl Poll {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<RawFd, Interest>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn flags(interest: Interest) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, interest.readable);
+    flags.set(PollFlags::OUT, interest.writable);
+    flags
+}
+
+impl Multiplexer for Poll {
+    fn set(&self, fd: RawFd, _old: Interest, new: Interest) -> io::Result<()> {
+        if new == Interest::NONE {
+            self.watched().remove(&fd);
+            return Ok(());
+        }
+        // SAFETY: the number is only passed to `fcntl(F_GETFD)`, which answers EBADF for a
+        // descriptor that is not open.
+        rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) })?;
+        self.watched().insert(fd, new);
+        Ok(())
+    }
+
+    fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
+        let mut table: Vec<PollFd<'_>> = self
+            .watched()
+            .iter()
+            .map(|(&fd, &interest)| {
+                // SAFETY: `poll` answers POLLNVAL for a descriptor that is not open.
+                PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(fd) }, flags(interest))
+            })
+            .collect();
+        let spec = match timeout {
+            Timeout::Zero => Some(timespec(0)),
+            Timeout::After(nanos) => Some(timespec(nanos)),
+            Timeout::Never => None,
+        };
+        match poll(&mut table, spec.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        events.ready.extend(table.iter().filter(|entry| !entry.revents().is_empty()).map(
+            |entry| {
+                let flags = entry.revents();
+                Event {
+                    fd: std::os::fd::AsFd::as_fd(entry).as_raw_fd(),
+                    readable: flags.intersects(PollFlags::OUT.complement()),
+                    writable: flags.intersects(PollFlags::IN.complement()),
+                }
+            },
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! Non-blocking sockets: what a loop's user needs between a ready descriptor and its bytes.
+//!
+//! Nothing here knows the loop. The owner of a socket registers its descriptor, calls in when it
+//! is ready and acts on the answer; every operation answers an enum that names each outcome and
+//! none of them blocks. Each descriptor belongs to exactly one object, which closes it exactly
+//! once.
+
+pub mod connect;
+pub mod listener;
+pub mod stream;
+pub mod watermarks;
+pub mod write_queue;
+
+pub use connect::Connecting;
+pub use listener::{Accepted, Listener};
+pub use stream::{Closed, Flushed, Pushed, Received, Sent, ShutDown, Stream};
+pub use watermarks::{InvalidLimits, Pressure, Watermarks};
+pub use write_queue::WriteQueue;

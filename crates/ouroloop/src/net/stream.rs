@@ -1,0 +1,354 @@
+//! A non-blocking byte stream: one descriptor, what waits to be written to it, and its half close.
+//!
+//! | state | descriptor | queue | left by | to |
+//! | --- | --- | --- | --- | --- |
+//! | `Open` | owned | any | [`Stream::shutdown_write`] | `Finishing` if bytes wait, else `Finished` |
+//! | `Finishing` | owned | not empty; takes nothing more | a [`Stream::flush`] that drains it | `Finished` |
+//! | `Finished` | owned | empty; takes nothing more | – | – |
+//! | any | owned | any | [`Stream::close`], [`Stream::take_fd`], drop | closed: no descriptor, empty queue |
+//!
+//! 1. The stream is the only owner of its descriptor and gives it away or closes it once.
+//! 2. Only [`Stream::flush`] and [`Stream::send`] write, only [`Stream::receive`] reads.
+//! 3. Bytes leave in the order in which they were pushed: [`Stream::send`], which goes past the
+//!    queue, is for an empty queue.
+//! 4. A failed write leaves the queue as it is; the owner closes the stream.
+//! 5. The owner watches [`Stream::fd`] and must stop watching before the stream is closed.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+
+use crate::net::write_queue::WriteQueue;
+
+/// As many chunks are gathered into one system call.
+const GATHERED_CHUNKS: usize = 64;
+
+/// A flush gives way to others after about this many bytes, however fast the peer reads.
+pub const FLUSHED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where the flag is missing, SIGPIPE is ignored by Rust's and Python's start-up alike.
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+
+/// What came of a read.
+#[derive(Debug)]
+#[must_use]
+pub enum Received {
+    /// This many bytes now stand at the buffer's beginning.
+    Data(usize),
+    /// The peer will send nothing more.
+    Eof,
+    /// Nothing is there yet.
+    WouldBlock,
+    /// The stream is broken.
+    Failed(io::Error),
+}
+
+/// What came of a write past the empty queue.
+#[derive(Debug)]
+#[must_use]
+pub enum Sent {
+    /// The kernel took this many bytes, perhaps not all.
+    Bytes(usize),
+    /// The kernel has no room yet.
+    WouldBlock,
+    /// The stream is broken.
+    Failed(io::Error),
+}
+
+/// What came of queueing a chunk.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pushed<B> {
+    /// It waits for the next flush.
+    Queued,
+    /// The stream is shut down for writing, or closed; the chunk is handed back.
+    Refused(B),
+}
+
+/// What came of writing what waits.
+#[derive(Debug)]
+#[must_use]
+pub enum Flushed {
+    /// Nothing waits any more; a remembered half close has been carried out.
+    Drained,
+    /// Something still waits: flush again when the descriptor is writable.
+    Blocked,
+    /// The stream is broken.
+    Failed(io::Error),
+}
+
+/// What came of a half close.
+#[derive(Debug)]
+#[must_use]
+pub enum ShutDown {
+    /// The peer will see the end of the stream now.
+    Now,
+    /// The peer will see it once what waits has been flushed.
+    Later,
+    /// It was shut down before, or the stream is closed.
+    Already,
+    /// The kernel refused.
+    Failed(io::Error),
+}
+
+/// What came of closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// This call closed the descriptor.
+    Now,
+    /// An earlier call closed it or gave it away.
+    Already,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteHalf {
+    Open,
+    Finishing,
+    Finished,
+}
+
+/// A connected, non-blocking stream socket and the chunks of type `B` that wait to be written.
+///
+/// Dropping it closes the descriptor and drops what waits.
+///
+/// ```
+/// use std::os::fd::OwnedFd;
+/// use std::os::unix::net::UnixStream;
+/// use ouroloop::net::{Flushed, Pushed, Received, Stream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (near, far) = UnixStream::pair()?;
+/// let mut near = Stream::adopt(OwnedFd::from(near))?;
+/// let far: Stream<Vec<u8>> = Stream::adopt(OwnedFd::from(far))?;
+///
+/// assert_eq!(near.push("hello "), Pushed::Queued);
+/// assert_eq!(near.push("world"), Pushed::Queued);
+/// assert!(matches!(near.flush(), Flushed::Drained));
+///
+/// let mut buffer = [std::mem::MaybeUninit::uninit(); 64];
+/// assert!(matches!(far.receive(&mut buffer), Received::Data(11)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Stream<B> {
+    fd: Option<OwnedFd>,
+    queue: WriteQueue<B>,
+    write_half: WriteHalf,
+}
+
+fn closed() -> io::Error {
+    Errno::BADF.into()
+}
+
+impl<B: AsRef<[u8]>> Stream<B> {
+    /// A stream on a connected socket that is non-blocking already, as an accepted one is.
+    #[must_use]
+    pub const fn new(fd: OwnedFd) -> Self {
+        Self { fd: Some(fd), queue: WriteQueue::new(), write_half: WriteHalf::Open }
+    }
+
+    /// A stream on any connected socket, which becomes non-blocking and closed on exec.
+    ///
+    /// # Errors
+    /// The kernel's; the descriptor is closed then.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+        Ok(Self::new(fd))
+    }
+
+    /// The descriptor, to be watched; `None` once closed.
+    #[inline]
+    #[must_use]
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// How many bytes wait to be written.
+    #[inline]
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        self.queue.len_bytes()
+    }
+
+    /// Whether a chunk would be taken: neither shut down for writing nor closed.
+    #[inline]
+    #[must_use]
+    pub fn takes_chunks(&self) -> bool {
+        self.write_half == WriteHalf::Open && self.fd.is_some()
+    }
+
+    /// Reads what is there into `buffer`; an empty buffer receives no data, which is not the end.
+    #[inline]
+    pub fn receive(&self, buffer: &mut [MaybeUninit<u8>]) -> Received {
+        self.read(buffer.len(), |fd| {
+            rustix::net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(_, n)| n)
+        })
+    }
+
+    /// Like [`Stream::receive`], for a buffer that holds bytes already.
+    #[inline]
+    pub fn receive_over(&self, buffer: &mut [u8]) -> Received {
+        self.read(buffer.len(), |fd| {
+            rustix::net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(n, _)| n)
+        })
+    }
+
+    #[inline]
+    fn read(
+        &self,
+        room: usize,
+        mut recv: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+    ) -> Received {
+        let Some(fd) = &self.fd else { return Received::Failed(closed()) };
+        match rustix::io::retry_on_intr(|| recv(fd.as_fd())) {
+            Ok(0) if room > 0 => Received::Eof,
+            Ok(n) => Received::Data(n),
+            Err(Errno::AGAIN) => Received::WouldBlock,
+            Err(error) => Received::Failed(error.into()),
+        }
+    }
+
+    /// Writes `bytes` past the queue, which must be empty: the path on which nothing is copied
+    /// or allocated. What the kernel did not take is the caller's to push.
+    #[inline]
+    pub fn send(&self, bytes: &[u8]) -> Sent {
+        debug_assert!(self.queue.is_empty(), "bytes would overtake those that wait");
+        let Some(fd) = &self.fd else { return Sent::Failed(closed()) };
+        match send(fd.as_fd(), bytes) {
+            Ok(n) => Sent::Bytes(n),
+            Err(Errno::AGAIN) => Sent::WouldBlock,
+            Err(error) => Sent::Failed(error.into()),
+        }
+    }
+
+    /// Queues a chunk; [`Stream::flush`] writes it.
+    #[inline]
+    pub fn push(&mut self, chunk: B) -> Pushed<B> {
+        if !self.takes_chunks() {
+            return Pushed::Refused(chunk);
+        }
+        self.queue.push(chunk);
+        Pushed::Queued
+    }
+
+    /// Writes what waits, many chunks with one system call, until nothing waits, the kernel has no
+    /// room, or about [`FLUSHED_BYTES`] are written.
+    ///
+    /// When it answers [`Flushed::Blocked`], the descriptor is to be watched for writability; a
+    /// level-triggered watch comes back at once if the kernel still has room.
+    pub fn flush(&mut self) -> Flushed {
+        let Some(fd) = &self.fd else { return Flushed::Failed(closed()) };
+        let mut flushed = 0;
+        while !self.queue.is_empty() {
+            let (offered, outcome) = write(fd.as_fd(), &self.queue);
+            match outcome {
+                Ok(written) => {
+                    self.queue.advance(written);
+                    flushed += written;
+                    // A short write means that the kernel's buffer is full: to ask again would
+                    // only cost a call that answers EAGAIN.
+                    if written < offered || (flushed >= FLUSHED_BYTES && !self.queue.is_empty()) {
+                        return Flushed::Blocked;
+                    }
+                }
+                Err(Errno::AGAIN) => return Flushed::Blocked,
+                Err(error) => return Flushed::Failed(error.into()),
+            }
+        }
+        if self.write_half == WriteHalf::Finishing {
+            self.write_half = WriteHalf::Finished;
+            if let Err(error) = shutdown_write(fd.as_fd()) {
+                return Flushed::Failed(error);
+            }
+        }
+        Flushed::Drained
+    }
+
+    /// Ends the stream for the peer, once everything that waits has been flushed.
+    pub fn shutdown_write(&mut self) -> ShutDown {
+        let Some(fd) = &self.fd else { return ShutDown::Already };
+        if self.write_half != WriteHalf::Open {
+            return ShutDown::Already;
+        }
+        if !self.queue.is_empty() {
+            self.write_half = WriteHalf::Finishing;
+            return ShutDown::Later;
+        }
+        self.write_half = WriteHalf::Finished;
+        shutdown_write(fd.as_fd()).map_or_else(ShutDown::Failed, |()| ShutDown::Now)
+    }
+
+    /// Gives up on what waits and hands the chunks to the caller, who decides when they are
+    /// dropped. A half close that waited for them is carried out by the next flush.
+    pub fn take_queue(&mut self) -> VecDeque<B> {
+        self.queue.take_all()
+    }
+
+    /// What waits to be written, chunk by chunk.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        self.queue.iter()
+    }
+
+    /// Closes the descriptor and drops what waits.
+    pub fn close(&mut self) -> Closed {
+        self.queue.clear();
+        match self.fd.take() {
+            Some(fd) => {
+                drop(fd);
+                Closed::Now
+            }
+            None => Closed::Already,
+        }
+    }
+
+    /// Gives the descriptor away, open, and drops what waits; `None` once closed.
+    pub fn take_fd(&mut self) -> Option<OwnedFd> {
+        self.queue.clear();
+        self.fd.take()
+    }
+
+    /// Turns the stream back into its descriptor, open; drops what waits. `None` once closed.
+    #[must_use]
+    pub fn into_fd(mut self) -> Option<OwnedFd> {
+        self.take_fd()
+    }
+}
+
+fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    rustix::io::retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
+}
+
+/// Offers the head, or as much of the queue as one call takes; answers how much it offered.
+fn write<B: AsRef<[u8]>>(
+    fd: BorrowedFd<'_>,
+    queue: &WriteQueue<B>,
+) -> (usize, Result<usize, Errno>) {
+    if queue.len_chunks() == 1 {
+        let head = queue.iter().next().unwrap_or_default();
+        return (head.len(), send(fd, head));
+    }
+    let mut slices = [IoSlice::new(&[]); GATHERED_CHUNKS];
+    let filled = queue.gather(&mut slices);
+    let slices = &slices[..filled];
+    let outcome = rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), SEND_FLAGS)
+    });
+    (slices.iter().map(|slice| slice.len()).sum(), outcome)
+}
+
+fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
+    match rustix::net::shutdown(fd, Shutdown::Write) {
+        // A connection that the peer has reset needs no end any more; the reader will hear of it.
+        Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

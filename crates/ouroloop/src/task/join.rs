@@ -1,0 +1,167 @@
+//! Waiting for a task's result.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::task::runtime::Runtime;
+
+/// Why a task has no result.
+pub enum JoinError {
+    /// It was aborted, or its loop ended before it did.
+    Aborted,
+    /// It panicked; this is what it panicked with, for [`std::panic::resume_unwind`].
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl JoinError {
+    fn message(&self) -> Option<&str> {
+        let Self::Panicked(payload) = self else { return None };
+        let text = payload.downcast_ref::<&str>().copied();
+        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aborted => f.write_str("Aborted"),
+            Self::Panicked(_) => {
+                f.debug_tuple("Panicked").field(&self.message().unwrap_or("..")).finish()
+            }
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.message()) {
+            (Self::Aborted, _) => f.write_str("the task was aborted"),
+            (Self::Panicked(_), None) => f.write_str("the task panicked"),
+            (Self::Panicked(_), Some(message)) => write!(f, "the task panicked: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// Where a task leaves its result.
+pub(super) struct Outcome<T> {
+    state: RefCell<State<T>>,
+}
+
+enum State<T> {
+    Pending(Option<Waker>),
+    Finished(Result<T, JoinError>),
+    Taken,
+}
+
+impl<T> Outcome<T> {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self { state: RefCell::new(State::Pending(None)) })
+    }
+
+    pub(super) fn finish(&self, result: Result<T, JoinError>) {
+        let before = self.state.replace(State::Finished(result));
+        if let State::Pending(Some(joiner)) = before {
+            joiner.wake();
+        }
+    }
+}
+
+/// The side of an [`Outcome`] that does not depend on the result's type.
+pub(super) trait Fail {
+    /// The task ends without a result.
+    fn fail(&self, error: JoinError);
+}
+
+impl<T> Fail for Outcome<T> {
+    fn fail(&self, error: JoinError) {
+        self.finish(Err(error));
+    }
+}
+
+/// A spawned task's result, once awaited.
+///
+/// Awaiting it answers the task's output, or a [`JoinError`] when it panicked or was aborted.
+///
+/// # Cancellation
+/// Dropping the handle, or a future that awaits it, detaches the task: it goes on, and its result
+/// is dropped. [`JoinHandle::abort`] ends the task itself.
+///
+/// # Panics
+/// When polled again after it has answered.
+///
+/// ```
+/// ouroloop::run(async {
+///     let task = ouroloop::spawn(async { 6 * 7 });
+///     assert_eq!(task.await.ok(), Some(42));
+///
+///     let task = ouroloop::spawn(std::future::pending::<()>());
+///     task.abort();
+///     assert!(matches!(task.await, Err(ouroloop::JoinError::Aborted)));
+/// });
+/// ```
+#[must_use = "the task runs without it, but its panic would go unnoticed"]
+pub struct JoinHandle<T> {
+    outcome: Rc<Outcome<T>>,
+    runtime: Rc<Runtime>,
+    task: Option<u64>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(super) fn new(outcome: Rc<Outcome<T>>, runtime: Rc<Runtime>, task: Option<u64>) -> Self {
+        Self { outcome, runtime, task }
+    }
+
+    /// Ends the task: its future is dropped in the loop's next turn, and whoever awaits it sees
+    /// [`JoinError::Aborted`]. A task that is done, or finishes first, keeps its result.
+    pub fn abort(&self) {
+        if let Some(task) = self.task {
+            self.runtime.abort(task);
+        }
+    }
+
+    /// Whether the task has ended, one way or another.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        !matches!(*self.outcome.state.borrow(), State::Pending(_))
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let joiner = context.waker().clone();
+        let replaced = {
+            let mut state = self.outcome.state.borrow_mut();
+            match &mut *state {
+                State::Pending(waiting) => waiting.replace(joiner),
+                State::Finished(_) => {
+                    let State::Finished(result) = std::mem::replace(&mut *state, State::Taken)
+                    else {
+                        unreachable!("the state was matched just now and is still borrowed")
+                    };
+                    return Poll::Ready(result);
+                }
+                State::Taken => panic!("a `JoinHandle` was polled after it had answered"),
+            }
+        };
+        // The earlier waker may be of another executor's making: it goes when nothing is borrowed.
+        drop(replaced);
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("task", &self.task)
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
