@@ -1,0 +1,108 @@
+# The project's commands. Each sets up what it needs, and only what changed since.
+#
+#   make demo     the tour of the examples, on asyncio and on Ouroloop
+#   make test     the engine's tests, the Python tests, CPython's own asyncio tests, on every Python found
+#   make lint     formatting, clippy, ruff, mypy, stubtest
+#   make bench    the benchmarks, side by side with other loops (ARGS="--quick" for a rough run)
+#
+# PYTHON names the interpreter of the main virtual environment; with another one, name another VENV too:
+#   make bench PYTHON=python3.14 VENV=.venv-3.14
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+SHARED_CONFORMANCE := ../shared/conformance/run_conformance.py
+
+RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
+PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name '*.pyi')
+CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run,cargo test)
+
+# Cargo asks this interpreter how to build the extension, whichever command starts it.
+export PYO3_PYTHON := $(BIN)/python
+
+.PHONY: help demo test lint bench loom clean
+.PHONY: test-engine test-main test-others conformance conformance-shared
+.SECONDARY:
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^PYTHON names/,$$d'
+
+demo: $(VENV)/.native
+	$(BIN)/python scripts/demo.py
+
+test: test-engine loom test-main test-others
+
+lint: $(VENV)/.native
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest ouroloop \
+	    --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
+
+bench: $(VENV)/.native $(VENV)/.bench
+	$(BIN)/python -m bench $(ARGS)
+
+test-engine:
+	$(CARGO_TEST) --workspace --exclude ouroloop-python
+	cargo test --quiet --doc --package ouroloop
+
+# Another cfg is another build of everything: a directory of its own keeps the usual one warm.
+loom:
+	RUSTFLAGS="$$RUSTFLAGS --cfg loom" \
+	    $(CARGO_TEST) --package ouroloop --test loom --release --target-dir target/loom
+
+test-main: $(VENV)/.native
+	$(BIN)/python -m pytest
+	$(BIN)/python tests/conformance/run.py
+
+test-others:
+	@main=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	for version in $$(.ci/find-python); do \
+	    [ $$version = $$main ] || $(MAKE) --no-print-directory test-python-$$version || exit; \
+	done
+
+test-python-%: .venvs/%/.native
+	.venvs/$*/bin/python -m pytest
+	.venvs/$*/bin/python tests/conformance/run.py
+
+conformance: $(VENV)/.native
+	$(BIN)/python tests/conformance/run.py $(ARGS)
+
+conformance-shared: $(VENV)/.native
+	$(BIN)/python $(SHARED_CONFORMANCE) --quiet --json target/conformance-stock.json
+	$(BIN)/python $(SHARED_CONFORMANCE) --baseline target/conformance-stock.json \
+	    --loop ouroloop:new_event_loop --setup ouroloop:install --json target/conformance.json
+
+clean:
+	rm -rf target .venv .venvs python/ouroloop/_native.*.so
+
+# Set-up. The main environment uses the checkout's own Python files, the others an installed wheel.
+
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.tools bench/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement bench/requirements.txt
+	touch $@
+
+$(VENV)/.native: $(VENV)/.tools $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release
+	touch $@
+
+.venvs/%/.tools: pyproject.toml
+	"$$(.ci/find-python $*)" -m venv .venvs/$*
+	.venvs/$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venvs/$*/bin/python -m pip install --quiet --group test
+	touch $@
+
+.venvs/%/.native: .venvs/%/.tools $(VENV)/.tools $(RUST_SOURCES) $(PYTHON_SOURCES)
+	rm -rf target/wheels/$*
+	$(BIN)/maturin build --release --interpreter .venvs/$*/bin/python \
+	    --out target/wheels/$* --target-dir target/python-$*
+	.venvs/$*/bin/python -m pip install --quiet --no-deps --force-reinstall target/wheels/$*/*.whl
+	touch $@

@@ -1,0 +1,101 @@
+"""Run the benchmarks: ``python -m bench`` from the top of the checkout."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import loops, memory, network, object_model
+from bench.results import Section, environment
+
+SECTIONS = ("object_model", "network", "memory")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Measure what the command line asks for, write it down and print it."""
+    arguments = _arguments()
+    found = [loops.probe(name) for name in arguments.loops]
+    for loop in found:
+        print(f"{loop.name}: {loop.version or f'not available ({loop.reason})'}", file=sys.stderr)
+    names = [loop.name for loop in found if loop.version is not None]
+    if not names:
+        print("no loop to measure", file=sys.stderr)
+        return 1
+    surroundings = environment(found)
+    sections = []
+    for kind in arguments.only:
+        begin = time.monotonic()
+        sections += _measure(kind, names, arguments)
+        print(f"{kind}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
+    document = {
+        "environment": surroundings,
+        "sections": [section.as_json() for section in sections],
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    for section in sections:
+        print(section.table(), end="\n\n")
+        for error in section.errors():
+            print(f"failed: {error}", file=sys.stderr)
+    print(f"written to {arguments.json}", file=sys.stderr)
+    return 0
+
+
+def _measure(kind: str, names: Sequence[str], arguments: argparse.Namespace) -> list[Section]:
+    quick: bool = arguments.quick
+    rounds: int = arguments.rounds or (2 if quick else 5)
+    match kind:
+        case "object_model":
+            return [object_model.run(names, rounds, seconds=0.02 if quick else 0.1)]
+        case "network":
+            effort = network.Effort(rounds, seconds=0.3 if quick else 1.0, half_load=not quick)
+            return network.run(names, effort, arguments.cases)
+        case _:
+            scale = memory.Scale(50_000, 5_000) if quick else memory.Scale()
+            return [memory.run(names, scale)]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="minutes, not tens of minutes; rough")
+    parser.add_argument("--rounds", type=int, help="samples of each figure (5; 2 with --quick)")
+    parser.add_argument(
+        "--only", type=SomeOf(SECTIONS), default=SECTIONS, help=f"of {','.join(SECTIONS)}"
+    )
+    parser.add_argument(
+        "--loops",
+        type=SomeOf(loops.NAMES),
+        default=loops.NAMES,
+        help=f"of {','.join(loops.NAMES)}",
+    )
+    parser.add_argument(
+        "--cases",
+        type=lambda text: text.split(","),
+        default=[],
+        help="network cases, by how their names begin: protocol,streams,uvicorn,…",
+    )
+    parser.add_argument(
+        "--json", type=Path, default=RESULTS / f"run-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    )
+    return parser.parse_args()
+
+
+class SomeOf:
+    """An argument that names some of a few things, separated by commas."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def __call__(self, text: str) -> list[str]:
+        """Split the text, or refuse it."""
+        names = text.split(",")
+        if unknown := set(names) - set(self.known):
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+        return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

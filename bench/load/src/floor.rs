@@ -1,0 +1,127 @@
+//! A bare epoll echo server: what a message costs when nothing stands above the kernel.
+//!
+//! One thread, level-triggered; what is readable is read once into a shared buffer and written back
+//! at once. Only what the socket does not take is kept, and nothing is read from a connection while
+//! something is kept for it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+use crate::driver::READ_SIZE;
+use crate::poller::Poller;
+
+const LISTENER: usize = usize::MAX;
+
+struct Peer {
+    stream: TcpStream,
+    unsent: Vec<u8>,
+}
+
+enum Outcome {
+    Open,
+    Closed,
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+///
+/// When the poller or the listener fails; a failed connection is only closed.
+pub fn serve(listener: &TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let mut poller = Poller::new()?;
+    poller.add(listener, LISTENER)?;
+    let mut peers = Vec::new();
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        for index in 0..poller.wait(None)? {
+            let (token, readable) = poller.event(index);
+            if token == LISTENER {
+                accept(listener, &poller, &mut peers)?;
+                continue;
+            }
+            let Some(peer) = &mut peers[token] else { continue };
+            if !matches!(peer.serve(token, readable, &poller, &mut buffer), Ok(Outcome::Open)) {
+                peers[token] = None;
+            }
+        }
+    }
+}
+
+/// Accepts all who wait; a peer's place is the number of its descriptor.
+fn accept(
+    listener: &TcpListener,
+    poller: &Poller,
+    peers: &mut Vec<Option<Peer>>,
+) -> io::Result<()> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                let token = usize::try_from(stream.as_raw_fd()).map_err(io::Error::other)?;
+                poller.add(&stream, token)?;
+                if peers.len() <= token {
+                    peers.resize_with(token + 1, || None);
+                }
+                peers[token] = Some(Peer { stream, unsent: Vec::new() });
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Peer {
+    fn serve(
+        &mut self,
+        token: usize,
+        readable: bool,
+        poller: &Poller,
+        buffer: &mut [u8],
+    ) -> io::Result<Outcome> {
+        if !self.unsent.is_empty() {
+            let sent = send(&mut self.stream, &self.unsent)?;
+            self.unsent.drain(..sent);
+            if !self.unsent.is_empty() {
+                return Ok(Outcome::Open);
+            }
+            poller.want_write(&self.stream, token, false)?;
+        }
+        if !readable {
+            return Ok(Outcome::Open);
+        }
+        let count = match self.stream.read(buffer) {
+            Ok(0) => return Ok(Outcome::Closed),
+            Ok(count) => count,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                return Ok(Outcome::Open);
+            }
+            Err(error) => return Err(error),
+        };
+        let sent = send(&mut self.stream, &buffer[..count])?;
+        if sent < count {
+            self.unsent.extend_from_slice(&buffer[sent..count]);
+            poller.want_write(&self.stream, token, true)?;
+        }
+        Ok(Outcome::Open)
+    }
+}
+
+/// Sends what the socket takes; answers how much that was.
+fn send(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match stream.write(bytes) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Ok(0)
+        }
+        answer => answer,
+    }
+}

@@ -1,0 +1,67 @@
+"""The event loops that are compared, by name.
+
+Every one of them is a module with a ``new_event_loop``. Whether a loop can be used is found out in
+a process of its own, since merely importing some of them changes ``asyncio``.
+"""
+
+import asyncio
+import importlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+ROOT = Path(__file__).parents[1]
+OURS = "ouroloop"
+RIVALS = ("asyncio", "uvloop", "rloop", "zuvloop", "rsloop")
+NAMES = (*RIVALS, OURS)
+PROBE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a loop works here: its version, or the reason why not."""
+
+    name: str
+    version: str | None = None
+    reason: str | None = None
+
+
+def new_event_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Make a loop of the given kind."""
+    if name not in NAMES:
+        raise ValueError(f"unknown loop {name!r}; known are {', '.join(NAMES)}")
+    return cast(asyncio.AbstractEventLoop, importlib.import_module(name).new_event_loop())
+
+
+def version(name: str) -> str:
+    """Answer the version of the package that the loop comes from."""
+    return platform.python_version() if name == "asyncio" else importlib.metadata.version(name)
+
+
+def probe(name: str) -> Availability:
+    """Try the loop in a process of its own."""
+    command = [sys.executable, "-m", "bench.loops", name]
+    try:
+        child = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Availability(name, reason=f"no answer within {PROBE_SECONDS} s")
+    if child.returncode == 0:
+        return Availability(name, version=child.stdout.strip())
+    reason = child.stderr.strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
+    return Availability(name, reason=reason[0])
+
+
+def _try(name: str) -> None:
+    with asyncio.Runner(loop_factory=lambda: new_event_loop(name)) as runner:
+        runner.run(asyncio.sleep(0))
+    print(version(name))
+
+
+if __name__ == "__main__":
+    _try(sys.argv[1])

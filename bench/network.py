@@ -1,0 +1,105 @@
+"""Servers under load: their CPU time a message, throughput and latency.
+
+Each sample is a server process of its own, on its own processor, with the load generator on
+another. The generator reads the server's CPU clock itself, when its connections are open and warm
+and again when its window ends, so neither start nor connecting is counted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.programs import FLOOR, RunError, load, serving
+from bench.results import Section, Series, rotated
+
+CONNECTIONS = 50
+WARM_UP = 0.3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A server and the load on it."""
+
+    name: str
+    server: str
+    load: tuple[object, ...]
+    has_floor: bool = True
+    half_load: bool = False
+
+
+CASES = (
+    Case("protocol 64 B", "protocol_echo", ("echo", "--size", 64)),
+    Case("protocol 1 KiB", "protocol_echo", ("echo", "--size", 1024), half_load=True),
+    Case("protocol 16 KiB", "protocol_echo", ("echo", "--size", 16 * 1024)),
+    Case("protocol 100 KiB", "protocol_echo", ("echo", "--size", 100 * 1024)),
+    Case("streams 1 KiB", "streams_echo", ("echo", "--size", 1024), half_load=True),
+    Case("readline 1 KiB", "readline_echo", ("echo", "--size", 1024, "--line")),
+    Case("sock_recv 1 KiB", "sock_recv_echo", ("echo", "--size", 1024)),
+    Case("uvicorn hello", "uvicorn_hello", ("http",), has_floor=False, half_load=True),
+)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to measure."""
+
+    rounds: int
+    seconds: float
+    half_load: bool
+
+
+def run(names: Sequence[str], effort: Effort, wanted: Iterable[str] = ()) -> list[Section]:
+    """Measure all cases, or those whose name begins with one of ``wanted``."""
+    cost = Section("network", "µs CPU a message")
+    throughput = Section("throughput", "messages a second", higher_is_better=True)
+    latency = Section("latency at half load", "µs, 99th percentile")
+    prefixes = tuple(wanted)
+    for case in CASES:
+        if prefixes and not case.name.startswith(prefixes):
+            continue
+        contestants = [FLOOR, *names] if case.has_floor else list(names)
+        for round_number in range(effort.rounds):
+            for name in rotated(contestants, round_number):
+                series = cost.series(case.name, name)
+                _sample(case, name, effort.seconds, series)
+                rates = series.details.get("throughput", [])
+                throughput.series(case.name, name).samples = rates
+        if case.half_load and effort.half_load:
+            _half_load(case, contestants, effort, throughput, latency)
+    return [section for section in (cost, throughput, latency) if section.rows]
+
+
+def _half_load(
+    case: Case, contestants: Sequence[str], effort: Effort, throughput: Section, latency: Section
+) -> None:
+    """Give every loop half of what the slowest can take, the same to all."""
+    medians = [series.median for series in throughput.rows[case.name].values()]
+    reached = [median for median in medians if median is not None]
+    if not reached:
+        return
+    rate = min(reached) / 2
+    for round_number in range(effort.rounds):
+        for name in rotated(contestants, round_number):
+            series = latency.series(case.name, name)
+            series.details["rate"] = rate
+            _sample(case, name, effort.seconds, series, rate)
+
+
+def _sample(
+    case: Case, name: str, seconds: float, series: Series, rate: float | None = None
+) -> None:
+    try:
+        with serving(case.server, name) as server:
+            options: list[object] = ["--connections", CONNECTIONS, "--warm-up", WARM_UP]
+            options += ["--seconds", seconds, "--server", server.pid]
+            options += [] if rate is None else ["--rate", rate]
+            report = load(*case.load, server.address, *options)
+    except RunError as error:
+        series.error = str(error)
+        return
+    sample = report["cpu_us_per_message"] if rate is None else report["latency_us"]["p99"]
+    if sample is None:
+        series.error = "no message in the measured window"
+        return
+    series.samples.append(sample)
+    for key in ("throughput", "latency_us", "cpu_us_per_message"):
+        series.details.setdefault(key, []).append(report[key])

@@ -1,0 +1,138 @@
+"""Measurements of several loops over several rounds, as JSON and as a table."""
+
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.loops import OURS, RIVALS, Availability
+from bench.programs import FLOOR
+
+TIMES_RIVAL = "× best rival"
+TIMES_FLOOR = "× floor"
+
+
+@dataclass
+class Series:
+    """One benchmark on one loop: a sample a round, or why there is none."""
+
+    samples: list[float] = field(default_factory=list)
+    error: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float | None:
+        """The median over the rounds."""
+        return statistics.median(self.samples) if self.samples else None
+
+    def as_json(self) -> dict[str, Any]:
+        """What is written to the results file."""
+        return {"median": self.median, "samples": self.samples, "error": self.error, **self.details}
+
+
+@dataclass
+class Section:
+    """Benchmarks that share a unit."""
+
+    title: str
+    unit: str
+    higher_is_better: bool = False
+    rows: dict[str, dict[str, Series]] = field(default_factory=dict)
+
+    def series(self, benchmark: str, loop: str) -> Series:
+        """The series of a benchmark on a loop, empty at first."""
+        return self.rows.setdefault(benchmark, {}).setdefault(loop, Series())
+
+    def as_json(self) -> dict[str, Any]:
+        """What is written to the results file."""
+        rows = {
+            benchmark: {loop: series.as_json() for loop, series in row.items()}
+            for benchmark, row in self.rows.items()
+        }
+        return {
+            "title": self.title,
+            "unit": self.unit,
+            "higher_is_better": self.higher_is_better,
+            "benchmarks": rows,
+        }
+
+    def table(self) -> str:
+        """Format the medians: a row a benchmark, a column a loop, then how ours compares."""
+        columns = _in_order({loop for row in self.rows.values() for loop in row})
+        lines = [[f"{self.title} ({self.unit})", *columns, *self._comparisons(columns)]]
+        for benchmark, row in self.rows.items():
+            cells = [_cell(row.get(loop)) for loop in columns]
+            ratios = [self._ratio(kind, row) for kind in self._comparisons(columns)]
+            lines.append([benchmark, *cells, *ratios])
+        return "\n".join(_aligned(lines))
+
+    def _comparisons(self, columns: Sequence[str]) -> list[str]:
+        if OURS not in columns:
+            return []
+        return [TIMES_RIVAL, TIMES_FLOOR] if FLOOR in columns else [TIMES_RIVAL]
+
+    def _ratio(self, kind: str, row: dict[str, Series]) -> str:
+        medians = {loop: series.median for loop, series in row.items() if series.median}
+        ours = medians.get(OURS)
+        others = RIVALS if kind == TIMES_RIVAL else (FLOOR,)
+        figures = [medians[other] for other in others if other in medians]
+        if ours is None or not figures:
+            return "–"
+        if kind == TIMES_FLOOR:
+            return f"{ours / figures[0]:.2f}"
+        ratio = ours / max(figures) if self.higher_is_better else min(figures) / ours
+        return f"{ratio:.2f}"
+
+    def errors(self) -> list[str]:
+        """What went wrong, a line each."""
+        return [
+            f"{benchmark} on {loop}: {series.error}"
+            for benchmark, row in self.rows.items()
+            for loop, series in row.items()
+            if series.error is not None
+        ]
+
+
+def environment(loops: Iterable[Availability]) -> dict[str, Any]:
+    """Describe where the figures come from."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "loops": {loop.name: {"version": loop.version, "reason": loop.reason} for loop in loops},
+    }
+
+
+def rotated(loops: Sequence[str], round_number: int) -> list[str]:
+    """The order of a round: each loop comes first in its turn, so none always follows the same."""
+    start = round_number % len(loops)
+    return [*loops[start:], *loops[:start]]
+
+
+def _in_order(loops: Iterable[str]) -> list[str]:
+    order = [FLOOR, *RIVALS, OURS]
+    return sorted(loops, key=order.index)
+
+
+def _cell(series: Series | None) -> str:
+    if series is None:
+        return "–"
+    if series.median is None:
+        return "failed"
+    return f"{series.median:.0f}" if series.median >= 100 else f"{series.median:.2f}"
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]

@@ -1,0 +1,211 @@
+//! What stands in a native loop's ready queue.
+
+use ouroloop::Callback as Again;
+use pyo3::PyTraverseError;
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::context::run_in;
+use crate::event_loop::Loop;
+use crate::handle::Handle;
+use crate::task::{StepMethod, Task, step, wakeup_method};
+use crate::transport::listener::Listener;
+use crate::transport::tcp::TcpTransport;
+
+/// One piece of work for a turn of the loop.
+#[derive(Debug)]
+pub(crate) enum Callback {
+    /// The task's next step.
+    Step(Py<Task>),
+    /// A step that throws an exception into the coroutine.
+    Throw(Py<Task>, Py<PyAny>),
+    /// The step after the future that the task waited for has ended.
+    Wakeup(Py<Task>, Py<PyAny>),
+    /// A future's done callback.
+    Done { callback: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
+    /// A callback that Python code holds a handle of.
+    Call(Py<Handle>),
+    /// A transport is to call its protocol's `connection_made`.
+    Open(Py<TcpTransport>),
+    /// A transport is to call its protocol's `connection_lost`.
+    Lost(Py<TcpTransport>),
+    /// A transport's descriptor is readable.
+    Readable(Py<TcpTransport>),
+    /// A transport's descriptor is writable.
+    Writable(Py<TcpTransport>),
+    /// A listening descriptor has connections to accept.
+    Accept(Py<Listener>),
+    /// A signal has arrived: its number waits in the loop's signal pipe.
+    Signal,
+}
+
+impl Callback {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; any other error has gone to
+    /// the loop's exception handler.
+    #[inline]
+    pub(crate) fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        let py = event_loop.py();
+        match self {
+            Self::Step(task) => {
+                let task = task.bind(py);
+                step::step(task, event_loop, None)
+                    .or_else(|error| report_step(event_loop, task, error))
+            }
+            Self::Wakeup(task, future) => {
+                let task = task.bind(py);
+                step::wake(task, event_loop, future.bind(py))
+                    .or_else(|error| report_wakeup(event_loop, task, &future, error))
+            }
+            Self::Throw(task, error) => {
+                let task = task.bind(py);
+                let error = PyErr::from_value(error.into_bound(py));
+                step::step(task, event_loop, Some(error))
+                    .or_else(|error| report_step(event_loop, task, error))
+            }
+            other => {
+                Loop::leave_task(event_loop)?;
+                other.run_outside_tasks(event_loop)
+            }
+        }
+    }
+
+    #[inline]
+    fn run_outside_tasks(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        let py = event_loop.py();
+        match self {
+            Self::Call(handle) => Handle::run(handle.bind(py)),
+            Self::Done { callback, future, context } => {
+                // SAFETY: attached; both objects are alive.
+                let answer = run_in(py, &context, || unsafe {
+                    let answer = ffi::PyObject_CallOneArg(callback.as_ptr(), future.as_ptr());
+                    Bound::from_owned_ptr_or_err(py, answer).map(drop)
+                });
+                answer.or_else(|error| report(event_loop, callback, Some(future), context, error))
+            }
+            Self::Open(transport) => TcpTransport::on_open(transport.bind(py)),
+            Self::Lost(transport) => TcpTransport::on_lost(transport.bind(py)),
+            Self::Readable(transport) => TcpTransport::on_readable(transport.bind(py)),
+            Self::Writable(transport) => TcpTransport::on_writable(transport.bind(py)),
+            Self::Accept(listener) => Listener::on_readable(listener.bind(py)),
+            Self::Signal => Loop::read_signals(event_loop),
+            Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) => {
+                unreachable!("steps are run by `run`")
+            }
+        }
+    }
+
+    /// What debug mode calls it in its reports.
+    pub(crate) fn describe(&self, py: Python<'_>) -> PyResult<String> {
+        let shown = match self {
+            Self::Step(task) | Self::Throw(task, _) | Self::Wakeup(task, _) => {
+                task.bind(py).repr()?
+            }
+            Self::Done { callback, .. } => callback.bind(py).repr()?,
+            Self::Call(handle) => {
+                let callback = handle.bind(py).getattr("_callback")?;
+                match callback.getattr_opt("__self__")? {
+                    Some(owner) if owner.is_instance(&task_class(py)?)? => owner.repr()?,
+                    _ => handle.bind(py).repr()?,
+                }
+            }
+            Self::Open(transport)
+            | Self::Lost(transport)
+            | Self::Readable(transport)
+            | Self::Writable(transport) => transport.bind(py).repr()?,
+            Self::Accept(listener) => listener.bind(py).repr()?,
+            Self::Signal => return Ok(String::from("<signal>")),
+        };
+        Ok(shown.to_string())
+    }
+
+    /// Shows the garbage collector what the entry holds.
+    pub(crate) fn visit(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Step(task) => visit.call(task),
+            Self::Throw(task, object) | Self::Wakeup(task, object) => {
+                visit.call(task)?;
+                visit.call(object)
+            }
+            Self::Done { callback, future, context } => {
+                visit.call(callback)?;
+                visit.call(future)?;
+                visit.call(context)
+            }
+            Self::Call(handle) => visit.call(handle),
+            Self::Open(transport)
+            | Self::Lost(transport)
+            | Self::Readable(transport)
+            | Self::Writable(transport) => visit.call(transport),
+            Self::Accept(listener) => visit.call(listener),
+            Self::Signal => Ok(()),
+        }
+    }
+}
+
+impl Again for Callback {
+    #[inline]
+    fn again(&self) -> Self {
+        // SAFETY: the loop's descriptors are dispatched by its own turn, attached.
+        let py = unsafe { Python::assume_attached() };
+        match self {
+            Self::Call(handle) => Self::Call(handle.clone_ref(py)),
+            Self::Open(transport) => Self::Open(transport.clone_ref(py)),
+            Self::Lost(transport) => Self::Lost(transport.clone_ref(py)),
+            Self::Readable(transport) => Self::Readable(transport.clone_ref(py)),
+            Self::Writable(transport) => Self::Writable(transport.clone_ref(py)),
+            Self::Accept(listener) => Self::Accept(listener.clone_ref(py)),
+            Self::Step(task) => Self::Step(task.clone_ref(py)),
+            Self::Throw(task, error) => Self::Throw(task.clone_ref(py), error.clone_ref(py)),
+            Self::Wakeup(task, future) => Self::Wakeup(task.clone_ref(py), future.clone_ref(py)),
+            Self::Done { callback, future, context } => Self::Done {
+                callback: callback.clone_ref(py),
+                future: future.clone_ref(py),
+                context: context.clone_ref(py),
+            },
+            Self::Signal => Self::Signal,
+        }
+    }
+}
+
+fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Ok(crate::standard::Standard::get(py)?.task.bind(py).clone())
+}
+
+#[cold]
+fn report_step(event_loop: &Bound<'_, Loop>, task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
+    let py = event_loop.py();
+    let callback = Bound::new(py, StepMethod::new(task.clone().unbind(), None))?;
+    report(event_loop, callback.into_any().unbind(), None, task.get().context(py), error)
+}
+
+#[cold]
+fn report_wakeup(
+    event_loop: &Bound<'_, Loop>,
+    task: &Bound<'_, Task>,
+    future: &Py<PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    let callback = wakeup_method(task)?.unbind();
+    report(event_loop, callback, Some(future.clone_ref(py)), task.get().context(py), error)
+}
+
+/// Reports an error as that of a handle, which is what the exception handler expects.
+#[cold]
+fn report(
+    event_loop: &Bound<'_, Loop>,
+    callback: Py<PyAny>,
+    argument: Option<Py<PyAny>>,
+    context: Py<PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    let args = PyTuple::new(py, argument)?.into_any().unbind();
+    let handle = Handle::new(callback, args, event_loop.clone().into_any().unbind(), context);
+    Handle::report(&Bound::new(py, handle)?, error)
+}

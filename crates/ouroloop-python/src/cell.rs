@@ -1,0 +1,111 @@
+//! The one cell in which native objects keep their state.
+//!
+//! Objects of this crate are shared by Python and therefore `&self` everywhere. Their state is
+//! *attached*: it is touched only by a thread that is attached to the interpreter, and under the
+//! GIL there is one such thread at a time. A [`AttachedCell`] turns that into access without
+//! borrow flags, under one rule:
+//!
+//! **No Python code runs inside [`AttachedCell::with`].** No call, no attribute, no allocation of
+//! a Python object (it may collect garbage), no drop of one (it may run a finalizer). Values to be
+//! dropped are moved out and dropped after. Debug builds check that accesses do not nest.
+//!
+//! A free-threaded interpreter has more than one attached thread at a time; this crate does not
+//! declare support for it (the interpreter turns its GIL on at import), and a port has to put a
+//! lock into this file.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+
+use pyo3::prelude::*;
+
+/// State that only attached threads touch.
+pub(crate) struct AttachedCell<T> {
+    value: UnsafeCell<T>,
+    #[cfg(debug_assertions)]
+    busy: std::sync::atomic::AtomicBool,
+}
+
+// SAFETY: every access takes a `Python` token, so the thread is attached and, under the GIL, the
+// only one; `T` need not be `Sync`, and moves between threads only as the GIL does.
+unsafe impl<T> Sync for AttachedCell<T> {}
+// SAFETY: as above; values inside are Python references and plain data.
+unsafe impl<T> Send for AttachedCell<T> {}
+
+impl<T> AttachedCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self {
+            value: UnsafeCell::new(value),
+            #[cfg(debug_assertions)]
+            busy: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// Lends the state for a moment in which no Python code runs.
+    #[inline]
+    pub(crate) fn with<R>(&self, _py: Python<'_>, access: impl FnOnce(&mut T) -> R) -> R {
+        #[cfg(debug_assertions)]
+        let _guard = {
+            use std::sync::atomic::Ordering::Relaxed;
+            struct Guard<'a>(&'a std::sync::atomic::AtomicBool);
+            impl Drop for Guard<'_> {
+                fn drop(&mut self) {
+                    self.0.store(false, Relaxed);
+                }
+            }
+            assert!(!self.busy.swap(true, Relaxed), "state accessed while it is lent");
+            Guard(&self.busy)
+        };
+        // SAFETY: the token proves that this thread is attached, hence alone under the GIL; the
+        // rule above (checked in debug builds) excludes a second access within this one.
+        access(unsafe { &mut *self.value.get() })
+    }
+
+    /// Lends the state to the garbage collector, which only reads while every other thread waits.
+    ///
+    /// # Safety
+    /// To be called from `tp_traverse` alone.
+    #[inline]
+    pub(crate) unsafe fn traverse<R>(&self, access: impl FnOnce(&T) -> R) -> R {
+        // SAFETY: a collection starts at an allocation of a Python object or an explicit call,
+        // never inside `with`, so no `&mut` is alive.
+        access(unsafe { &*self.value.get() })
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
+    /// Where the value lies inside its object.
+    pub(crate) fn place(&self) -> *const T {
+        self.value.get()
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, py: Python<'_>, value: T) {
+        drop(self.replace(py, value));
+    }
+
+    #[inline]
+    pub(crate) fn replace(&self, py: Python<'_>, value: T) -> T {
+        self.with(py, |place| std::mem::replace(place, value))
+    }
+}
+
+impl<T> AttachedCell<Option<Py<T>>> {
+    /// A new reference to the object inside.
+    #[inline]
+    pub(crate) fn fetch(&self, py: Python<'_>) -> Option<Py<T>> {
+        self.with(py, |value| value.as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    #[inline]
+    pub(crate) fn take(&self, py: Python<'_>) -> Option<Py<T>> {
+        self.replace(py, None)
+    }
+}
+
+impl<T> fmt::Debug for AttachedCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AttachedCell")
+    }
+}

@@ -1,0 +1,58 @@
+//! Sockets, transports and servers on their way to an owner.
+
+use pyo3::exceptions::PyOSError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+/// An object that is closed unless it is kept.
+///
+/// Whatever ends the operation that holds it (an error, a cancellation, a coroutine that nobody
+/// resumes) drops it, and that calls the object's `close()`.
+#[derive(Debug)]
+pub(super) struct Closing {
+    object: Py<PyAny>,
+    kept: bool,
+}
+
+impl Closing {
+    pub(super) fn new(object: Py<PyAny>) -> Self {
+        Self { object, kept: false }
+    }
+
+    /// An object that stays its giver's.
+    pub(super) fn lent(object: Py<PyAny>) -> Self {
+        Self { object, kept: true }
+    }
+
+    pub(super) fn bind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.object.bind(py)
+    }
+
+    /// The object has found its owner.
+    pub(super) fn keep(mut self, py: Python<'_>) -> Py<PyAny> {
+        self.kept = true;
+        self.object.clone_ref(py)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        // After the interpreter's end the operating system closes what is open.
+        Python::try_attach(|py| {
+            // A coroutine may be dropped while an exception is on its way.
+            let pending = PyErr::take(py);
+            let object = self.object.bind(py);
+            if let Err(error) = object.call_method0(intern!(py, "close"))
+                && !error.is_instance_of::<PyOSError>(py)
+            {
+                error.write_unraisable(py, Some(object));
+            }
+            if let Some(pending) = pending {
+                pending.restore(py);
+            }
+        });
+    }
+}

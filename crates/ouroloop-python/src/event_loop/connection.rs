@@ -1,0 +1,429 @@
+//! `create_connection`: a transport to a host, by whichever of its addresses answers.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use pyo3::exceptions::{
+    PyBaseExceptionGroup, PyNotImplementedError, PyOSError, PyTimeoutError, PyValueError,
+};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::Loop;
+use super::closing::Closing;
+use super::connect::refuse_ssl_socket;
+use super::dns::{Hints, resolve, socket_function, unpack};
+use super::keywords::Keywords;
+use super::staggered::race;
+use crate::coroutine::{Coroutine, Scope};
+use crate::future::Future;
+use crate::standard::Standard;
+use crate::transport::tcp::{Origin, TcpTransport};
+
+#[pymethods]
+impl Loop {
+    /// Connects to a TCP server; the coroutine answers `(transport, protocol)`.
+    #[pyo3(
+        signature = (protocol_factory, host=None, port=None, **keywords),
+        text_signature = "($self, protocol_factory, host=None, port=None, *, ssl=None, family=0, \
+            proto=0, flags=0, sock=None, local_addr=None, server_hostname=None, \
+            ssl_handshake_timeout=None, ssl_shutdown_timeout=None, happy_eyeballs_delay=None, \
+            interleave=None, all_errors=False)"
+    )]
+    fn create_connection<'py>(
+        slf: &Bound<'py, Self>,
+        protocol_factory: Py<PyAny>,
+        host: Option<Py<PyAny>>,
+        port: Option<Py<PyAny>>,
+        keywords: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Coroutine>> {
+        let py = slf.py();
+        let keywords = Keywords::new("Loop.create_connection", keywords);
+        let order = Order {
+            factory: protocol_factory,
+            host,
+            port,
+            ssl: keywords.take("ssl")?,
+            family: keywords.take_or(py, "family", 0)?,
+            proto: keywords.take_or(py, "proto", 0)?,
+            flags: keywords.take_or(py, "flags", 0)?,
+            sock: keywords.take("sock")?,
+            local_addr: keywords.take("local_addr")?,
+            server_hostname: keywords.take("server_hostname")?,
+            handshake_timeout: keywords.take("ssl_handshake_timeout")?,
+            shutdown_timeout: keywords.take("ssl_shutdown_timeout")?,
+            eyeballs_delay: keywords.take("happy_eyeballs_delay")?,
+            interleave: keywords.take("interleave")?,
+            all_errors: cfg!(Py_3_12) && keywords.take_flag("all_errors", false)?,
+        };
+        keywords.finish()?;
+        let event_loop = slf.clone().unbind();
+        Coroutine::new(py, "Loop.create_connection", |scope| create(scope, event_loop, order))
+    }
+}
+
+/// What the caller of `create_connection` wants; `None` is left out or `None`.
+#[derive(Debug)]
+struct Order {
+    factory: Py<PyAny>,
+    host: Option<Py<PyAny>>,
+    port: Option<Py<PyAny>>,
+    ssl: Option<Py<PyAny>>,
+    family: Py<PyAny>,
+    proto: Py<PyAny>,
+    flags: Py<PyAny>,
+    sock: Option<Py<PyAny>>,
+    local_addr: Option<Py<PyAny>>,
+    server_hostname: Option<Py<PyAny>>,
+    handshake_timeout: Option<Py<PyAny>>,
+    shutdown_timeout: Option<Py<PyAny>>,
+    eyeballs_delay: Option<Py<PyAny>>,
+    interleave: Option<Py<PyAny>>,
+    all_errors: bool,
+}
+
+impl Order {
+    /// # Errors
+    /// `ValueError` and `TypeError` for what does not fit together.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        let given = |object: &Option<Py<PyAny>>| match object {
+            Some(object) => object.bind(py).is_truthy(),
+            None => Ok(false),
+        };
+        let refuse = |message: &'static str| Err(PyValueError::new_err(message));
+        let ssl = given(&self.ssl)?;
+        if self.server_hostname.is_some() && !ssl {
+            return refuse("server_hostname is only meaningful with ssl");
+        }
+        if self.server_hostname.is_none() && ssl && !given(&self.host)? {
+            return refuse("You must set server_hostname when using ssl without a host");
+        }
+        if self.handshake_timeout.is_some() && !ssl {
+            return refuse("ssl_handshake_timeout is only meaningful with ssl");
+        }
+        if self.shutdown_timeout.is_some() && !ssl {
+            return refuse("ssl_shutdown_timeout is only meaningful with ssl");
+        }
+        if let Some(sock) = &self.sock {
+            refuse_ssl_socket(sock.bind(py))?;
+        }
+        let addressed = self.host.is_some() || self.port.is_some();
+        match &self.sock {
+            Some(_) if addressed => {
+                return refuse("host/port and sock can not be specified at the same time");
+            }
+            Some(sock) => expect_stream(sock.bind(py))?,
+            None if addressed => {}
+            None => return refuse("host and port was not specified and no sock specified"),
+        }
+        if ssl {
+            return Err(PyNotImplementedError::new_err("create_connection: ssl is not supported"));
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// `ValueError` for a socket that is not of the stream kind.
+pub(super) fn expect_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = sock.py();
+    if sock.getattr(intern!(py, "type"))?.ne(socket_function(py, "SOCK_STREAM")?)? {
+        let message = format!("A Stream Socket was expected, got {}", sock.repr()?);
+        return Err(PyValueError::new_err(message));
+    }
+    Ok(())
+}
+
+async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<PyAny>> {
+    let given = Python::attach(|py| {
+        order.check(py)?;
+        Ok::<_, PyErr>(order.sock.as_ref().map(|sock| sock.clone_ref(py)))
+    })?;
+    let socket = match given {
+        None => establish(&scope, &event_loop, &order).await?,
+        // From 3.14 on a socket is closed that gets no transport, whosever it was.
+        Some(sock) if cfg!(Py_3_14) => Closing::new(sock),
+        Some(sock) => Closing::lent(sock),
+    };
+    let (transport, protocol, waiter) =
+        Python::attach(|py| open(event_loop.bind(py), socket, &order.factory))?;
+    scope.wait(waiter).await?;
+    Python::attach(|py| {
+        let transport = transport.keep(py).into_bound(py);
+        if event_loop.bind(py).get().is_debug(py) {
+            let socket = transport.call_method1(intern!(py, "get_extra_info"), ("socket",))?;
+            let format = "%r connected to %s:%r: (%r, %r)";
+            let arguments = (format, socket, &order.host, &order.port, &transport, &protocol);
+            let logger = Standard::get(py)?.logger.bind(py);
+            logger.call_method1(intern!(py, "debug"), arguments)?;
+        }
+        Ok((transport, protocol).into_pyobject(py)?.into_any().unbind())
+    })
+}
+
+/// Puts a transport onto a connected socket; the third is what to wait for.
+fn open(
+    event_loop: &Bound<'_, Loop>,
+    socket: Closing,
+    factory: &Py<PyAny>,
+) -> PyResult<(Closing, Py<PyAny>, Py<PyAny>)> {
+    let py = event_loop.py();
+    socket.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
+    let protocol = factory.call0(py)?;
+    let waiter = Future::create(event_loop)?;
+    Loop::user_descriptor(event_loop, socket.bind(py))?;
+    let origin = Origin::Socket(socket.bind(py).clone().unbind());
+    let kept = waiter.clone().unbind();
+    let transport =
+        TcpTransport::open(event_loop, origin, protocol.clone_ref(py), Some(kept), None)?;
+    socket.keep(py);
+    Ok((Closing::new(transport.into_any().unbind()), protocol, waiter.into_any().unbind()))
+}
+
+/// What the attempts to connect have in common.
+#[derive(Debug)]
+struct Route {
+    event_loop: Py<Loop>,
+    /// Address infos to bind one of; `None` if the kernel may choose.
+    locals: Option<Vec<Py<PyAny>>>,
+    /// For each attempt that has begun, what went wrong so far.
+    errors: RefCell<Vec<Vec<PyErr>>>,
+}
+
+/// A socket that is connected to the host of `order`.
+async fn establish(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyResult<Closing> {
+    let address = Python::attach(|py| -> PyResult<_> {
+        Ok((&order.host, &order.port).into_pyobject(py)?.into_any().unbind())
+    })?;
+    let infos = infos_of(scope, event_loop, address, order).await?;
+    let local_addr =
+        Python::attach(|py| order.local_addr.as_ref().map(|address| address.clone_ref(py)));
+    let locals = match local_addr {
+        Some(address) => Some(infos_of(scope, event_loop, address, order).await?),
+        None => None,
+    };
+    let (infos, delay) =
+        Python::attach(|py| Ok::<_, PyErr>((arrange(py, infos, order)?, order.delay(py)?)))?;
+    let route = Rc::new(Route {
+        event_loop: Python::attach(|py| event_loop.clone_ref(py)),
+        locals,
+        errors: RefCell::default(),
+    });
+    let connected = match delay {
+        None => one_by_one(scope, &route, infos).await?,
+        Some(delay) => {
+            let mut infos = infos.into_iter();
+            let next = |py: Python<'_>| {
+                let Some(info) = infos.next() else { return Ok(None) };
+                let route = Rc::clone(&route);
+                let attempt =
+                    Coroutine::new(py, "Loop.create_connection.attempt", |scope| async move {
+                        let socket = route.attempt(&scope, info).await?;
+                        Ok(Python::attach(|py| socket.keep(py)))
+                    })?;
+                Ok(Some(attempt.into_any().unbind()))
+            };
+            race(scope, event_loop, delay, next).await?
+        }
+    };
+    connected.ok_or_else(|| {
+        let errors = route.errors.take().into_iter().flatten().collect();
+        Python::attach(|py| match failure(py, errors, order.all_errors) {
+            Ok(error) | Err(error) => error,
+        })
+    })
+}
+
+impl Order {
+    fn delay(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        self.eyeballs_delay.as_ref().map(|delay| delay.extract(py)).transpose()
+    }
+}
+
+async fn infos_of(
+    scope: &Scope,
+    event_loop: &Py<Loop>,
+    address: Py<PyAny>,
+    order: &Order,
+) -> PyResult<Vec<Py<PyAny>>> {
+    let hints = Python::attach(|py| Hints::stream(py, &order.family, &order.proto, &order.flags))?;
+    let infos = resolve(scope, event_loop, address, hints).await?;
+    Python::attach(|py| {
+        let infos = infos.bind(py);
+        if !infos.is_truthy()? {
+            return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
+        }
+        infos.try_iter()?.map(|info| info.map(Bound::unbind)).collect()
+    })
+}
+
+async fn one_by_one(
+    scope: &Scope,
+    route: &Route,
+    infos: Vec<Py<PyAny>>,
+) -> PyResult<Option<Closing>> {
+    for info in infos {
+        match route.attempt(scope, info).await {
+            Ok(socket) => return Ok(Some(socket)),
+            Err(error) => Python::attach(|py| {
+                if error.is_instance_of::<PyOSError>(py) { Ok(()) } else { Err(error) }
+            })?,
+        }
+    }
+    Ok(None)
+}
+
+impl Route {
+    /// Connects by one address info; an `OSError` is remembered as well.
+    async fn attempt(&self, scope: &Scope, info: Py<PyAny>) -> PyResult<Closing> {
+        let place = {
+            let mut errors = self.errors.borrow_mut();
+            errors.push(Vec::new());
+            errors.len() - 1
+        };
+        let outcome = self.connect(scope, info, place).await;
+        if let Err(error) = &outcome {
+            Python::attach(|py| {
+                if error.is_instance_of::<PyOSError>(py) {
+                    self.remember(place, error.clone_ref(py));
+                }
+            });
+        }
+        outcome
+    }
+
+    fn remember(&self, place: usize, error: PyErr) {
+        if let Some(errors) = self.errors.borrow_mut().get_mut(place) {
+            errors.push(error);
+        }
+    }
+
+    async fn connect(&self, scope: &Scope, info: Py<PyAny>, place: usize) -> PyResult<Closing> {
+        let (socket, connecting) = Python::attach(|py| -> PyResult<_> {
+            let [family, kind, proto, _, address] = unpack(info.bind(py))?;
+            let keywords = PyDict::new(py);
+            keywords.set_item(intern!(py, "family"), &family)?;
+            keywords.set_item(intern!(py, "type"), kind)?;
+            keywords.set_item(intern!(py, "proto"), proto)?;
+            let socket = socket_function(py, "socket")?.call((), Some(&keywords))?;
+            let socket = Closing::new(socket.unbind());
+            socket.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
+            if let Some(locals) = &self.locals {
+                self.bind_local(socket.bind(py), &family, locals, place)?;
+            }
+            let event_loop = self.event_loop.bind(py);
+            let arguments = (socket.bind(py), address);
+            let connecting = event_loop.call_method1(intern!(py, "sock_connect"), arguments)?;
+            Ok((socket, connecting.unbind()))
+        })?;
+        scope.wait(connecting).await?;
+        Ok(socket)
+    }
+
+    /// Binds the socket to the first local address of its family that is free.
+    fn bind_local(
+        &self,
+        socket: &Bound<'_, PyAny>,
+        family: &Bound<'_, PyAny>,
+        locals: &[Py<PyAny>],
+        place: usize,
+    ) -> PyResult<()> {
+        let py = socket.py();
+        let mut latest = None;
+        for local in locals {
+            let [local_family, _, _, _, address] = unpack(local.bind(py))?;
+            if local_family.ne(family)? {
+                continue;
+            }
+            let error = match socket.call_method1(intern!(py, "bind"), (&address,)) {
+                Ok(_) => {
+                    if let Some(error) = latest {
+                        self.remember(place, error);
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.is_instance_of::<PyOSError>(py) => error,
+                Err(error) => return Err(error),
+            };
+            let error = bind_error(&error, &address)?;
+            if let Some(earlier) = latest.replace(error) {
+                self.remember(place, earlier);
+            }
+        }
+        let Some(error) = latest else {
+            let family = family.repr()?;
+            let message = format!("no matching local address with family={family} found");
+            return Err(PyOSError::new_err(message));
+        };
+        Err(error)
+    }
+}
+
+/// The error of `bind` with the address in its text.
+pub(super) fn bind_error(error: &PyErr, address: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let py = address.py();
+    let error = error.value(py);
+    let text = if cfg!(Py_3_13) {
+        error.str()?.into_any()
+    } else {
+        error.getattr(intern!(py, "strerror"))?
+    };
+    let text = text.call_method0(intern!(py, "lower"))?;
+    let number = error.getattr(intern!(py, "errno"))?;
+    let message = format!("error while attempting to bind on address {}: {text}", address.repr()?);
+    Ok(PyOSError::new_err((number.unbind(), message)))
+}
+
+/// The infos in the order in which they are tried.
+fn arrange(py: Python<'_>, infos: Vec<Py<PyAny>>, order: &Order) -> PyResult<Vec<Py<PyAny>>> {
+    let head = match &order.interleave {
+        Some(count) if count.bind(py).is_truthy()? => count.extract::<i64>(py)?,
+        None if order.eyeballs_delay.is_some() => 1,
+        _ => return Ok(infos),
+    };
+    let mut families: Vec<(Bound<'_, PyAny>, VecDeque<Py<PyAny>>)> = Vec::new();
+    for info in infos {
+        let family = info.bind(py).get_item(0)?;
+        let mut known = None;
+        for (place, (other, _)) in families.iter().enumerate() {
+            if other.eq(&family)? {
+                known = Some(place);
+            }
+        }
+        match known {
+            Some(place) => families[place].1.push_back(info),
+            None => families.push((family, VecDeque::from([info]))),
+        }
+    }
+    let mut families: Vec<_> = families.into_iter().map(|(_, infos)| infos).collect();
+    let mut arranged = Vec::new();
+    if let Some(first) = families.first_mut() {
+        let head = usize::try_from(head.saturating_sub(1)).unwrap_or(0).min(first.len());
+        arranged.extend(first.drain(..head));
+    }
+    while families.iter().any(|family| !family.is_empty()) {
+        arranged.extend(families.iter_mut().filter_map(VecDeque::pop_front));
+    }
+    Ok(arranged)
+}
+
+/// What to raise when every attempt has failed.
+fn failure(py: Python<'_>, errors: Vec<PyErr>, all_errors: bool) -> PyResult<PyErr> {
+    let errors = PyList::new(py, errors.into_iter().map(|error| error.into_value(py)))?;
+    if all_errors {
+        let arguments = ("create_connection failed", errors);
+        let group = py.get_type::<PyBaseExceptionGroup>().call1(arguments)?;
+        return Ok(PyErr::from_value(group));
+    }
+    let Some(first) = errors.iter().next() else {
+        return Ok(PyTimeoutError::new_err("create_connection failed"));
+    };
+    let texts =
+        errors.iter().map(|error| Ok(error.str()?.to_string())).collect::<PyResult<Vec<_>>>()?;
+    if texts.iter().all(|text| *text == texts[0]) {
+        return Ok(PyErr::from_value(first));
+    }
+    Ok(PyOSError::new_err(format!("Multiple exceptions: {}", texts.join(", "))))
+}

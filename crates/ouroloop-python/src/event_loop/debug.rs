@@ -1,0 +1,152 @@
+//! Debug mode: wrong threads, coroutines where callables belong, slow callbacks.
+
+use std::ffi::c_ulong;
+use std::time::Instant;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::run::thread_identifier;
+use super::{Loop, Phase};
+use crate::callback::Callback;
+use crate::standard::Standard;
+
+/// How many frames a coroutine remembers of its origin.
+const ORIGIN_DEPTH: usize = 10;
+
+#[pymethods]
+impl Loop {
+    fn get_debug(&self, py: Python<'_>) -> bool {
+        self.is_debug(py)
+    }
+
+    fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let enabled = enabled.is_truthy()?;
+        slf.get().state.with(py, |state| state.debug = enabled);
+        if slf.get().is_running(py) {
+            // Origin tracking is a setting of the loop's thread.
+            let set = slf.getattr(intern!(py, "_set_coroutine_origin_tracking"))?;
+            slf.call_method1(intern!(py, "call_soon_threadsafe"), (set, enabled))?;
+        }
+        Ok(())
+    }
+
+    /// Callbacks that take at least this many seconds are reported in debug mode.
+    #[getter(slow_callback_duration)]
+    fn slow_callback_duration(&self, py: Python<'_>) -> f64 {
+        self.state.with(py, |state| state.slow_callback_seconds)
+    }
+
+    #[setter(slow_callback_duration)]
+    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: f64) {
+        self.state.with(py, |state| state.slow_callback_seconds = seconds);
+    }
+
+    #[pyo3(name = "_set_coroutine_origin_tracking")]
+    fn py_set_origin_tracking(slf: &Bound<'_, Self>, enabled: bool) -> PyResult<()> {
+        set_origin_tracking(slf, enabled)
+    }
+}
+
+/// Turns this thread's origin tracking on, or back to what it was.
+pub(super) fn set_origin_tracking(event_loop: &Bound<'_, Loop>, enabled: bool) -> PyResult<()> {
+    let py = event_loop.py();
+    let saved = event_loop.get().state.with(py, |state| state.saved_origin_depth);
+    if enabled == saved.is_some() {
+        return Ok(());
+    }
+    let sys = py.import(intern!(py, "sys"))?;
+    let depth = match saved {
+        Some(depth) => depth,
+        None => ORIGIN_DEPTH,
+    };
+    let before = if enabled {
+        let get = intern!(py, "get_coroutine_origin_tracking_depth");
+        Some(sys.call_method0(get)?.extract::<usize>()?)
+    } else {
+        None
+    };
+    sys.call_method1(intern!(py, "set_coroutine_origin_tracking_depth"), (depth,))?;
+    event_loop.get().state.with(py, |state| state.saved_origin_depth = before);
+    Ok(())
+}
+
+/// # Errors
+/// `RuntimeError` in any other thread than the loop's.
+pub(super) fn check_thread(thread: c_ulong) -> PyResult<()> {
+    if thread == thread_identifier() {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(
+        "Non-thread-safe operation invoked on an event loop other than the current one",
+    ))
+}
+
+/// # Errors
+/// `TypeError` for a coroutine and for a function that makes one.
+pub(super) fn refuse_coroutine(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    let standard = Standard::get(callback.py())?;
+    for coroutine in [&standard.iscoroutine, &standard.iscoroutinefunction] {
+        if coroutine.bind(callback.py()).call1((callback,))?.is_truthy()? {
+            return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `TypeError` for a coroutine and for what cannot be called.
+pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    refuse_coroutine(callback, method)?;
+    if !callback.is_callable() {
+        let message = format!("a callable object was expected by {method}(), got");
+        return Err(PyTypeError::new_err(format!("{message} {}", callback.repr()?)));
+    }
+    Ok(())
+}
+
+/// Runs a callback and reports it if it was slow.
+pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, callback: Callback) -> PyResult<()> {
+    use ouroloop::Callback as _;
+    let py = event_loop.py();
+    let source = match &callback {
+        Callback::Call(handle) => handle.bind(py).get().source(py),
+        _ => None,
+    };
+    drop(
+        event_loop
+            .get()
+            .state
+            .with(py, |state| std::mem::replace(&mut state.current_source, source)),
+    );
+    let described = callback.again();
+    let start = Instant::now();
+    let answer = callback.run(event_loop);
+    let seconds = start.elapsed().as_secs_f64();
+    drop(event_loop.get().state.with(py, |state| state.current_source.take()));
+    if seconds >= event_loop.get().state.with(py, |state| state.slow_callback_seconds) {
+        let text = described.describe(py)?;
+        let format = "Executing %s took %.3f seconds";
+        let logger = Standard::get(py)?.logger.bind(py);
+        logger.call_method1(intern!(py, "warning"), (format, text, seconds))?;
+    }
+    answer
+}
+
+/// Logs at the debug level, in debug mode only.
+pub(crate) fn log_debug(event_loop: &Loop, py: Python<'_>, text: &str) -> PyResult<()> {
+    if event_loop.is_debug(py) {
+        let logger = Standard::get(py)?.logger.bind(py);
+        logger.call_method1(intern!(py, "debug"), ("%s", text))?;
+    }
+    Ok(())
+}
+
+impl Loop {
+    /// Whether the loop runs in the calling thread.
+    pub(crate) fn runs_here(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.phase) == Phase::Running(thread_identifier())
+    }
+}

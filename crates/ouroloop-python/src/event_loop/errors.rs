@@ -1,0 +1,158 @@
+//! What becomes of errors that nobody awaits: the exception handlers.
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::Loop;
+use crate::standard::Standard;
+
+#[pymethods]
+impl Loop {
+    /// The handler set by `set_exception_handler`, or `None`.
+    fn get_exception_handler(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state
+            .with(py, |state| state.exception_handler.as_ref().map(|handler| handler.clone_ref(py)))
+    }
+
+    /// Makes `handler(loop, context)` receive errors that nobody awaits; `None` undoes it.
+    fn set_exception_handler(
+        &self,
+        py: Python<'_>,
+        handler: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        if let Some(handler) = &handler
+            && !handler.is_callable()
+        {
+            let message = "A callable object or None is expected, got";
+            return Err(PyTypeError::new_err(format!("{message} {}", handler.repr()?)));
+        }
+        let handler = handler.map(Bound::unbind);
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.exception_handler, handler)));
+        Ok(())
+    }
+
+    /// Logs an error with everything that its context tells.
+    fn default_exception_handler(
+        slf: &Bound<'_, Self>,
+        context: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let message = match context.get_item(intern!(py, "message"))? {
+            Some(message) if message.is_truthy()? => message.str()?.to_string(),
+            _ => String::from("Unhandled exception in event loop"),
+        };
+        let exc_info = match context.get_item(intern!(py, "exception"))? {
+            Some(error) if !error.is_none() => {
+                let traceback = error.getattr(intern!(py, "__traceback__"))?;
+                PyTuple::new(py, [error.get_type().into_any(), error, traceback])?.into_any()
+            }
+            _ => false.into_pyobject(py)?.to_owned().into_any(),
+        };
+        if !context.contains(intern!(py, "source_traceback"))? {
+            let source = slf
+                .get()
+                .state
+                .with(py, |state| state.current_source.as_ref().map(|source| source.clone_ref(py)));
+            if let Some(source) = source {
+                context.set_item(intern!(py, "handle_traceback"), source)?;
+            }
+        }
+        let mut lines = vec![message];
+        let mut keys: Vec<String> = Vec::new();
+        for key in context.keys() {
+            keys.push(key.extract()?);
+        }
+        keys.sort();
+        for key in keys.iter().filter(|key| !matches!(key.as_str(), "message" | "exception")) {
+            let Some(value) = context.get_item(key)? else { continue };
+            let text = match key.as_str() {
+                "source_traceback" => created_at("Object", &value)?,
+                "handle_traceback" => created_at("Handle", &value)?,
+                _ => value.repr()?.to_string(),
+            };
+            lines.push(format!("{key}: {text}"));
+        }
+        log_error(py, &lines.join("\n"), &exc_info)
+    }
+
+    /// Gives an error to the handler in force. The context is a dictionary with `message` and,
+    /// where they apply, `exception`, `future`, `task`, `handle`, `protocol`, `transport`,
+    /// `socket`, `server`, `source_traceback`, `handle_traceback` and `asyncgen`.
+    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(handler) = slf.get().get_exception_handler(py) else {
+            let answer = slf.call_method1(intern!(py, "default_exception_handler"), (context,));
+            return guard(answer, |error| {
+                log_error(py, "Exception in default exception handler", error)
+            });
+        };
+        let answer = call_handler(slf, handler.bind(py), context);
+        guard(answer, |error| {
+            let second = PyDict::new(py);
+            second.set_item("message", "Unhandled error in exception handler")?;
+            second.set_item("exception", error)?;
+            second.set_item("context", context)?;
+            let answer = slf.call_method1(intern!(py, "default_exception_handler"), (second,));
+            guard(answer, |error| {
+                let message = "Exception in default exception handler while handling an \
+                               unexpected error in custom exception handler";
+                log_error(py, message, error)
+            })
+        })
+    }
+}
+
+/// Calls a user's handler, in the context of the task, future or handle that it is about.
+fn call_handler<'py>(
+    event_loop: &Bound<'py, Loop>,
+    handler: &Bound<'py, PyAny>,
+    context: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    if cfg!(Py_3_12) {
+        for key in ["task", "future", "handle"] {
+            let Some(thing) = context.get_item(key)?.filter(|thing| !thing.is_none()) else {
+                continue;
+            };
+            let Some(get_context) = thing.getattr_opt(intern!(py, "get_context"))? else { break };
+            let own = get_context.call0()?;
+            if let Some(run) = own.getattr_opt(intern!(py, "run"))? {
+                return run.call1((handler, event_loop, context));
+            }
+            break;
+        }
+    }
+    handler.call1((event_loop, context))
+}
+
+/// Lets `SystemExit` and `KeyboardInterrupt` through and any other error to `otherwise`.
+fn guard(
+    answer: PyResult<Bound<'_, PyAny>>,
+    otherwise: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    let Err(error) = answer else { return Ok(()) };
+    Python::attach(|py| {
+        let leaves = error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py);
+        if leaves { Err(error) } else { otherwise(error.value(py).as_any()) }
+    })
+}
+
+fn created_at(what: &str, stack: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = stack.py();
+    let lines = py
+        .import(intern!(py, "traceback"))?
+        .call_method1(intern!(py, "format_list"), (stack,))?
+        .extract::<Vec<String>>()?
+        .concat();
+    Ok(format!("{what} created at (most recent call last):\n{}", lines.trim_end()))
+}
+
+fn log_error(py: Python<'_>, message: &str, exc_info: &Bound<'_, PyAny>) -> PyResult<()> {
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "exc_info"), exc_info)?;
+    let logger = Standard::get(py)?.logger.bind(py);
+    logger.call_method(intern!(py, "error"), (message,), Some(&keywords)).map(drop)
+}

@@ -1,0 +1,65 @@
+//! The keyword arguments of methods that have many of them.
+//!
+//! They are taken out of the dictionary one by one, so that a keyword that was left out differs
+//! from one that is `None`, and so that each version of Python has the keywords that it knows.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// What a caller gave as `**keywords` and nobody has taken yet.
+#[derive(Debug)]
+pub(super) struct Keywords<'py> {
+    method: &'static str,
+    given: Option<Bound<'py, PyDict>>,
+}
+
+impl<'py> Keywords<'py> {
+    pub(super) fn new(method: &'static str, given: Option<Bound<'py, PyDict>>) -> Self {
+        Self { method, given }
+    }
+
+    /// Takes a keyword; `None` if it was left out or is `None`.
+    pub(super) fn take(&self, name: &str) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.take_any(name)?.filter(|value| !value.is_none()).map(Bound::unbind))
+    }
+
+    /// Takes a keyword; `default` if it was left out.
+    pub(super) fn take_or<T>(&self, py: Python<'py>, name: &str, default: T) -> PyResult<Py<PyAny>>
+    where
+        T: IntoPyObject<'py>,
+        PyErr: From<T::Error>,
+    {
+        use pyo3::BoundObject;
+        match self.take_any(name)? {
+            Some(value) => Ok(value.unbind()),
+            None => Ok(default.into_pyobject(py)?.into_any().unbind()),
+        }
+    }
+
+    /// Takes a flag.
+    pub(super) fn take_flag(&self, name: &str, default: bool) -> PyResult<bool> {
+        self.take_any(name)?.map_or(Ok(default), |value| value.is_truthy())
+    }
+
+    /// # Errors
+    /// `TypeError` if the method has no such keyword as one that is left.
+    pub(super) fn finish(self) -> PyResult<()> {
+        match self.given.and_then(|given| given.keys().get_item(0).ok()) {
+            None => Ok(()),
+            Some(name) => Err(PyTypeError::new_err(format!(
+                "{}() got an unexpected keyword argument '{name}'",
+                self.method
+            ))),
+        }
+    }
+
+    fn take_any(&self, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(given) = &self.given else { return Ok(None) };
+        let value = given.get_item(name)?;
+        if value.is_some() {
+            given.del_item(name)?;
+        }
+        Ok(value)
+    }
+}

@@ -1,0 +1,340 @@
+//! `Loop`: the event loop as Python sees it, one file a chapter of `AbstractEventLoop`.
+//!
+//! The engine's loop lies in [`Loop::engine`]; everything that is Python's (settings, hooks,
+//! executors) in [`Loop::state`]. `ouroloop.Loop` derives from this class and from
+//! `asyncio.AbstractEventLoop`.
+
+mod asyncgens;
+mod closing;
+mod connect;
+mod connection;
+mod debug;
+mod dns;
+mod errors;
+mod executor;
+mod keywords;
+mod lifecycle;
+mod run;
+mod schedule;
+mod serving;
+mod signals;
+mod staggered;
+mod tasks;
+mod watch;
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::ptr::NonNull;
+
+use ouroloop::{EventLoop, multiplex};
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::callback::Callback;
+use crate::cell::AttachedCell;
+use crate::task::{Task, registry};
+use crate::transport::bytes::keep_read_memory;
+use crate::transport::tcp::TcpTransport;
+
+pub(crate) use debug::log_debug;
+pub(crate) use lifecycle::warn_resource;
+pub(crate) use serving::next_turn;
+pub(crate) use signals::Signals;
+
+/// Where a loop stands between `run_forever` and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Stopped,
+    /// In the thread of this identifier.
+    Running(std::ffi::c_ulong),
+    Closed,
+}
+
+/// What belongs to Python, not to the engine.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) stopping: bool,
+    pub(crate) debug: bool,
+    pub(crate) slow_callback_seconds: f64,
+    pub(crate) task_factory: Option<Py<PyAny>>,
+    pub(crate) exception_handler: Option<Py<PyAny>>,
+    pub(crate) default_executor: Option<Py<PyAny>>,
+    pub(crate) executor_shut_down: bool,
+    pub(crate) asyncgens: Option<Py<PyAny>>,
+    pub(crate) asyncgens_shut_down: bool,
+    /// What debug mode runs now, for the default exception handler.
+    pub(crate) current_source: Option<Py<PyAny>>,
+    /// The depth of coroutine origin tracking from before debug mode.
+    pub(crate) saved_origin_depth: Option<usize>,
+    pub(crate) signals: Option<Signals>,
+}
+
+/// The native part of `ouroloop.Loop`.
+#[pyclass(frozen, subclass, weakref, module = "ouroloop._native")]
+#[derive(Debug)]
+pub(crate) struct Loop {
+    pub(crate) engine: AttachedCell<EventLoop<Callback>>,
+    pub(crate) state: AttachedCell<State>,
+    waker: ouroloop::waker::Waker<ouroloop::interrupt::InterruptDescriptor>,
+    /// The standard module's current task for this loop is one of ours that may have stepped
+    /// already: see [`Loop::leave_task`].
+    task_entered: AttachedCell<bool>,
+    /// Transports with something written in this turn.
+    unsent: AttachedCell<Vec<Py<TcpTransport>>>,
+    /// The transports by descriptor, not owned; each is removed before its memory goes.
+    transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
+    /// The room into which transports read.
+    pub(crate) scratch: AttachedCell<Vec<u8>>,
+}
+
+/// Reads go through a buffer of this many bytes unless a transport has seen larger ones.
+pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
+
+impl Loop {
+    pub(crate) fn is_debug(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.debug)
+    }
+
+    pub(crate) fn is_running(&self, py: Python<'_>) -> bool {
+        matches!(self.state.with(py, |state| state.phase), Phase::Running(_))
+    }
+
+    pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.phase == Phase::Closed)
+    }
+
+    /// # Errors
+    /// `RuntimeError` on a closed loop.
+    #[inline]
+    pub(crate) fn check_closed(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_closed(py) {
+            return Err(PyRuntimeError::new_err("Event loop is closed"));
+        }
+        Ok(())
+    }
+
+    /// What must hold before something is scheduled without a handle.
+    ///
+    /// # Errors
+    /// `RuntimeError` on a closed loop and, in debug mode, in another thread than the loop's.
+    #[inline]
+    pub(crate) fn check_schedulable(&self, py: Python<'_>) -> PyResult<()> {
+        let (phase, debug) = self.state.with(py, |state| (state.phase, state.debug));
+        match phase {
+            Phase::Closed => self.check_closed(py),
+            Phase::Running(thread) if debug => debug::check_thread(thread),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues a callback for the next turn, and wakes the loop should it be waiting: another
+    /// thread is attached while the loop waits.
+    #[inline]
+    pub(crate) fn push(&self, py: Python<'_>, callback: Callback) {
+        self.engine.with(py, |engine| engine.push(callback));
+    }
+
+    /// Makes the loop notice what another thread has queued.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Writes `task` as the running one, for a step from the ready queue.
+    #[inline]
+    pub(crate) fn enter_task(slf: &Bound<'_, Self>, task: &Bound<'_, Task>) -> PyResult<()> {
+        registry::set_current(slf.py(), slf.as_ptr(), Some(task))?;
+        slf.get().task_entered.set(slf.py(), true);
+        Ok(())
+    }
+
+    /// No task runs from here on.
+    ///
+    /// A native step leaves its entry in place, because usually the next callback is a native
+    /// step too and overwrites it. Whatever else may ask who runs (a handle, a standard task, a
+    /// signal handler, the world outside the loop) is preceded by this.
+    #[inline]
+    pub(crate) fn leave_task(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().task_entered.replace(slf.py(), false) {
+            registry::set_current(slf.py(), slf.as_ptr(), None)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers a transport whose writes leave when the turn is over, or sooner.
+    #[inline]
+    pub(crate) fn send_later(&self, py: Python<'_>, transport: Py<TcpTransport>) {
+        self.unsent.with(py, |unsent| unsent.push(transport));
+    }
+
+    /// Sends what the callbacks of this turn have written.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of a protocol that was paused or resumed.
+    #[inline]
+    pub(crate) fn send_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let unsent = &slf.get().unsent;
+        if unsent.with(py, |unsent| unsent.is_empty()) {
+            return Ok(());
+        }
+        let mut answer = Ok(());
+        for transport in unsent.with(py, std::mem::take) {
+            let flushed = TcpTransport::flush_unsent(transport.bind(py));
+            answer = answer.and(flushed);
+        }
+        answer
+    }
+
+    /// A transport begins to use a descriptor of this number.
+    pub(crate) fn add_transport(&self, py: Python<'_>, fd: RawFd, transport: &Bound<'_, PyAny>) {
+        let transport = NonNull::new(transport.as_ptr()).expect("a reference is not null");
+        self.transports.with(py, |transports| transports.insert(fd, transport));
+    }
+
+    /// The transport on descriptor `fd` is about to close it.
+    pub(crate) fn remove_transport(&self, py: Python<'_>, fd: RawFd) {
+        self.transports.with(py, |transports| transports.remove(&fd));
+    }
+
+    /// The transport that uses descriptor `fd` and is not closing.
+    pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<TcpTransport>> {
+        let transport = self.transports.with(py, |transports| {
+            let transport = transports.get(&fd)?.as_ptr();
+            // SAFETY: a transport is removed before its memory goes, and it is a `TcpTransport`.
+            let transport = unsafe { Bound::from_borrowed_ptr(py, transport) };
+            // SAFETY: as above.
+            Some(unsafe { transport.cast_into_unchecked::<TcpTransport>() })
+        })?;
+        (!transport.get().is_closing(py)).then(|| transport.unbind())
+    }
+
+    /// Watches a descriptor of the loop's own.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(crate) fn watch_readable(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        callback: Callback,
+    ) -> PyResult<()> {
+        let before = self.engine.with(py, |engine| engine.set_reader(fd, callback))?;
+        drop(before);
+        Ok(())
+    }
+
+    /// Stops watching a descriptor of the loop's own for readability.
+    pub(crate) fn unwatch_readable(&self, py: Python<'_>, fd: RawFd) {
+        let before = self.engine.with(py, |engine| engine.clear_reader(fd));
+        drop(before);
+    }
+
+    /// Watches a descriptor of the loop's own for writability.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(crate) fn watch_writable(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        callback: Callback,
+    ) -> PyResult<()> {
+        let before = self.engine.with(py, |engine| engine.set_writer(fd, callback))?;
+        drop(before);
+        Ok(())
+    }
+
+    /// Stops watching a descriptor of the loop's own for writability.
+    pub(crate) fn unwatch_writable(&self, py: Python<'_>, fd: RawFd) {
+        let before = self.engine.with(py, |engine| engine.clear_writer(fd));
+        drop(before);
+    }
+}
+
+#[pymethods]
+impl Loop {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let engine = EventLoop::new(multiplex::fastest()?)?;
+        let coroutines = py.import(intern!(py, "asyncio.coroutines"))?;
+        let debug = coroutines.call_method0(intern!(py, "_is_debug_mode"))?.is_truthy()?;
+        keep_read_memory();
+        let event_loop = Self {
+            waker: engine.waker(),
+            engine: AttachedCell::new(engine),
+            state: AttachedCell::new(State {
+                phase: Phase::Stopped,
+                stopping: false,
+                debug,
+                slow_callback_seconds: 0.1,
+                task_factory: None,
+                exception_handler: None,
+                default_executor: None,
+                executor_shut_down: false,
+                asyncgens: None,
+                asyncgens_shut_down: false,
+                current_source: None,
+                saved_origin_depth: None,
+                signals: None,
+            }),
+            task_entered: AttachedCell::new(false),
+            unsent: AttachedCell::new(Vec::new()),
+            transports: AttachedCell::new(HashMap::new()),
+            scratch: AttachedCell::new(Vec::new()),
+        };
+        Ok(event_loop)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (phase, debug) = slf.get().state.with(slf.py(), |state| (state.phase, state.debug));
+        let word = |value| if value { "True" } else { "False" };
+        Ok(format!(
+            "<{} running={} closed={} debug={}>",
+            slf.get_type().name()?,
+            word(matches!(phase, Phase::Running(_))),
+            word(phase == Phase::Closed),
+            word(debug),
+        ))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.engine.traverse(|engine| {
+                engine.callbacks().try_for_each(|callback| callback.visit(visit))
+            })?;
+            self.unsent
+                .traverse(|unsent| unsent.iter().try_for_each(|transport| visit.call(transport)))?;
+            self.state.traverse(|state| {
+                visit.call(&state.task_factory)?;
+                visit.call(&state.exception_handler)?;
+                visit.call(&state.default_executor)?;
+                visit.call(&state.asyncgens)?;
+                visit.call(&state.current_source)?;
+                let handlers = state.signals.iter().flat_map(|signals| signals.handlers.values());
+                handlers.into_iter().try_for_each(|handler| visit.call(handler))
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.engine.with(py, EventLoop::close));
+        drop(self.unsent.with(py, std::mem::take));
+        drop(self.state.with(py, |state| {
+            [
+                state.task_factory.take(),
+                state.exception_handler.take(),
+                state.default_executor.take(),
+                state.asyncgens.take(),
+                state.current_source.take(),
+            ]
+        }));
+    }
+}

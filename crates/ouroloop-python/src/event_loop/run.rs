@@ -1,0 +1,202 @@
+//! Running the loop: `run_forever`, `run_until_complete`, `stop`, and one turn.
+
+use std::ffi::c_ulong;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::{Loop, Phase, debug};
+use crate::standard::Standard;
+
+/// Writes wait for the end of the turn, but not for more callbacks than this.
+const CALLBACKS_PER_SEND: usize = 64;
+
+/// The identifier of the calling thread, as `threading.get_ident()` gives it.
+pub(super) fn thread_identifier() -> c_ulong {
+    // SAFETY: needs no state of the interpreter.
+    unsafe { ffi::PyThread_get_thread_ident() }
+}
+
+#[pymethods]
+impl Loop {
+    /// Runs until `stop` is called; then the turn under way is finished.
+    fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::check_runnable(slf)?;
+        let saved = Self::enter_run(slf)?;
+        let answer = Self::turns(slf);
+        let left = Self::leave_run(slf, &saved);
+        answer.and(left)
+    }
+
+    /// Runs until `future` is done and answers its result.
+    fn run_until_complete<'py>(
+        slf: &Bound<'py, Self>,
+        future: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        Self::check_runnable(slf)?;
+        let standard = Standard::get(py)?;
+        let isfuture =
+            py.import(intern!(py, "asyncio.futures"))?.getattr(intern!(py, "isfuture"))?;
+        let is_new = !isfuture.call1((future,))?.is_truthy()?;
+        let keywords = pyo3::types::PyDict::new(py);
+        keywords.set_item(intern!(py, "loop"), slf)?;
+        let future = standard.ensure_future.bind(py).call((future,), Some(&keywords))?;
+        if is_new {
+            // The future is read below: no message if the loop ends before it does.
+            future.setattr(intern!(py, "_log_destroy_pending"), false)?;
+        }
+        let done = wrap_pyfunction!(stop_run, py)?;
+        future.call_method1(intern!(py, "add_done_callback"), (&done,))?;
+        let answer = slf.call_method0(intern!(py, "run_forever"));
+        let removed = future.call_method1(intern!(py, "remove_done_callback"), (&done,));
+        let is_done = |future: &Bound<'py, PyAny>| -> PyResult<bool> {
+            future.call_method0(intern!(py, "done"))?.is_truthy()
+        };
+        if let Err(error) = answer {
+            if is_new
+                && is_done(&future)?
+                && !future.call_method0(intern!(py, "cancelled"))?.is_truthy()?
+            {
+                // The coroutine raised a BaseException, which is on its way already.
+                future.call_method0(intern!(py, "exception"))?;
+            }
+            return Err(error);
+        }
+        removed?;
+        if !is_done(&future)? {
+            return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+        }
+        future.call_method0(intern!(py, "result"))
+    }
+
+    /// Ends `run_forever` after the present turn.
+    fn stop(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.stopping = true);
+        // From a signal handler the loop may be in its wait.
+        self.wake();
+    }
+
+    #[pyo3(name = "is_running")]
+    fn py_is_running(&self, py: Python<'_>) -> bool {
+        self.is_running(py)
+    }
+}
+
+/// What `run_forever` has to put back.
+struct Saved<'py> {
+    asyncgen_hooks: Bound<'py, PyAny>,
+    running_loop: Bound<'py, PyAny>,
+}
+
+impl Loop {
+    fn check_runnable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().check_closed(py)?;
+        if slf.get().is_running(py) {
+            return Err(PyRuntimeError::new_err("This event loop is already running"));
+        }
+        if !Standard::get(py)?.get_running_loop.bind(py).call0()?.is_none() {
+            let message = "Cannot run the event loop while another loop is running";
+            return Err(PyRuntimeError::new_err(message));
+        }
+        Ok(())
+    }
+
+    fn enter_run<'py>(slf: &Bound<'py, Self>) -> PyResult<Saved<'py>> {
+        let py = slf.py();
+        let debug = slf.get().is_debug(py);
+        debug::set_origin_tracking(slf, debug)?;
+        let asyncgen_hooks = Self::install_asyncgen_hooks(slf)?;
+        let standard = Standard::get(py)?;
+        let running_loop = standard.get_running_loop.bind(py).call0()?;
+        slf.get().state.with(py, |state| state.phase = Phase::Running(thread_identifier()));
+        standard.set_running_loop.bind(py).call1((slf,))?;
+        Self::attach_signals(slf)?;
+        slf.get().engine.with(py, ouroloop::EventLoop::look);
+        Ok(Saved { asyncgen_hooks, running_loop })
+    }
+
+    fn leave_run(slf: &Bound<'_, Self>, saved: &Saved<'_>) -> PyResult<()> {
+        let py = slf.py();
+        let left = Self::leave_task(slf);
+        slf.get().state.with(py, |state| {
+            state.stopping = false;
+            state.phase = Phase::Stopped;
+        });
+        let signals = Self::detach_signals(slf);
+        Standard::get(py)?.set_running_loop.bind(py).call1((&saved.running_loop,))?;
+        debug::set_origin_tracking(slf, false)?;
+        Self::restore_asyncgen_hooks(py, &saved.asyncgen_hooks)?;
+        left.and(signals)
+    }
+
+    fn turns(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        loop {
+            Self::turn(slf)?;
+            if slf.get().state.with(py, |state| state.stopping) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One turn, as [`ouroloop::event_loop`] describes it.
+    fn turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (stopping, debug) = this.state.with(py, |state| (state.stopping, state.debug));
+        if let Some(mut wait) = this.engine.with(py, |engine| engine.plan(!stopping)) {
+            Self::leave_task(slf)?;
+            if wait.blocks() {
+                py.detach(|| wait.perform());
+            } else {
+                wait.perform();
+            }
+            this.engine.with(py, |engine| engine.collect(wait))?;
+            // SAFETY: attached. Python's signal handlers run here, as they would between two
+            // instructions of a loop written in Python.
+            if unsafe { ffi::PyErr_CheckSignals() } != 0 {
+                return Err(PyErr::fetch(py));
+            }
+        }
+        let ready = this.engine.with(py, |engine| engine.ready_len());
+        for number in 1..=ready {
+            let Some(callback) = this.engine.with(py, ouroloop::EventLoop::pop) else { break };
+            let answer = if debug { debug::run_timed(slf, callback) } else { callback.run(slf) };
+            if let Err(error) = answer {
+                // What was written before leaves all the same.
+                Self::send_now(slf)?;
+                return Err(error);
+            }
+            if number % CALLBACKS_PER_SEND == 0 {
+                Self::send_now(slf)?;
+            }
+        }
+        Self::send_now(slf)
+    }
+}
+
+/// The done callback by which `run_until_complete` ends the run.
+#[pyfunction]
+#[pyo3(name = "_run_until_complete_cb")]
+fn stop_run(future: &Bound<'_, PyAny>) -> PyResult<()> {
+    use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+    let py = future.py();
+    if !future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        let exception = future.call_method0(intern!(py, "exception"))?;
+        if exception.is_instance_of::<PySystemExit>()
+            || exception.is_instance_of::<PyKeyboardInterrupt>()
+        {
+            // It has left `run_forever` already.
+            return Ok(());
+        }
+    }
+    future
+        .call_method0(intern!(py, "get_loop"))?
+        .call_method1(intern!(py, "stop"), PyTuple::empty(py))
+        .map(drop)
+}

@@ -1,0 +1,303 @@
+//! Signals: they wake the loop, and their handlers run as callbacks.
+//!
+//! The interpreter writes the number of each signal that arrives into a pipe of the loop's, as
+//! long as the loop runs in the main thread or has handlers. The pipe does two things:
+//!
+//! 1. A signal that arrives during the wait interrupts it by itself; one that arrives just before
+//!    would be noticed only after it. The pipe, which the multiplexer watches, closes that gap.
+//! 2. The numbers in it say which handlers of `add_signal_handler` to call, also for signals that
+//!    arrived before the loop ran.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyTuple};
+
+use super::{Loop, debug};
+use crate::callback::Callback;
+use crate::handle::Handle;
+use crate::standard::Standard;
+
+/// The pipe between the interpreter's signal handler and the loop, and who is to be called.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    read: OwnedFd,
+    write: OwnedFd,
+    /// The interpreter writes into it now.
+    attached: bool,
+    pub(super) handlers: HashMap<i32, Py<Handle>>,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use rustix::pipe::{PipeFlags, pipe_with};
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Self { read, write, attached: false, handlers: HashMap::new() })
+    }
+}
+
+/// What a signal with a handler of ours does in the interpreter: nothing; the pipe has its number.
+#[pyfunction]
+#[pyo3(name = "_sighandler_noop")]
+fn ignore(signum: &Bound<'_, PyAny>, frame: &Bound<'_, PyAny>) {
+    let _ = (signum, frame);
+}
+
+/// `signal.set_wakeup_fd(fd)`: the descriptor of before.
+///
+/// # Errors
+/// `ValueError` outside the main thread.
+fn set_wakeup_fd(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "warn_on_full_buffer"), false)?;
+    let set = py.import(intern!(py, "signal"))?.getattr(intern!(py, "set_wakeup_fd"))?;
+    set.call((fd,), Some(&keywords))?.extract()
+}
+
+#[pymethods]
+impl Loop {
+    /// Calls `callback(*args)` in the loop whenever the signal `sig` arrives. Main thread only.
+    #[pyo3(signature = (sig, callback, *args))]
+    fn add_signal_handler(
+        slf: &Bound<'_, Self>,
+        sig: &Bound<'_, PyAny>,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyTuple>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        debug::refuse_coroutine(callback.bind(py), "add_signal_handler")?;
+        let number = checked_signal(sig)?;
+        slf.get().check_closed(py)?;
+        let (_, write) = Self::signal_pipe(slf)?;
+        if let Err(error) = set_wakeup_fd(py, write) {
+            let refused =
+                error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOSError>(py);
+            return Err(if refused {
+                PyRuntimeError::new_err(error.value(py).str()?.unbind())
+            } else {
+                error
+            });
+        }
+        let handle = Self::make_handle(slf, callback, args, None)?.unbind();
+        let before = slf.get().state.with(py, |state| {
+            let signals = state.signals.as_mut()?;
+            signals.attached = true;
+            signals.handlers.insert(number, handle)
+        });
+        drop(before);
+        let handler = wrap_pyfunction!(ignore, py)?;
+        if let Err(error) = set_disposition(sig, handler.as_any(), true) {
+            let handler = Self::forget_handler(slf, number);
+            drop(handler);
+            Self::release_wakeup(slf)?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Gives the signal its usual meaning back; answers whether there was a handler.
+    fn remove_signal_handler(slf: &Bound<'_, Self>, sig: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = slf.py();
+        let number = checked_signal(sig)?;
+        let Some(handler) = Self::forget_handler(slf, number) else { return Ok(false) };
+        drop(handler);
+        let module = py.import(intern!(py, "signal"))?;
+        let usual = if sig.eq(module.getattr(intern!(py, "SIGINT"))?)? {
+            intern!(py, "default_int_handler")
+        } else {
+            intern!(py, "SIG_DFL")
+        };
+        set_disposition(sig, &module.getattr(usual)?, false)?;
+        Self::release_wakeup(slf)?;
+        Ok(true)
+    }
+}
+
+/// A signal's number.
+fn checked_signal(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let py = signal.py();
+    if !signal.is_instance_of::<PyInt>() {
+        let message = format!("sig must be an int, not {}", signal.repr()?);
+        return Err(PyTypeError::new_err(message));
+    }
+    let valid = py.import(intern!(py, "signal"))?.call_method0(intern!(py, "valid_signals"))?;
+    if !valid.contains(signal)? {
+        return Err(PyValueError::new_err(format!("invalid signal number {}", signal.str()?)));
+    }
+    signal.extract()
+}
+
+/// `signal.signal`, and with `restart` system calls that go on after the signal.
+fn set_disposition(
+    signal: &Bound<'_, PyAny>,
+    handler: &Bound<'_, PyAny>,
+    restart: bool,
+) -> PyResult<()> {
+    let py = signal.py();
+    let module = py.import(intern!(py, "signal"))?;
+    let set = || -> PyResult<()> {
+        module.call_method1(intern!(py, "signal"), (signal, handler))?;
+        if restart {
+            module.call_method1(intern!(py, "siginterrupt"), (signal, false))?;
+        }
+        Ok(())
+    };
+    set().map_err(|error| {
+        let number = error.value(py).getattr(intern!(py, "errno")).and_then(|n| n.extract());
+        if error.is_instance_of::<PyOSError>(py) && matches!(number, Ok(libc::EINVAL)) {
+            let shown = signal.str().map_or_else(|_| String::new(), |text| text.to_string());
+            return PyRuntimeError::new_err(format!("sig {shown} cannot be caught"));
+        }
+        error
+    })
+}
+
+fn is_finalizing(py: Python<'_>) -> PyResult<bool> {
+    py.import(intern!(py, "sys"))?.call_method0(intern!(py, "is_finalizing"))?.is_truthy()
+}
+
+impl Loop {
+    /// The pipe's ends, made when first needed: the reading and the writing one.
+    fn signal_pipe(slf: &Bound<'_, Self>) -> PyResult<(RawFd, RawFd)> {
+        let py = slf.py();
+        let ends = |signals: &Signals| (signals.read.as_raw_fd(), signals.write.as_raw_fd());
+        if let Some(known) = slf.get().state.with(py, |state| state.signals.as_ref().map(ends)) {
+            return Ok(known);
+        }
+        let signals = Signals::new()?;
+        let made = ends(&signals);
+        slf.get().watch_readable(py, made.0, Callback::Signal)?;
+        slf.get().state.with(py, |state| state.signals = Some(signals));
+        Ok(made)
+    }
+
+    /// Has signals wake this loop while it runs in the main thread, unless somebody else has a
+    /// wake-up descriptor.
+    pub(super) fn attach_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().has_signals_attached(py) {
+            return Ok(());
+        }
+        let threading = py.import(intern!(py, "threading"))?;
+        let main = threading.call_method0(intern!(py, "main_thread"))?;
+        let here = threading.call_method0(intern!(py, "get_ident"))?;
+        if !main.getattr(intern!(py, "ident"))?.eq(here)? {
+            return Ok(());
+        }
+        let (_, write) = Self::signal_pipe(slf)?;
+        let before = set_wakeup_fd(py, write)?;
+        if before >= 0 {
+            set_wakeup_fd(py, before)?;
+        } else {
+            slf.get().set_signals_attached(py, true);
+        }
+        Ok(())
+    }
+
+    /// The loop no longer runs: signals are its business only if it has handlers.
+    pub(super) fn detach_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let write = slf.get().state.with(py, |state| {
+            let signals = state.signals.as_mut()?;
+            if !signals.handlers.is_empty() {
+                return None;
+            }
+            std::mem::take(&mut signals.attached).then(|| signals.write.as_raw_fd())
+        });
+        let Some(write) = write else { return Ok(()) };
+        let current = set_wakeup_fd(py, -1)?;
+        if current != write {
+            // Somebody took it over during the run.
+            set_wakeup_fd(py, current)?;
+        }
+        Ok(())
+    }
+
+    /// After the last handler is gone, as [`Loop::detach_signals`] unless the loop runs.
+    fn release_wakeup(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().is_running(slf.py()) {
+            return Ok(());
+        }
+        Self::detach_signals(slf)
+    }
+
+    fn has_signals_attached(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.signals.as_ref().is_some_and(|signals| signals.attached))
+    }
+
+    fn set_signals_attached(&self, py: Python<'_>, attached: bool) {
+        self.state.with(py, |state| {
+            if let Some(signals) = &mut state.signals {
+                signals.attached = attached;
+            }
+        });
+    }
+
+    fn forget_handler(slf: &Bound<'_, Self>, number: i32) -> Option<Py<Handle>> {
+        slf.get().state.with(slf.py(), |state| state.signals.as_mut()?.handlers.remove(&number))
+    }
+
+    /// Empties the pipe and schedules the handlers of the signals in it.
+    pub(crate) fn read_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let arrived = slf.get().state.with(py, |state| {
+            let mut arrived = Vec::new();
+            if let Some(signals) = &state.signals {
+                let mut numbers = [0_u8; 256];
+                while let Ok(count @ 1..) = rustix::io::read(&signals.read, &mut numbers) {
+                    arrived.extend(numbers[..count].iter().map(|&number| i32::from(number)));
+                }
+            }
+            arrived
+        });
+        for number in arrived {
+            let handler = slf.get().state.with(py, |state| {
+                let signals = state.signals.as_ref()?;
+                signals.handlers.get(&number).map(|handle| handle.clone_ref(py))
+            });
+            let Some(handler) = handler else { continue };
+            if handler.bind(py).get().is_cancelled(py) {
+                let number = number.into_pyobject(py)?.into_any();
+                Self::remove_signal_handler(slf, &number)?;
+            } else {
+                slf.get().push(py, Callback::Call(handler));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every handler of a loop that closes.
+    pub(super) fn close_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let numbers: Vec<i32> = slf.get().state.with(py, |state| {
+            let handlers = state.signals.as_ref().map(|signals| signals.handlers.keys());
+            handlers.into_iter().flatten().copied().collect()
+        });
+        let mut answer = Ok(());
+        if !numbers.is_empty() && is_finalizing(py)? {
+            let message = format!(
+                "Closing the loop {} on interpreter shutdown stage, skipping signal handlers \
+                 removal",
+                slf.repr()?
+            );
+            let keywords = PyDict::new(py);
+            keywords.set_item(intern!(py, "source"), slf)?;
+            let category = py.get_type::<PyResourceWarning>();
+            Standard::get(py)?.warn.bind(py).call((message, category), Some(&keywords))?;
+        } else {
+            for number in numbers {
+                let number = number.into_pyobject(py)?.into_any();
+                answer = answer.and(Self::remove_signal_handler(slf, &number).map(drop));
+            }
+        }
+        let signals = slf.get().state.with(py, |state| state.signals.take());
+        if let Some(signals) = &signals {
+            slf.get().unwatch_readable(py, signals.read.as_raw_fd());
+        }
+        drop(signals);
+        answer
+    }
+}

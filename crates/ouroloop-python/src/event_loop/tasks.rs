@@ -1,0 +1,102 @@
+//! Making futures and tasks.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::Loop;
+use crate::future::Future;
+use crate::task::{Making, Task};
+
+#[pymethods]
+impl Loop {
+    /// A pending future of this loop.
+    fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Future>> {
+        Future::create(slf)
+    }
+
+    /// Schedules a coroutine as a task.
+    #[cfg(not(Py_3_14))]
+    #[pyo3(signature = (coro, *, name=None, context=None))]
+    fn create_task<'py>(
+        slf: &Bound<'py, Self>,
+        coro: Bound<'py, PyAny>,
+        name: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check_closed(py)?;
+        let Some(factory) = slf.get().task_factory(py) else {
+            let making = Making { coroutine: coro, name, context, eager_start: false };
+            return Ok(Task::create(slf, &making)?.into_any());
+        };
+        // Only what the caller gave is passed on: factories of the time take no more.
+        let keywords = PyDict::new(py);
+        if let Some(context) = context {
+            keywords.set_item(intern!(py, "context"), context)?;
+        }
+        let task = factory.bind(py).call((slf, coro), Some(&keywords))?;
+        if cfg!(not(Py_3_13)) {
+            if let Some(name) = name {
+                task.call_method1(intern!(py, "set_name"), (name,))?;
+            }
+        } else {
+            task.call_method1(intern!(py, "set_name"), (name,))?;
+        }
+        Ok(task)
+    }
+
+    /// Schedules a coroutine as a task; the keywords are the task's own.
+    #[cfg(Py_3_14)]
+    #[pyo3(signature = (coro, **kwargs))]
+    fn create_task<'py>(
+        slf: &Bound<'py, Self>,
+        coro: Bound<'py, PyAny>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check_closed(py)?;
+        if let Some(factory) = slf.get().task_factory(py) {
+            return factory.bind(py).call((slf, coro), kwargs);
+        }
+        let mut making = Making { coroutine: coro, name: None, context: None, eager_start: false };
+        for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+            let value = Some(value).filter(|value| !value.is_none());
+            match key.extract::<&str>()? {
+                "name" => making.name = value,
+                "context" => making.context = value,
+                "eager_start" => {
+                    making.eager_start = value.map_or(Ok(false), |value| value.is_truthy())?;
+                }
+                other => {
+                    return Err(PyTypeError::new_err(format!(
+                        "Task() got an unexpected keyword argument '{other}'"
+                    )));
+                }
+            }
+        }
+        Ok(Task::create(slf, &making)?.into_any())
+    }
+
+    /// Makes `factory(loop, coro, **kwargs)` the maker of this loop's tasks; `None` undoes it.
+    fn set_task_factory(&self, py: Python<'_>, factory: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        if factory.as_ref().is_some_and(|factory| !factory.is_callable()) {
+            return Err(PyTypeError::new_err("task factory must be a callable or None"));
+        }
+        let factory = factory.map(Bound::unbind);
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.task_factory, factory)));
+        Ok(())
+    }
+
+    /// The maker of this loop's tasks, or `None` for native ones.
+    fn get_task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.task_factory(py)
+    }
+}
+
+impl Loop {
+    fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.task_factory.as_ref().map(|object| object.clone_ref(py)))
+    }
+}

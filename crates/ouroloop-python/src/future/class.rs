@@ -1,0 +1,328 @@
+//! `Future` as Python sees it.
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
+
+use super::iter::FutureIter;
+use super::{Future, Home, Link, Links, Outcome, Phase, State};
+use crate::context::copy_current;
+use crate::slots::Deallocate;
+use crate::standard::{Standard, invalid_state};
+
+impl Future {
+    /// The loop for an object made without `loop=`.
+    pub(crate) fn default_loop<'py>(
+        py: Python<'py>,
+        event_loop: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match event_loop.filter(|event_loop| !event_loop.is_none()) {
+            Some(event_loop) => Ok(event_loop),
+            None => Ok(Standard::get(py)?.get_event_loop.bind(py).call0()?),
+        }
+    }
+
+    /// Gives an object that Python made its loop; a second call starts it over, as asyncio has it.
+    pub(crate) fn initialize(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = event_loop.py();
+        if cfg!(Py_3_15) && self.state.with(py, |state| !matches!(state.home, Home::None)) {
+            let message = "_asyncio.Future object is already initialized";
+            return Err(PyRuntimeError::new_err(message));
+        }
+        drop(self.state.replace(py, State::new(Home::of(event_loop))));
+        self.remember_source(py, event_loop)
+    }
+}
+
+fn reference(py: Python<'_>, value: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
+    value.map(|value| value.clone_ref(py))
+}
+
+#[pymethods]
+impl Future {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::new(Home::None)
+    }
+
+    #[pyo3(signature = (*, r#loop=None))]
+    fn __init__(slf: &Bound<'_, Self>, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let event_loop = Self::default_loop(slf.py(), r#loop)?;
+        slf.get().initialize(&event_loop)
+    }
+
+    /// The standard class for native objects proper, so that `isinstance` holds; a subclass is
+    /// its own.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let class = slf.get_type();
+        if class.is(slf.py().get_type::<Self>()) {
+            return Ok(Standard::get(slf.py())?.future.bind(slf.py()).clone());
+        }
+        Ok(class.into_any())
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyGenericAlias>> {
+        PyGenericAlias::new(cls.py(), cls.as_any(), item)
+    }
+
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().event_loop(slf.py())?;
+        Standard::get(slf.py())?.future_repr.bind(slf.py()).call1((slf,))
+    }
+
+    #[getter(__dict__)]
+    fn instance_dict<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        if let Some(dict) = self.dict.fetch(py) {
+            return dict.into_bound(py);
+        }
+        let dict = PyDict::new(py);
+        self.dict.set(py, Some(dict.clone().unbind()));
+        dict
+    }
+
+    fn __del__(slf: &Bound<'_, Self>) {
+        Self::finalize(slf);
+    }
+
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.phase(py) == Phase::Cancelled
+    }
+
+    fn done(&self, py: Python<'_>) -> bool {
+        self.is_done(py)
+    }
+
+    #[pyo3(name = "result")]
+    fn py_result(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.get().event_loop(slf.py()).map_err(|_| invalid_state(slf.py(), NOT_INITIALIZED))?;
+        Self::result(slf)
+    }
+
+    fn exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        slf.get().event_loop(py).map_err(|_| invalid_state(py, NOT_INITIALIZED))?;
+        let (phase, exception) = slf.get().state.with(py, |state| {
+            if state.phase == Phase::Finished {
+                state.log_traceback = false;
+            }
+            (state.phase, reference(py, state.exception.as_ref()))
+        });
+        match phase {
+            Phase::Cancelled => Err(Self::cancelled_error(slf)?),
+            Phase::Pending => Err(invalid_state(py, "Exception is not set.")),
+            Phase::Finished => Ok(exception),
+        }
+    }
+
+    #[pyo3(signature = (result, /))]
+    fn set_result(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
+        slf.get().event_loop(slf.py())?;
+        Self::finish(slf, Outcome::Result(result))
+    }
+
+    #[pyo3(signature = (exception, /))]
+    fn set_exception(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().event_loop(slf.py())?;
+        Self::finish_with_error(slf, exception)
+    }
+
+    #[pyo3(name = "cancel", signature = (msg=None))]
+    fn py_cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+        slf.get().event_loop(slf.py())?;
+        Self::cancel(slf, msg)
+    }
+
+    #[pyo3(signature = (r#fn, /, *, context=None))]
+    fn add_done_callback(
+        slf: &Bound<'_, Self>,
+        r#fn: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        slf.get().event_loop(slf.py())?;
+        let context = match context {
+            Some(context) => context,
+            None => copy_current(slf.py())?,
+        };
+        Self::add_link(slf, Link::Call { callback: r#fn, context })
+    }
+
+    #[pyo3(signature = (r#fn, /))]
+    fn remove_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let py = slf.py();
+        slf.get().event_loop(py)?;
+        // Comparing calls Python code, which may change the list: work on a copy, then take out
+        // exactly what compared equal.
+        let links = slf.get().state.with(py, |state| {
+            state.links.iter().map(|link| link.clone_ref(py)).collect::<Vec<_>>()
+        });
+        let mut removed = Vec::new();
+        for link in links {
+            if let Link::Call { callback, .. } = link
+                && callback.bind(py).eq(r#fn)?
+            {
+                removed.push(callback);
+            }
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) = slf.get().state.with(py, |state| {
+            std::mem::take(&mut state.links).into_iter().partition(|link| {
+                matches!(link, Link::Call { callback, .. }
+                    if removed.iter().any(|removed| removed.is(callback)))
+            })
+        });
+        let count = gone.len();
+        let added_meanwhile = slf.get().state.with(py, |state| {
+            std::mem::replace(&mut state.links, kept.into_iter().collect::<Links>())
+        });
+        debug_assert!(added_meanwhile.is_empty());
+        Ok(count)
+    }
+
+    fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.event_loop(py)
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, FutureIter>> {
+        slf.get().event_loop(slf.py())?;
+        FutureIter::create(&slf)
+    }
+
+    fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, FutureIter>> {
+        Self::__iter__(slf)
+    }
+
+    #[pyo3(name = "_make_cancelled_error")]
+    fn make_cancelled_error<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(Self::cancelled_error(slf)?.into_value(slf.py()).into_bound(slf.py()).into_any())
+    }
+
+    #[getter(_state)]
+    fn state_name(&self, py: Python<'_>) -> &'static str {
+        self.phase(py).name()
+    }
+
+    #[getter(_asyncio_future_blocking)]
+    fn blocking(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.blocking)
+    }
+
+    #[setter(_asyncio_future_blocking)]
+    fn set_blocking(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.blocking = value);
+    }
+
+    #[getter(_loop)]
+    fn loop_or_none(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.home.object()))
+    }
+
+    #[getter(_callbacks)]
+    fn callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let links: Vec<_> = self
+            .state
+            .with(py, |state| state.links.iter().map(|link| link.clone_ref(py)).collect());
+        if links.is_empty() {
+            return Ok(None);
+        }
+        let pairs = links.into_iter().map(|link| link.into_call(py));
+        PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?).map(Some)
+    }
+
+    #[getter(_result)]
+    fn raw_result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.result.as_ref()))
+    }
+
+    #[getter(_exception)]
+    fn raw_exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.exception.as_ref()))
+    }
+
+    #[getter(_log_traceback)]
+    fn log_traceback(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.log_traceback)
+    }
+
+    #[setter(_log_traceback)]
+    fn set_log_traceback(&self, py: Python<'_>, value: bool) -> PyResult<()> {
+        if value {
+            return Err(PyValueError::new_err("_log_traceback can only be set to False"));
+        }
+        self.state.with(py, |state| state.log_traceback = false);
+        Ok(())
+    }
+
+    #[getter(_source_traceback)]
+    fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.source_traceback.as_ref()))
+    }
+
+    #[getter(_cancel_message)]
+    fn cancel_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.cancel_message.as_ref()))
+    }
+
+    #[setter(_cancel_message)]
+    fn set_cancel_message(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.cancel_message, value)));
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.dict.traverse(|dict| visit.call(dict))?;
+            self.state.traverse(|state| {
+                if let Some(home) = state.home.object() {
+                    visit.call(home)?;
+                }
+                for value in [
+                    &state.result,
+                    &state.exception,
+                    &state.exception_traceback,
+                    &state.cancel_message,
+                    &state.cancelled_error,
+                    &state.source_traceback,
+                ] {
+                    visit.call(value)?;
+                }
+                state.links.iter().try_for_each(|link| match link {
+                    Link::Wakeup(task) => visit.call(task),
+                    Link::Call { callback, context } => {
+                        visit.call(callback)?;
+                        visit.call(context)
+                    }
+                })
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.dict.take(py));
+        drop(self.state.with(py, |state| {
+            (
+                std::mem::replace(&mut state.home, Home::None),
+                [
+                    state.result.take(),
+                    state.exception.take(),
+                    state.exception_traceback.take(),
+                    state.cancel_message.take(),
+                    state.cancelled_error.take(),
+                    state.source_traceback.take(),
+                ],
+                std::mem::take(&mut state.links),
+            )
+        }));
+    }
+}
+
+/// asyncio's text for an object whose `__init__` has not run.
+pub(crate) const NOT_INITIALIZED: &str = "Future object is not initialized.";

@@ -1,0 +1,463 @@
+//! `Future`: a result that is not there yet.
+//!
+//! # States
+//!
+//! | phase | `result` | `exception` | `callbacks` |
+//! | --- | --- | --- | --- |
+//! | `Pending` | none | none | any |
+//! | `Cancelled` | none | none | none |
+//! | `Finished` | or | or | none |
+//!
+//! `Pending` is left exactly once, by [`Future::finish`] alone, which hands every callback to the
+//! loop. Whoever ends a future goes through it: `set_result`, `set_exception`, `cancel` and the
+//! task's step.
+
+mod class;
+pub(crate) mod iter;
+mod links;
+
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::callback::Callback;
+use crate::cell::AttachedCell;
+use crate::event_loop::Loop;
+use crate::shelf::{self, Shelf, Shelved};
+use crate::slots::Deallocate;
+use crate::standard::{Standard, invalid_state};
+
+pub(crate) use links::{Link, Links};
+
+/// Where a future stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Pending,
+    Cancelled,
+    Finished,
+}
+
+impl Phase {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Cancelled => "CANCELLED",
+            Self::Finished => "FINISHED",
+        }
+    }
+}
+
+/// The loop on which a future's callbacks run.
+#[derive(Debug)]
+pub(crate) enum Home {
+    /// `__init__` has not run.
+    None,
+    /// Our own loop: callbacks go straight into its ready queue.
+    Native(Py<Loop>),
+    /// Any other loop: callbacks go through its `call_soon`.
+    Foreign(Py<PyAny>),
+}
+
+impl Home {
+    pub(crate) fn of(event_loop: &Bound<'_, PyAny>) -> Self {
+        match event_loop.cast::<Loop>() {
+            Ok(native) => Self::Native(native.clone().unbind()),
+            Err(_) => Self::Foreign(event_loop.clone().unbind()),
+        }
+    }
+
+    pub(crate) fn object(&self) -> Option<&Py<PyAny>> {
+        match self {
+            Self::None => None,
+            Self::Native(native) => Some(native.as_any()),
+            Self::Foreign(foreign) => Some(foreign),
+        }
+    }
+}
+
+/// How a future ends.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Result(Py<PyAny>),
+    Exception(Py<PyAny>),
+    Cancelled { message: Option<Py<PyAny>> },
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) home: Home,
+    pub(crate) phase: Phase,
+    /// Somebody's `yield from` is under way: the `_asyncio_future_blocking` of the protocol.
+    pub(crate) blocking: bool,
+    /// The exception was not looked at yet.
+    pub(crate) log_traceback: bool,
+    pub(crate) result: Option<Py<PyAny>>,
+    pub(crate) exception: Option<Py<PyAny>>,
+    pub(crate) exception_traceback: Option<Py<PyAny>>,
+    pub(crate) links: Links,
+    pub(crate) cancel_message: Option<Py<PyAny>>,
+    pub(crate) cancelled_error: Option<Py<PyAny>>,
+    pub(crate) source_traceback: Option<Py<PyAny>>,
+}
+
+impl State {
+    fn new(home: Home) -> Self {
+        Self {
+            home,
+            phase: Phase::Pending,
+            blocking: false,
+            log_traceback: false,
+            result: None,
+            exception: None,
+            exception_traceback: None,
+            links: Links::None,
+            cancel_message: None,
+            cancelled_error: None,
+            source_traceback: None,
+        }
+    }
+}
+
+/// A native `asyncio.Future`.
+#[pyclass(frozen, subclass, weakref, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Future {
+    pub(crate) state: AttachedCell<State>,
+    pub(super) dict: AttachedCell<Option<Py<PyDict>>>,
+}
+
+impl Future {
+    pub(crate) fn new(home: Home) -> Self {
+        Self { state: AttachedCell::new(State::new(home)), dict: AttachedCell::new(None) }
+    }
+
+    /// A pending future of a native loop.
+    pub(crate) fn create<'py>(event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let home = Home::Native(event_loop.clone().unbind());
+        let future = match shelf::take::<Self>(py) {
+            Some(future) => {
+                future.get().state.with(py, |state| state.home = home);
+                shelf::track(&future);
+                future
+            }
+            None => Bound::new(py, Self::new(home))?,
+        };
+        if event_loop.get().is_debug(py) {
+            future.get().remember_source(py, event_loop.as_any())?;
+        }
+        Ok(future)
+    }
+
+    #[inline]
+    pub(crate) fn phase(&self, py: Python<'_>) -> Phase {
+        self.state.with(py, |state| state.phase)
+    }
+
+    #[inline]
+    pub(crate) fn is_done(&self, py: Python<'_>) -> bool {
+        self.phase(py) != Phase::Pending
+    }
+
+    /// The loop, as Python sees it.
+    ///
+    /// # Errors
+    /// `RuntimeError` before `__init__` has run.
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state
+            .with(py, |state| state.home.object().map(|object| object.clone_ref(py)))
+            .map(|object| object.into_bound(py))
+            .ok_or_else(|| PyRuntimeError::new_err("Future object is not initialized."))
+    }
+
+    /// Whether `event_loop` is this future's loop.
+    pub(crate) fn lives_on(&self, py: Python<'_>, event_loop: *mut ffi::PyObject) -> bool {
+        self.state.with(py, |state| {
+            state.home.object().is_some_and(|object| object.as_ptr() == event_loop)
+        })
+    }
+
+    /// In a loop's debug mode, remembers where the future was made.
+    pub(crate) fn remember_source(
+        &self,
+        py: Python<'_>,
+        event_loop: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let debug = match event_loop.cast::<Loop>() {
+            Ok(native) => native.get().is_debug(py),
+            Err(_) => event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?,
+        };
+        if debug {
+            let stack = Standard::get(py)?.extract_stack.call0(py)?;
+            drop(self.state.with(py, |state| state.source_traceback.replace(stack)));
+        }
+        Ok(())
+    }
+
+    /// Ends the future and hands its callbacks to the loop.
+    ///
+    /// # Errors
+    /// `InvalidStateError` if it has ended before; what the loop's `call_soon` raises.
+    pub(crate) fn finish(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
+        let py = slf.py();
+        let Some(links) = slf.get().state.with(py, |state| {
+            if state.phase != Phase::Pending {
+                return None;
+            }
+            match outcome {
+                Outcome::Result(result) => {
+                    state.phase = Phase::Finished;
+                    state.result = Some(result);
+                }
+                Outcome::Exception(exception) => {
+                    state.phase = Phase::Finished;
+                    // SAFETY: attached, and the caller checked that this is an exception.
+                    state.exception_traceback = unsafe {
+                        Bound::from_owned_ptr_or_opt(
+                            py,
+                            ffi::PyException_GetTraceback(exception.as_ptr()),
+                        )
+                        .map(Bound::unbind)
+                    };
+                    state.exception = Some(exception);
+                    state.log_traceback = true;
+                }
+                Outcome::Cancelled { message } => {
+                    state.phase = Phase::Cancelled;
+                    state.cancel_message = message;
+                }
+            }
+            Some(std::mem::take(&mut state.links))
+        }) else {
+            return Err(invalid_state(py, "invalid state"));
+        };
+        links.into_iter().try_for_each(|link| Self::call_back(slf, link))
+    }
+
+    /// Ends the future with an exception that Python code handed in.
+    ///
+    /// # Errors
+    /// `TypeError` for anything but an exception; those of [`Future::finish`].
+    pub(crate) fn finish_with_error(
+        slf: &Bound<'_, Self>,
+        exception: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().is_done(py) {
+            return Err(invalid_state(py, "invalid state"));
+        }
+        // SAFETY: attached; only looks at the object's flags.
+        let is_class = unsafe { ffi::PyExceptionClass_Check(exception.as_ptr()) != 0 };
+        let exception = if is_class { exception.call0()? } else { exception.clone() };
+        // SAFETY: as above.
+        if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) == 0 } {
+            return Err(PyTypeError::new_err("invalid exception object"));
+        }
+        if exception.get_type().is(py.get_type::<PyStopIteration>()) {
+            const MESSAGE: &str =
+                "StopIteration interacts badly with generators and cannot be raised into a Future";
+            if cfg!(not(Py_3_13)) {
+                return Err(PyTypeError::new_err(MESSAGE));
+            }
+            let error = PyRuntimeError::new_err(MESSAGE).into_value(py).into_bound(py);
+            error.setattr(intern!(py, "__cause__"), &exception)?;
+            error.setattr(intern!(py, "__context__"), &exception)?;
+            return Self::finish(slf, Outcome::Exception(error.into_any().unbind()));
+        }
+        Self::finish(slf, Outcome::Exception(exception.unbind()))
+    }
+
+    /// `Future.cancel`: false if the future has ended already.
+    pub(crate) fn cancel(slf: &Bound<'_, Self>, message: Option<Py<PyAny>>) -> PyResult<bool> {
+        let py = slf.py();
+        let pending = slf.get().state.with(py, |state| {
+            state.log_traceback = false;
+            state.phase == Phase::Pending
+        });
+        if pending {
+            Self::finish(slf, Outcome::Cancelled { message })?;
+        }
+        Ok(pending)
+    }
+
+    /// Calls `link` once the future ends, which may be the next turn.
+    pub(crate) fn add_link(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
+        let py = slf.py();
+        let link = slf.get().state.with(py, |state| {
+            if state.phase == Phase::Pending {
+                state.links.push(link);
+                None
+            } else {
+                Some(link)
+            }
+        });
+        link.map_or(Ok(()), |link| Self::call_back(slf, link))
+    }
+
+    fn call_back(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
+        let py = slf.py();
+        let native = slf.get().state.with(py, |state| match &state.home {
+            Home::Native(native) => Some(native.clone_ref(py)),
+            _ => None,
+        });
+        if let Some(native) = native {
+            let native = native.bind(py).get();
+            if !native.is_debug(py) {
+                native.check_closed(py)?;
+                let future = slf.clone().into_any().unbind();
+                native.push(
+                    py,
+                    match link {
+                        Link::Wakeup(task) => Callback::Wakeup(task, future),
+                        Link::Call { callback, context } => {
+                            Callback::Done { callback, future, context }
+                        }
+                    },
+                );
+                return Ok(());
+            }
+        }
+        let event_loop = slf.get().event_loop(py)?;
+        let (callback, context) = link.into_call(py)?;
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "context"), context)?;
+        event_loop.call_method(intern!(py, "call_soon"), (callback, slf), Some(&keywords))?;
+        Ok(())
+    }
+
+    /// The outcome as `Future.result()` gives it.
+    ///
+    /// # Errors
+    /// The exception that was set, `CancelledError`, or `InvalidStateError` while pending.
+    pub(crate) fn result(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let (phase, result, exception, traceback) = slf.get().state.with(py, |state| {
+            if state.phase == Phase::Finished {
+                state.log_traceback = false;
+            }
+            (
+                state.phase,
+                state.result.as_ref().map(|result| result.clone_ref(py)),
+                state.exception.as_ref().map(|exception| exception.clone_ref(py)),
+                state.exception_traceback.take(),
+            )
+        });
+        match phase {
+            Phase::Cancelled => Err(Self::cancelled_error(slf)?),
+            Phase::Pending => Err(invalid_state(py, "Result is not set.")),
+            Phase::Finished => match exception {
+                None => Ok(result.unwrap_or_else(|| py.None())),
+                Some(exception) => Err(with_traceback(py, exception, traceback)),
+            },
+        }
+    }
+
+    /// What a waiting task is to be woken with: an exception to throw, or nothing.
+    pub(crate) fn error_for_waiter(slf: &Bound<'_, Self>) -> Option<PyErr> {
+        let py = slf.py();
+        let failed = slf
+            .get()
+            .state
+            .with(py, |state| state.phase != Phase::Finished || state.exception.is_some());
+        if failed { Self::result(slf).err() } else { None }
+    }
+
+    /// `_make_cancelled_error()` as an error: the one kept from the coroutine, once, or a new one.
+    pub(crate) fn cancelled_error(slf: &Bound<'_, Self>) -> PyResult<PyErr> {
+        let py = slf.py();
+        let (kept, message) = slf.get().state.with(py, |state| {
+            let message = state.cancel_message.as_ref().map(|message| message.clone_ref(py));
+            (state.cancelled_error.take(), message)
+        });
+        let error = match (kept, message) {
+            (Some(kept), _) => kept,
+            (None, None) => Standard::get(py)?.cancelled_error.call0(py)?,
+            (None, Some(message)) => Standard::get(py)?.cancelled_error.call1(py, (message,))?,
+        };
+        Ok(PyErr::from_value(error.into_bound(py)))
+    }
+
+    /// Reports an exception that nobody looked at.
+    fn report_unretrieved(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (exception, source) = slf.get().state.with(py, |state| {
+            state.log_traceback = false;
+            (
+                state.exception.as_ref().map(|exception| exception.clone_ref(py)),
+                state.source_traceback.as_ref().map(|source| source.clone_ref(py)),
+            )
+        });
+        let Some(exception) = exception else { return Ok(()) };
+        let context = PyDict::new(py);
+        let message = format!("{} exception was never retrieved", slf.get_type().name()?);
+        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "exception"), exception)?;
+        context.set_item(intern!(py, "future"), slf)?;
+        if let Some(source) = source {
+            context.set_item(intern!(py, "source_traceback"), source)?;
+        }
+        let event_loop = slf.get().event_loop(py)?;
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        Ok(())
+    }
+}
+
+/// The exception with the traceback that it was set with, once, and with an empty one after:
+/// what raising it adds must not pile up.
+fn with_traceback(py: Python<'_>, exception: Py<PyAny>, traceback: Option<Py<PyAny>>) -> PyErr {
+    let traceback = traceback.unwrap_or_else(|| py.None());
+    // SAFETY: attached; the exception is one, and the traceback came from it or is None. A
+    // failure leaves the exception with the traceback that it has.
+    unsafe { ffi::PyException_SetTraceback(exception.as_ptr(), traceback.as_ptr()) };
+    PyErr::from_value(exception.into_bound(py))
+}
+
+impl Deallocate for Future {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.log_traceback)
+    }
+
+    fn last_words(slf: &Bound<'_, Self>) {
+        if let Err(error) = Self::report_unretrieved(slf) {
+            error.write_unraisable(slf.py(), Some(slf.as_any()));
+        }
+    }
+
+    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { shelf::put(slf) }
+    }
+}
+
+impl Shelved for Future {
+    fn shelf() -> &'static Shelf {
+        static SHELF: Shelf = Shelf::new();
+        &SHELF
+    }
+
+    fn blank(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        drop(slf.get().dict.take(py));
+        drop(slf.get().state.replace(py, State::new(Home::None)));
+    }
+}
+
+/// Makes the classes of this module complete.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    let example = Bound::new(py, Future::new(Home::None))?;
+    crate::slots::install_dict(&example, |future| future.dict.place());
+    drop(example);
+    crate::slots::install_deallocate::<Future>(py);
+    crate::slots::install_deallocate::<iter::FutureIter>(py);
+    crate::slots::install_resume::<iter::FutureIter>(py);
+    Ok(())
+}

@@ -1,0 +1,584 @@
+//! `Handle` and `TimerHandle`: what Python code gets for a callback it has scheduled.
+
+use std::sync::OnceLock;
+
+use pyo3::PyTraverseError;
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyList, PyString, PyTuple};
+use pyo3::{PyTypeInfo, ffi};
+
+use ouroloop::timers::TimerId;
+
+use crate::cell::AttachedCell;
+use crate::context::{copy_current, run_in};
+use crate::event_loop::Loop;
+use crate::shelf::{self, Shelf, Shelved};
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    callback: Option<Py<PyAny>>,
+    args: Option<Py<PyAny>>,
+    context: Option<Py<PyAny>>,
+    event_loop: Option<Py<PyAny>>,
+    cancelled: bool,
+    /// The text from before a cancellation dropped the callback, kept in debug mode.
+    repr: Option<Py<PyAny>>,
+    source_traceback: Option<Py<PyAny>>,
+}
+
+/// A native `asyncio.Handle`.
+#[pyclass(frozen, subclass, weakref, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Handle {
+    state: AttachedCell<State>,
+}
+
+impl Handle {
+    /// A handle on `event_loop` for `callback(*args)` in `context`.
+    #[inline]
+    pub(crate) fn new(
+        callback: Py<PyAny>,
+        args: Py<PyAny>,
+        event_loop: Py<PyAny>,
+        context: Py<PyAny>,
+    ) -> Self {
+        Self {
+            state: AttachedCell::new(State {
+                callback: Some(callback),
+                args: Some(args),
+                context: Some(context),
+                event_loop: Some(event_loop),
+                cancelled: false,
+                repr: None,
+                source_traceback: None,
+            }),
+        }
+    }
+
+    /// A handle for `callback(*args)`, from the shelf if there is one.
+    #[inline]
+    pub(crate) fn create<'py>(
+        event_loop: &Bound<'py, Loop>,
+        callback: Py<PyAny>,
+        args: Py<PyAny>,
+        context: Py<PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let fresh = Self::new(callback, args, event_loop.clone().into_any().unbind(), context);
+        let Some(handle) = shelf::take::<Self>(py) else { return Bound::new(py, fresh) };
+        handle.get().state.set(py, fresh.state.into_inner());
+        shelf::track(&handle);
+        Ok(handle)
+    }
+
+    /// In debug mode, remembers where the handle was made.
+    pub(crate) fn remember_source(&self, py: Python<'_>) -> PyResult<()> {
+        let stack = Standard::get(py)?.extract_stack.call0(py)?;
+        drop(self.state.with(py, |state| state.source_traceback.replace(stack)));
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.cancelled)
+    }
+
+    pub(crate) fn source(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.source_traceback.as_ref()))
+    }
+
+    /// Runs the callback; an error goes to the loop's exception handler.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the callback.
+    #[inline]
+    pub(crate) fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let parts = slf.get().state.with(py, |state| {
+            if state.cancelled {
+                return None;
+            }
+            Some((
+                state.callback.as_ref()?.clone_ref(py),
+                state.args.as_ref()?.clone_ref(py),
+                state.context.as_ref()?.clone_ref(py),
+            ))
+        });
+        let Some((callback, args, context)) = parts else { return Ok(()) };
+        // SAFETY: attached; the callback is alive and `args` is a tuple by construction.
+        let answer = run_in(py, &context, || unsafe {
+            let answer = ffi::PyObject_Call(callback.as_ptr(), args.as_ptr(), std::ptr::null_mut());
+            Bound::from_owned_ptr_or_err(py, answer).map(drop)
+        });
+        answer.or_else(|error| Self::report(slf, error))
+    }
+
+    /// Gives a callback's error to the loop's exception handler.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop instead.
+    #[cold]
+    pub(crate) fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
+            return Err(error);
+        }
+        let (callback, args, event_loop, source) = slf.get().state.with(py, |state| {
+            (
+                reference(py, state.callback.as_ref()),
+                reference(py, state.args.as_ref()),
+                reference(py, state.event_loop.as_ref()),
+                reference(py, state.source_traceback.as_ref()),
+            )
+        });
+        let Some(event_loop) = event_loop else { return Err(error) };
+        let event_loop = event_loop.bind(py);
+        let keywords = PyDict::new(py);
+        if cfg!(Py_3_13) {
+            keywords.set_item("debug", event_loop.call_method0(intern!(py, "get_debug"))?)?;
+        }
+        let shown = Standard::get(py)?
+            .format_callback_source
+            .bind(py)
+            .call((callback, args), Some(&keywords))?;
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "message"), format!("Exception in callback {shown}"))?;
+        context.set_item(intern!(py, "exception"), error.into_value(py))?;
+        context.set_item(intern!(py, "handle"), slf)?;
+        if let Some(source) = source {
+            context.set_item(intern!(py, "source_traceback"), source)?;
+        }
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+
+    /// Fills in a handle that Python code makes.
+    fn initialize(
+        &self,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyAny>,
+        event_loop: Bound<'_, PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = event_loop.py();
+        let context = match context {
+            Some(context) => context,
+            None => copy_current(py)?,
+        };
+        let args = match args.cast_exact::<PyTuple>() {
+            Ok(args) => args.clone(),
+            Err(_) => PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        };
+        let args = args.into_any().unbind();
+        let debug = is_debug(&event_loop)?;
+        let Self { state } = Self::new(callback, args, event_loop.unbind(), context);
+        drop(self.state.replace(py, state.into_inner()));
+        if debug { self.remember_source(py) } else { Ok(()) }
+    }
+
+    pub(crate) fn cancel_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().is_cancelled(py) {
+            return Ok(());
+        }
+        slf.get().state.with(py, |state| state.cancelled = true);
+        let event_loop = slf.get().state.with(py, |state| reference(py, state.event_loop.as_ref()));
+        if let Some(event_loop) = event_loop
+            && is_debug(event_loop.bind(py))?
+        {
+            let text = slf.call_method0(intern!(py, "__repr__"))?.unbind();
+            drop(slf.get().state.with(py, |state| state.repr.replace(text)));
+        }
+        drop(slf.get().state.with(py, |state| (state.callback.take(), state.args.take())));
+        Ok(())
+    }
+
+    fn repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Standard::get(slf.py())?.handle_repr_info.bind(slf.py()).call1((slf,))
+    }
+}
+
+fn is_debug(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match event_loop.cast::<Loop>() {
+        Ok(native) => Ok(native.get().is_debug(event_loop.py())),
+        Err(_) => event_loop.call_method0(intern!(event_loop.py(), "get_debug"))?.is_truthy(),
+    }
+}
+
+fn reference(py: Python<'_>, value: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
+    value.map(|value| value.clone_ref(py))
+}
+
+/// The standard class for native objects proper; a subclass is its own.
+fn class_of<'py, T: PyTypeInfo>(
+    object: &Bound<'py, PyAny>,
+    standard: &Py<PyAny>,
+) -> Bound<'py, PyAny> {
+    let class = object.get_type();
+    if class.is(object.py().get_type::<T>()) {
+        return standard.bind(object.py()).clone();
+    }
+    class.into_any()
+}
+
+#[pymethods]
+impl Handle {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: AttachedCell::new(State::default()) }
+    }
+
+    #[pyo3(signature = (callback, args, r#loop, context=None))]
+    fn __init__(
+        &self,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyAny>,
+        r#loop: Bound<'_, PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        self.initialize(callback, args, r#loop, context)
+    }
+
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(class_of::<Self>(slf.as_any(), &Standard::get(slf.py())?.handle))
+    }
+
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let kept = slf.get().state.with(py, |state| reference(py, state.repr.as_ref()));
+        if let Some(kept) = kept {
+            return Ok(kept.into_bound(py));
+        }
+        let info = slf.call_method0(intern!(py, "_repr_info"))?;
+        let words = PyString::new(py, " ").call_method1(intern!(py, "join"), (info,))?;
+        Ok(PyString::new(py, &format!("<{words}>")).into_any())
+    }
+
+    #[pyo3(name = "_repr_info")]
+    fn py_repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::repr_info(slf)
+    }
+
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::cancel_now(slf)
+    }
+
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.is_cancelled(py)
+    }
+
+    #[cfg(Py_3_12)]
+    fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.context_attribute(py)
+    }
+
+    #[pyo3(name = "_run")]
+    fn py_run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::run(slf)
+    }
+
+    #[getter(_callback)]
+    fn callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.callback.as_ref()))
+    }
+
+    #[getter(_args)]
+    fn args(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.args.as_ref()))
+    }
+
+    #[getter(_context)]
+    fn context_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.context.as_ref()))
+    }
+
+    #[getter(_loop)]
+    fn event_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| reference(py, state.event_loop.as_ref()))
+    }
+
+    #[getter(_cancelled)]
+    fn cancelled_flag(&self, py: Python<'_>) -> bool {
+        self.is_cancelled(py)
+    }
+
+    #[getter(_source_traceback)]
+    fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.source(py)
+    }
+
+    #[setter(_source_traceback)]
+    fn set_source_traceback(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.source_traceback, value)));
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.state.traverse(|state| {
+                visit.call(&state.callback)?;
+                visit.call(&state.args)?;
+                visit.call(&state.context)?;
+                visit.call(&state.event_loop)?;
+                visit.call(&state.repr)?;
+                visit.call(&state.source_traceback)
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.state.with(py, |state| {
+            [
+                state.callback.take(),
+                state.args.take(),
+                state.context.take(),
+                state.event_loop.take(),
+                state.source_traceback.take(),
+            ]
+        }));
+    }
+}
+
+impl Deallocate for Handle {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { shelf::put(slf) }
+    }
+}
+
+impl Shelved for Handle {
+    fn shelf() -> &'static Shelf {
+        static SHELF: Shelf = Shelf::new();
+        &SHELF
+    }
+
+    fn blank(slf: &Bound<'_, Self>) {
+        drop(slf.get().state.replace(slf.py(), State::default()));
+    }
+}
+
+/// When a timer is due.
+#[derive(Debug, Default)]
+struct Moment {
+    seconds: f64,
+    /// The time as it was given, if that was no float.
+    given: Option<Py<PyAny>>,
+    /// The engine's timer while it is pending.
+    timer: Option<TimerId>,
+}
+
+/// A native `asyncio.TimerHandle`: equal and ordered by its time.
+#[pyclass(frozen, subclass, extends = Handle, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct TimerHandle {
+    moment: AttachedCell<Moment>,
+}
+
+impl TimerHandle {
+    /// A timer for `callback(*args)`, from the shelf if there is one, that is not scheduled yet.
+    pub(crate) fn create<'py>(
+        event_loop: &Bound<'py, Loop>,
+        when: When<'_, 'py>,
+        callback: Py<PyAny>,
+        args: Py<PyAny>,
+        context: Py<PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let handle = Handle::new(callback, args, event_loop.clone().into_any().unbind(), context);
+        let moment = when.moment()?;
+        let Some(timer) = shelf::take::<Self>(py) else {
+            let timer = Self { moment: AttachedCell::new(moment) };
+            return Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer));
+        };
+        timer.as_super().get().state.set(py, handle.state.into_inner());
+        timer.get().moment.set(py, moment);
+        shelf::track(&timer);
+        Ok(timer)
+    }
+
+    /// The time at which it is due, in the loop's seconds.
+    pub(crate) fn seconds(&self, py: Python<'_>) -> f64 {
+        self.moment.with(py, |moment| moment.seconds)
+    }
+
+    pub(crate) fn scheduled_as(&self, py: Python<'_>, timer: TimerId) {
+        self.moment.with(py, |moment| moment.timer = Some(timer));
+    }
+
+    fn given(&self, py: Python<'_>) -> Py<PyAny> {
+        let (seconds, given) =
+            self.moment.with(py, |moment| (moment.seconds, reference(py, moment.given.as_ref())));
+        given.unwrap_or_else(|| PyFloat::new(py, seconds).into_any().unbind())
+    }
+}
+
+/// A time to be remembered.
+#[derive(Debug)]
+pub(crate) enum When<'a, 'py> {
+    Seconds(f64),
+    Given(&'a Bound<'py, PyAny>),
+}
+
+impl When<'_, '_> {
+    fn moment(self) -> PyResult<Moment> {
+        Ok(match self {
+            Self::Seconds(seconds) => Moment { seconds, given: None, timer: None },
+            Self::Given(when) => {
+                Moment { seconds: when.extract()?, given: Some(when.clone().unbind()), timer: None }
+            }
+        })
+    }
+}
+
+impl Deallocate for TimerHandle {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { shelf::put(slf) }
+    }
+}
+
+impl Shelved for TimerHandle {
+    fn shelf() -> &'static Shelf {
+        static SHELF: Shelf = Shelf::new();
+        &SHELF
+    }
+
+    fn blank(slf: &Bound<'_, Self>) {
+        drop(slf.get().moment.replace(slf.py(), Moment::default()));
+        Handle::blank(slf.as_super());
+    }
+}
+
+#[pymethods]
+impl TimerHandle {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn py_new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        let timer = Self { moment: AttachedCell::new(Moment::default()) };
+        let handle = Handle { state: AttachedCell::new(State::default()) };
+        PyClassInitializer::from(handle).add_subclass(timer)
+    }
+
+    #[pyo3(signature = (when, callback, args, r#loop, context=None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        when: &Bound<'_, PyAny>,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyAny>,
+        r#loop: Bound<'_, PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let moment = When::Given(when).moment()?;
+        slf.as_super().get().initialize(callback, args, r#loop, context)?;
+        drop(slf.get().moment.replace(slf.py(), moment));
+        Ok(())
+    }
+
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(class_of::<Self>(slf.as_any(), &Standard::get(slf.py())?.timer_handle))
+    }
+
+    #[pyo3(name = "_repr_info")]
+    fn repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let info = Handle::repr_info(slf.as_super())?;
+        let place = 1 + isize::from(slf.as_super().get().is_cancelled(py));
+        let when = slf.get().given(py).into_bound(py);
+        info.cast::<PyList>()?
+            .call_method1(intern!(py, "insert"), (place, format!("when={}", when.repr()?)))?;
+        Ok(info)
+    }
+
+    fn when(&self, py: Python<'_>) -> Py<PyAny> {
+        self.given(py)
+    }
+
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let handle = slf.as_super();
+        if !handle.get().is_cancelled(py) {
+            let timer = slf.get().moment.with(py, |moment| moment.timer.take());
+            if let (Some(timer), Some(event_loop)) = (timer, handle.get().event_loop(py))
+                && let Ok(native) = event_loop.bind(py).cast::<Loop>()
+            {
+                drop(native.get().engine.with(py, |engine| engine.cancel(timer)));
+            }
+        }
+        Handle::cancel_now(handle)
+    }
+
+    #[getter(_when)]
+    fn when_attribute(&self, py: Python<'_>) -> Py<PyAny> {
+        self.given(py)
+    }
+
+    #[getter(_scheduled)]
+    fn scheduled(&self, py: Python<'_>) -> bool {
+        self.moment.with(py, |moment| moment.timer.is_some())
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.given(py).bind(py).hash()
+    }
+
+    fn __richcmp__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        operation: CompareOp,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
+        let (mine, theirs) = (slf.get().seconds(py), other.get().seconds(py));
+        let equal = || -> PyResult<bool> {
+            let (left, right) = (slf.as_super().get(), other.as_super().get());
+            let same = |a: Option<Py<PyAny>>, b: Option<Py<PyAny>>| match (a, b) {
+                (Some(a), Some(b)) => a.bind(py).eq(b.bind(py)),
+                (a, b) => Ok(a.is_none() && b.is_none()),
+            };
+            #[expect(clippy::float_cmp, reason = "asyncio compares the times exactly")]
+            Ok(mine == theirs
+                && same(left.callback(py), right.callback(py))?
+                && same(left.args(py), right.args(py))?
+                && left.is_cancelled(py) == right.is_cancelled(py))
+        };
+        let answer = match operation {
+            CompareOp::Lt => mine < theirs,
+            CompareOp::Le => mine < theirs || equal()?,
+            CompareOp::Eq => equal()?,
+            CompareOp::Ne => !equal()?,
+            CompareOp::Gt => mine > theirs,
+            CompareOp::Ge => mine > theirs || equal()?,
+        };
+        Ok(answer.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe { self.moment.traverse(|moment| visit.call(&moment.given)) }
+    }
+}

@@ -1,0 +1,40 @@
+//! Python's asyncio object model on the Ouroloop engine: the module `ouroloop._native`.
+
+mod callback;
+mod cell;
+mod context;
+mod coroutine;
+mod event_loop;
+mod future;
+mod handle;
+mod os_error;
+mod shelf;
+mod slots;
+mod standard;
+mod task;
+mod transport;
+
+use pyo3::prelude::*;
+
+/// The native half of the package `ouroloop`.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    // A class is complete before a class that derives from it is made.
+    future::install(py)?;
+    task::install(py)?;
+    slots::install_deallocate::<handle::Handle>(py);
+    slots::install_deallocate::<handle::TimerHandle>(py);
+    coroutine::install(py);
+    slots::install_deallocate::<event_loop::Loop>(py);
+    slots::install_deallocate::<transport::tcp::TcpTransport>(py);
+    module.add_class::<event_loop::Loop>()?;
+    module.add_class::<future::Future>()?;
+    module.add_class::<task::Task>()?;
+    module.add_class::<handle::Handle>()?;
+    module.add_class::<handle::TimerHandle>()?;
+    module.add_class::<transport::server::Server>()?;
+    module.add_class::<transport::tcp::TcpTransport>()?;
+    module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! The kernel's errors as Python's.
+
+use std::io;
+
+use pyo3::exceptions::PyOSError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+/// The `OSError` that Python itself raises for `error`: of the subclass, and with the number and
+/// the text, that belong to it.
+///
+/// [`PyErr::from`] keeps neither number nor text.
+pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
+    let Some(number) = error.raw_os_error() else {
+        return PyOSError::new_err(error.to_string());
+    };
+    let text = py
+        .import(intern!(py, "os"))
+        .and_then(|os| os.call_method1(intern!(py, "strerror"), (number,)));
+    match text {
+        Ok(text) => PyOSError::new_err((number, text.unbind())),
+        Err(error) => error,
+    }
+}

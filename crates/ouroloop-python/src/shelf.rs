@@ -1,0 +1,91 @@
+//! Objects that are made and dropped all the time are kept on a shelf instead of being freed.
+//!
+//! 1. An object on a shelf has a count of zero, is not tracked by the garbage collector and holds
+//!    no reference: its Rust value is the *blank* one, initialised and alive.
+//! 2. Only objects of exactly the class go there; one of a subclass is freed as usual. So is one
+//!    whose finalizer has run, because the interpreter would not run it again.
+//! 3. [`take`] gives an object a count of one; the caller fills it in and only then has [`track`]
+//!    show it to the garbage collector.
+//!
+use std::ptr::NonNull;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::cell::AttachedCell;
+use crate::slots::Deallocate;
+
+/// No shelf holds more objects than this.
+const CAPACITY: usize = 512;
+
+/// The kept objects of one class.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    objects: AttachedCell<Vec<NonNull<ffi::PyObject>>>,
+}
+
+impl Shelf {
+    pub(crate) const fn new() -> Self {
+        Self { objects: AttachedCell::new(Vec::new()) }
+    }
+}
+
+/// A class whose objects are kept on a shelf.
+pub(crate) trait Shelved: Deallocate {
+    /// Where they are kept.
+    fn shelf() -> &'static Shelf;
+    /// Drops every reference that the object holds, leaving the blank value.
+    fn blank(slf: &Bound<'_, Self>);
+}
+
+/// A blank object, not tracked yet; `None` when the shelf is empty.
+#[inline]
+pub(crate) fn take<T: Shelved>(py: Python<'_>) -> Option<Bound<'_, T>> {
+    let object = T::shelf().objects.with(py, Vec::pop)?.as_ptr();
+    // SAFETY: by rule 1 this is a complete object that nobody else knows; it becomes a new
+    // reference of exactly class `T` (rule 2).
+    unsafe {
+        ffi::PyObject_Init(object, T::type_object_raw(py));
+        Some(Bound::from_owned_ptr(py, object).cast_into_unchecked())
+    }
+}
+
+/// Shows an object from the shelf to the garbage collector, once it is filled in.
+#[inline]
+pub(crate) fn track<T: Shelved>(object: &Bound<'_, T>) {
+    // SAFETY: attached; the object is complete and, by rule 3, not tracked yet.
+    unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
+}
+
+/// Puts an object whose count is zero on its shelf; answers whether it did.
+///
+/// # Safety
+/// To be called from `tp_dealloc`, after the finalizer.
+#[inline]
+pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
+    let py = object.py();
+    let pointer = object.as_ptr();
+    // SAFETY: attached; the object is complete.
+    let keep = unsafe {
+        ffi::Py_TYPE(pointer) == T::type_object_raw(py)
+            && ffi::PyObject_GC_IsFinalized(pointer) == 0
+            && T::shelf().objects.with(py, |objects| objects.len() < CAPACITY)
+    };
+    if !keep {
+        return false;
+    }
+    // SAFETY: as `tp_dealloc` has to do before it takes an object apart; then weak references go
+    // before what they could be used to reach.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(pointer.cast());
+        if (*T::type_object_raw(py)).tp_weaklistoffset > 0 {
+            ffi::PyObject_ClearWeakRefs(pointer);
+        }
+    }
+    T::blank(object);
+    // SAFETY: every instance of a heap type owns a reference to it; `take` makes a new one.
+    unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
+    let object = NonNull::new(pointer).expect("a reference is not null");
+    T::shelf().objects.with(py, |objects| objects.push(object));
+    true
+}

@@ -1,0 +1,217 @@
+//! Type slots that PyO3 has no name for, behind traits.
+//!
+//! Each `install_*` function patches a class of this crate right after it was created and before
+//! Python sees it: no instance and no subclass exists that could have read the old slot.
+//!
+//! * [`Deallocate`]: `tp_finalize`, which (unlike `Drop`) runs while the object is whole and may
+//!   be given to Python code; and a `tp_dealloc` that calls it first, only when it is needed, and
+//!   may keep the object on a shelf.
+//! * [`Resume`]: `am_send` and `tp_iternext`, by which a coroutine hands out a result without a
+//!   `StopIteration` exception object.
+//! * [`install_dict`]: an instance dictionary that is a plain field of ours, so that the garbage
+//!   collector sees it.
+
+use std::ptr;
+use std::sync::OnceLock;
+
+use pyo3::PyClass;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyDict;
+
+/// A class with something to do when the last reference to an instance goes.
+pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
+    /// Where the deallocation function that PyO3 generated is kept.
+    fn original() -> &'static OnceLock<ffi::destructor>;
+
+    /// Whether an unreachable object has anything to say; must be cheap.
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        let _ = slf;
+        false
+    }
+
+    /// Says it; called at most once.
+    fn last_words(slf: &Bound<'_, Self>) {
+        let _ = slf;
+    }
+
+    /// Keeps the object for another life instead of freeing it; answers whether it did.
+    ///
+    /// # Safety
+    /// To be called from `tp_dealloc`, after the finalizer.
+    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        let _ = slf;
+        false
+    }
+
+    /// `__del__`: what a class derived in Python calls instead of the slot.
+    fn finalize(slf: &Bound<'_, Self>) {
+        if Self::has_last_words(slf) {
+            Self::last_words(slf);
+        }
+    }
+}
+
+unsafe extern "C" fn finalize<T: Deallocate>(object: *mut ffi::PyObject) {
+    // SAFETY: the interpreter calls this attached, with a live instance of `T` or a subclass.
+    let (py, object) = unsafe {
+        let py = Python::assume_attached();
+        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+    };
+    if T::has_last_words(&object) {
+        // A finalizer may run while an exception is on its way.
+        let pending = PyErr::take(py);
+        T::last_words(&object);
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    }
+}
+
+unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
+    // SAFETY: called attached, with an instance of `T` or a subclass whose count is zero; its
+    // native part is intact until PyO3's function runs. The reference is gone before that.
+    unsafe {
+        let py = Python::assume_attached();
+        // Borrowed without counting: the count is zero and must stay so.
+        let instance = std::mem::ManuallyDrop::new(
+            Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>(),
+        );
+        if T::has_last_words(&instance) && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+            return; // Resurrected.
+        }
+        if T::shelve(&instance) {
+            return;
+        }
+        if let Some(original) = T::original().get() {
+            original(object);
+        }
+    }
+}
+
+/// Gives class `T` its finalizer and its way of deallocation.
+pub(crate) fn install_deallocate<T: Deallocate>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: see the top of the file; both functions fit the slots' contracts.
+    unsafe {
+        if let Some(original) = (*class).tp_dealloc {
+            T::original().get_or_init(|| original);
+            (*class).tp_dealloc = Some(deallocate::<T>);
+            (*class).tp_finalize = Some(finalize::<T>);
+        }
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// What one step of a coroutine-like object gives.
+#[derive(Debug)]
+pub(crate) enum Resumed {
+    /// It awaits this.
+    Yielded(Py<PyAny>),
+    /// It is done.
+    Returned(Py<PyAny>),
+    /// It raised.
+    Raised(PyErr),
+}
+
+/// A class whose instances can be stepped by `PyIter_Send`.
+pub(crate) trait Resume: PyClass<Frozen = True> + Sync {
+    /// One step, with the value that the awaited object answered.
+    fn resume(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Resumed;
+}
+
+unsafe extern "C" fn send<T: Resume>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    answer: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: called attached, with a live instance of `T`, a live value and room for an answer.
+    unsafe {
+        let py = Python::assume_attached();
+        let object = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        let value = Bound::from_borrowed_ptr(py, value);
+        match T::resume(&object, &value) {
+            Resumed::Yielded(awaited) => {
+                *answer = awaited.into_ptr();
+                ffi::PySendResult::PYGEN_NEXT
+            }
+            Resumed::Returned(result) => {
+                *answer = result.into_ptr();
+                ffi::PySendResult::PYGEN_RETURN
+            }
+            Resumed::Raised(error) => {
+                *answer = ptr::null_mut();
+                error.restore(py);
+                ffi::PySendResult::PYGEN_ERROR
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: called attached, with a live instance of `T`.
+    unsafe {
+        let py = Python::assume_attached();
+        let object = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        match T::resume(&object, py.None().bind(py)) {
+            Resumed::Yielded(awaited) => awaited.into_ptr(),
+            Resumed::Returned(result) => {
+                stop_iteration(py, result);
+                ptr::null_mut()
+            }
+            Resumed::Raised(error) => {
+                error.restore(py);
+                ptr::null_mut()
+            }
+        }
+    }
+}
+
+/// Sets the error that ends an iteration with `result`, as cheaply as the interpreter allows.
+fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
+    if result.is_none(py) {
+        return; // NULL without an error is `StopIteration(None)`.
+    }
+    // SAFETY: attached; `result` is live. `PyErr_SetObject` would take a tuple for the arguments
+    // and an exception for the error itself, so these two are wrapped.
+    unsafe {
+        let wrap = ffi::PyTuple_Check(result.as_ptr()) != 0
+            || ffi::PyExceptionInstance_Check(result.as_ptr()) != 0;
+        if wrap {
+            PyErr::new::<pyo3::exceptions::PyStopIteration, _>((result,)).restore(py);
+        } else {
+            ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr());
+        }
+    }
+}
+
+/// Gives class `T` its `am_send` and `__next__` slots.
+pub(crate) fn install_resume<T: Resume>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: see the top of the file; a heap type made from a spec with an async or iterator
+    // slot has room for both, and a null table is left alone.
+    unsafe {
+        (*class).tp_iternext = Some(next::<T>);
+        if let Some(methods) = (*class).tp_as_async.as_mut() {
+            methods.am_send = Some(send::<T>);
+        }
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// Makes a field of `example`'s class, found by `field`, the dictionary of its instances.
+pub(crate) fn install_dict<T: PyClass<Frozen = True> + Sync>(
+    example: &Bound<'_, T>,
+    field: impl FnOnce(&T) -> *const Option<Py<PyDict>>,
+) {
+    let start = example.as_ptr().cast::<u8>();
+    let place = field(example.get()).cast::<u8>();
+    // SAFETY: the field lies inside the example object, so both pointers have one origin. An
+    // `Option<Py<PyDict>>` is a nullable object pointer, which is what the slot points to.
+    unsafe {
+        let class = T::type_object_raw(example.py());
+        (*class).tp_dictoffset = place.offset_from(start);
+        ffi::PyType_Modified(class);
+    }
+}

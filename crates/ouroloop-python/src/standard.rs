@@ -1,0 +1,114 @@
+//! Objects of the standard library that native code needs, looked up once.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// What is taken from the standard library, by module.
+#[derive(Debug)]
+pub(crate) struct Standard {
+    pub(crate) cancelled_error: Py<PyAny>,
+    pub(crate) invalid_state_error: Py<PyAny>,
+    pub(crate) future: Py<PyAny>,
+    pub(crate) task: Py<PyAny>,
+    pub(crate) handle: Py<PyAny>,
+    pub(crate) timer_handle: Py<PyAny>,
+    pub(crate) transport: Py<PyAny>,
+    pub(crate) server: Py<PyAny>,
+    pub(crate) transport_socket: Py<PyAny>,
+    pub(crate) buffered_protocol: Py<PyAny>,
+    pub(crate) get_event_loop: Py<PyAny>,
+    pub(crate) get_running_loop: Py<PyAny>,
+    pub(crate) set_running_loop: Py<PyAny>,
+    pub(crate) ensure_future: Py<PyAny>,
+    pub(crate) wrap_future: Py<PyAny>,
+    pub(crate) set_result_unless_cancelled: Py<PyAny>,
+    pub(crate) gather: Py<PyAny>,
+    pub(crate) wait: Py<PyAny>,
+    pub(crate) sleep: Py<PyAny>,
+    pub(crate) iscoroutine: Py<PyAny>,
+    pub(crate) iscoroutinefunction: Py<PyAny>,
+    pub(crate) future_repr: Py<PyAny>,
+    pub(crate) task_repr: Py<PyAny>,
+    pub(crate) task_get_stack: Py<PyAny>,
+    pub(crate) task_print_stack: Py<PyAny>,
+    pub(crate) handle_repr_info: Py<PyAny>,
+    pub(crate) extract_stack: Py<PyAny>,
+    pub(crate) format_callback_source: Py<PyAny>,
+    pub(crate) logger: Py<PyAny>,
+    pub(crate) thread_pool_executor: Py<PyAny>,
+    pub(crate) thread: Py<PyAny>,
+    pub(crate) warn: Py<PyAny>,
+    pub(crate) weak_set: Py<PyAny>,
+    pub(crate) socket: Py<PyAny>,
+    pub(crate) socket_module: Py<PyAny>,
+}
+
+static STANDARD: PyOnceLock<Standard> = PyOnceLock::new();
+
+impl Standard {
+    /// The lookups of this interpreter.
+    ///
+    /// # Errors
+    /// Whatever importing asyncio raises, and `AttributeError` on a version that is not supported.
+    #[inline]
+    pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        STANDARD.get_or_try_init(py, || Self::look_up(py))
+    }
+
+    #[cold]
+    fn look_up(py: Python<'_>) -> PyResult<Self> {
+        let from = |module: &str, path: &str| -> PyResult<Py<PyAny>> {
+            let mut object = py.import(module)?.into_any();
+            for name in path.split('.') {
+                object = object.getattr(name)?;
+            }
+            Ok(object.unbind())
+        };
+        Ok(Self {
+            cancelled_error: from("asyncio.exceptions", "CancelledError")?,
+            invalid_state_error: from("asyncio.exceptions", "InvalidStateError")?,
+            future: from("asyncio.futures", "Future")?,
+            task: from("asyncio.tasks", "Task")?,
+            handle: from("asyncio.events", "Handle")?,
+            timer_handle: from("asyncio.events", "TimerHandle")?,
+            transport: from("asyncio.transports", "Transport")?,
+            server: from("asyncio.base_events", "Server")?,
+            transport_socket: from("asyncio.trsock", "TransportSocket")?,
+            buffered_protocol: from("asyncio.protocols", "BufferedProtocol")?,
+            get_event_loop: from("asyncio.events", "get_event_loop")?,
+            get_running_loop: from("asyncio.events", "_get_running_loop")?,
+            set_running_loop: from("asyncio.events", "_set_running_loop")?,
+            ensure_future: from("asyncio.tasks", "ensure_future")?,
+            wrap_future: from("asyncio.futures", "wrap_future")?,
+            set_result_unless_cancelled: from("asyncio.futures", "_set_result_unless_cancelled")?,
+            gather: from("asyncio.tasks", "gather")?,
+            wait: from("asyncio.tasks", "wait")?,
+            sleep: from("asyncio.tasks", "sleep")?,
+            iscoroutine: from("asyncio.coroutines", "iscoroutine")?,
+            iscoroutinefunction: from("inspect", "iscoroutinefunction")?,
+            future_repr: from("asyncio.base_futures", "_future_repr")?,
+            task_repr: from("asyncio.base_tasks", "_task_repr")?,
+            task_get_stack: from("asyncio.base_tasks", "_task_get_stack")?,
+            task_print_stack: from("asyncio.base_tasks", "_task_print_stack")?,
+            handle_repr_info: from("asyncio.events", "Handle._repr_info")?,
+            extract_stack: from("asyncio.format_helpers", "extract_stack")?,
+            format_callback_source: from("asyncio.format_helpers", "_format_callback_source")?,
+            logger: from("asyncio.log", "logger")?,
+            thread_pool_executor: from("concurrent.futures", "ThreadPoolExecutor")?,
+            thread: from("threading", "Thread")?,
+            warn: from("warnings", "warn")?,
+            weak_set: from("weakref", "WeakSet")?,
+            socket: from("socket", "socket")?,
+            socket_module: py.import("socket")?.into_any().unbind(),
+        })
+    }
+}
+
+/// The standard exception `asyncio.InvalidStateError` with a message.
+pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
+    match Standard::get(py).and_then(|standard| standard.invalid_state_error.call1(py, (message,)))
+    {
+        Ok(error) => PyErr::from_value(error.into_bound(py)),
+        Err(error) => error,
+    }
+}

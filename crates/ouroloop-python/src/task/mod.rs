@@ -1,0 +1,377 @@
+//! `Task`: a future that drives a coroutine.
+//!
+//! # The life of a task
+//!
+//! | it is | `awaited` | in the loop's ready queue |
+//! | --- | --- | --- |
+//! | about to step | none | one `Step`, `Throw` or `Wakeup` |
+//! | stepping | none | nothing (what the step schedules comes after) |
+//! | waiting | the future | nothing; the future's links hold one `Wakeup` |
+//! | done | none | nothing |
+//!
+//! [`step`] carries out the transitions. `must_cancel` remembers a cancellation that found no
+//! future to pass it on to; the next step throws it into the coroutine.
+
+mod class;
+mod methods;
+pub(crate) mod registry;
+pub(crate) mod step;
+
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::callback::Callback;
+use crate::cell::AttachedCell;
+use crate::context::copy_current;
+use crate::event_loop::Loop;
+use crate::future::{Future, Home, Phase};
+use crate::shelf::{self, Shelf, Shelved};
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+
+pub(crate) use methods::{StepMethod, wakeup_method};
+
+/// A task's name; the default one is only written out when somebody asks.
+#[derive(Debug)]
+pub(crate) enum Name {
+    Numbered(u64),
+    Given(Py<PyAny>),
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) coroutine: Option<Py<PyAny>>,
+    pub(crate) context: Option<Py<PyAny>>,
+    /// The future that the coroutine waits for: `_fut_waiter`.
+    pub(crate) awaited: Option<Py<PyAny>>,
+    pub(crate) name: Name,
+    pub(crate) must_cancel: bool,
+    pub(crate) log_destroy_pending: bool,
+    pub(crate) cancel_requests: usize,
+    /// Where the registry of live tasks has it.
+    pub(crate) registered: Option<usize>,
+}
+
+/// A native `asyncio.Task`.
+#[pyclass(frozen, subclass, extends = Future, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) state: AttachedCell<State>,
+}
+
+/// What a task is made of, apart from its loop.
+#[derive(Debug)]
+pub(crate) struct Making<'py> {
+    pub(crate) coroutine: Bound<'py, PyAny>,
+    pub(crate) name: Option<Bound<'py, PyAny>>,
+    pub(crate) context: Option<Bound<'py, PyAny>>,
+    pub(crate) eager_start: bool,
+}
+
+impl State {
+    fn empty() -> Self {
+        Self {
+            coroutine: None,
+            context: None,
+            awaited: None,
+            name: Name::Numbered(0),
+            must_cancel: false,
+            log_destroy_pending: true,
+            cancel_requests: 0,
+            registered: None,
+        }
+    }
+}
+
+impl Task {
+    fn empty() -> Self {
+        Self { state: AttachedCell::new(State::empty()) }
+    }
+
+    /// A task on a native loop, scheduled for the next turn (or stepped at once if eager).
+    pub(crate) fn create<'py>(
+        event_loop: &Bound<'py, Loop>,
+        making: &Making<'py>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let home = Home::Native(event_loop.clone().unbind());
+        let py = event_loop.py();
+        let task = if let Some(task) = shelf::take::<Self>(py) {
+            task.as_super().get().state.with(py, |state| state.home = home);
+            shelf::track(&task);
+            task
+        } else {
+            let parts = PyClassInitializer::from(Future::new(home)).add_subclass(Self::empty());
+            Bound::new(py, parts)?
+        };
+        if event_loop.get().is_debug(py) {
+            task.as_super().get().remember_source(py, event_loop.as_any())?;
+        }
+        Self::begin(&task, making, event_loop.as_any())?;
+        Ok(task)
+    }
+
+    /// The second half of making a task: its future has its loop.
+    fn begin(
+        slf: &Bound<'_, Self>,
+        making: &Making<'_>,
+        event_loop: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if !is_coroutine(&making.coroutine)? {
+            slf.get().state.with(py, |state| state.log_destroy_pending = false);
+            let message = format!("a coroutine was expected, got {}", making.coroutine.repr()?);
+            return Err(PyTypeError::new_err(message));
+        }
+        let context = match &making.context {
+            Some(context) => {
+                if cfg!(Py_3_15) && !context.is_instance_of::<pyo3::types::PyContext>() {
+                    slf.get().state.with(py, |state| state.log_destroy_pending = false);
+                    let message =
+                        format!("a contextvars.Context was expected, got {}", context.repr()?);
+                    return Err(PyTypeError::new_err(message));
+                }
+                context.clone().unbind()
+            }
+            None => copy_current(py)?,
+        };
+        let name = Self::make_name(py, making.name.as_ref())?;
+        let coroutine = making.coroutine.clone().unbind();
+        drop(slf.get().state.with(py, |state| {
+            state.name = name;
+            (state.coroutine.replace(coroutine), state.context.replace(context))
+        }));
+        if making.eager_start && is_running(event_loop)? {
+            return step::start_eagerly(slf, event_loop);
+        }
+        registry::register(slf);
+        Self::schedule_step(slf)
+    }
+
+    /// The name given, or the next number; before 3.13 a given name uses up a number too.
+    fn make_name(py: Python<'_>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Name> {
+        match name {
+            None => Ok(Name::Numbered(registry::next_number(py))),
+            Some(name) => {
+                if cfg!(not(Py_3_13)) {
+                    registry::next_number(py);
+                }
+                let exact = name.is_exact_instance_of::<PyString>();
+                let name = if exact { name.clone() } else { name.str()?.into_any() };
+                Ok(Name::Given(name.unbind()))
+            }
+        }
+    }
+
+    pub(crate) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let name = self.state.with(py, |state| match &state.name {
+            Name::Numbered(number) => Err(*number),
+            Name::Given(name) => Ok(name.clone_ref(py)),
+        });
+        match name {
+            Ok(name) => name.into_bound(py),
+            Err(number) => {
+                let name = PyString::new(py, &format!("Task-{number}")).into_any();
+                self.set_name(py, Name::Given(name.clone().unbind()));
+                name
+            }
+        }
+    }
+
+    fn set_name(&self, py: Python<'_>, name: Name) {
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.name, name)));
+    }
+
+    /// The context in which the coroutine runs.
+    pub(crate) fn context(&self, py: Python<'_>) -> Py<PyAny> {
+        let context = self
+            .state
+            .with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
+        context.unwrap_or_else(|| py.None())
+    }
+
+    /// Queues the task's next step.
+    pub(crate) fn schedule_step(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::schedule(slf, None)
+    }
+
+    /// Queues a step that throws `error` into the coroutine.
+    pub(crate) fn schedule_throw(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        Self::schedule(slf, Some(error.into_value(slf.py()).into_any()))
+    }
+
+    fn schedule(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let native = slf.as_super().get().state.with(py, |state| match &state.home {
+            Home::Native(native) => Some(native.clone_ref(py)),
+            _ => None,
+        });
+        if let Some(native) = native {
+            let native = native.bind(py).get();
+            native.check_schedulable(py)?;
+            let task = slf.clone().unbind();
+            native.push(
+                py,
+                match error {
+                    None => Callback::Step(task),
+                    Some(error) => Callback::Throw(task, error),
+                },
+            );
+            return Ok(());
+        }
+        let event_loop = slf.as_super().get().event_loop(py)?;
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "context"), slf.get().context(py))?;
+        let method = Bound::new(py, StepMethod::new(slf.clone().unbind(), error))?;
+        event_loop.call_method(intern!(py, "call_soon"), (method,), Some(&keywords))?;
+        Ok(())
+    }
+
+    /// `Task.cancel`.
+    pub(crate) fn cancel(slf: &Bound<'_, Self>, message: Option<Py<PyAny>>) -> PyResult<bool> {
+        let py = slf.py();
+        let future = slf.as_super().get();
+        let done = future.state.with(py, |state| {
+            state.log_traceback = false;
+            state.phase != Phase::Pending
+        });
+        if done {
+            return Ok(false);
+        }
+        let awaited = slf.get().state.with(py, |state| {
+            state.cancel_requests += 1;
+            state.awaited.as_ref().map(|awaited| awaited.clone_ref(py))
+        });
+        if let Some(awaited) = awaited
+            && cancel_awaited(awaited.bind(py), message.as_ref())?
+        {
+            return Ok(true);
+        }
+        slf.get().state.with(py, |state| state.must_cancel = true);
+        drop(future.state.with(py, |state| std::mem::replace(&mut state.cancel_message, message)));
+        Ok(true)
+    }
+
+    fn report_destroyed(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.with(py, |state| state.log_destroy_pending = false);
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "task"), slf)?;
+        context.set_item(intern!(py, "message"), "Task was destroyed but it is pending!")?;
+        let future = slf.as_super().get();
+        let source = future
+            .state
+            .with(py, |state| state.source_traceback.as_ref().map(|source| source.clone_ref(py)));
+        if let Some(source) = source {
+            context.set_item(intern!(py, "source_traceback"), source)?;
+        }
+        let event_loop = future.event_loop(py)?;
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        Ok(())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // SAFETY: a class instance is dropped by `tp_dealloc`, attached.
+        registry::forget(unsafe { Python::assume_attached() }, self);
+    }
+}
+
+/// Passes a cancellation on to what a task waits for.
+pub(crate) fn cancel_awaited(
+    awaited: &Bound<'_, PyAny>,
+    message: Option<&Py<PyAny>>,
+) -> PyResult<bool> {
+    let py = awaited.py();
+    let message = message.map(|message| message.clone_ref(py));
+    if let Ok(task) = awaited.cast_exact::<Task>() {
+        return Task::cancel(task, message);
+    }
+    if let Ok(future) = awaited.cast_exact::<Future>() {
+        return Future::cancel(future, message);
+    }
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "msg"), message)?;
+    awaited.call_method(intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
+}
+
+/// `asyncio.iscoroutine`, without a call for the usual case.
+fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // SAFETY: attached; compares the object's type.
+    if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) != 0 } {
+        return Ok(true);
+    }
+    Standard::get(object.py())?.iscoroutine.bind(object.py()).call1((object,))?.is_truthy()
+}
+
+fn is_running(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match event_loop.cast::<Loop>() {
+        Ok(native) => Ok(native.get().is_running(event_loop.py())),
+        Err(_) => event_loop.call_method0(intern!(event_loop.py(), "is_running"))?.is_truthy(),
+    }
+}
+
+/// asyncio's error for operations that only the coroutine performs.
+fn unsupported(operation: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("Task does not support {operation} operation"))
+}
+
+impl Deallocate for Task {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        let py = slf.py();
+        let pending =
+            slf.as_super().get().state.with(py, |state| {
+                state.phase == Phase::Pending && !matches!(state.home, Home::None)
+            });
+        (pending && slf.get().state.with(py, |state| state.log_destroy_pending))
+            || Future::has_last_words(slf.as_super())
+    }
+
+    fn last_words(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        // Whoever keeps it now, it is no task of its loop's any more.
+        registry::forget(py, slf.get());
+        if slf.as_super().get().phase(py) == Phase::Pending
+            && slf.get().state.with(py, |state| state.log_destroy_pending)
+            && let Err(error) = Self::report_destroyed(slf)
+        {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
+        Future::last_words(slf.as_super());
+    }
+
+    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { shelf::put(slf) }
+    }
+}
+
+impl Shelved for Task {
+    fn shelf() -> &'static Shelf {
+        static SHELF: Shelf = Shelf::new();
+        &SHELF
+    }
+
+    fn blank(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        registry::forget(py, slf.get());
+        drop(slf.get().state.replace(py, State::empty()));
+        Future::blank(slf.as_super());
+    }
+}
+
+/// Makes the classes of this module complete.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    crate::slots::install_deallocate::<Task>(py);
+    registry::install(py)
+}

@@ -1,0 +1,187 @@
+//! Which tasks are alive and which one runs, as the standard module's `all_tasks` and
+//! `current_task` see them.
+//!
+//! **Current task.** Up to 3.13 the standard module keeps a dictionary from loop to running task,
+//! from 3.14 on a pair in the thread's state. A native loop writes its entry at each step but
+//! does not remove it when the next callback is a native step too, which overwrites it: see
+//! [`Loop::leave_task`](crate::event_loop::Loop::leave_task).
+//!
+//! **All tasks.** Live tasks stand in a vector without being owned; a task knows its place.
+//! `ouroloop._tasks` makes the standard module's own weak set iterate over them as well, so that
+//! no task has to be added to it.
+
+use std::ptr::NonNull;
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyList;
+
+use super::Task;
+use crate::cell::AttachedCell;
+
+#[derive(Debug)]
+struct Registry {
+    /// Registered tasks, not owned; each is removed before its memory goes.
+    live: AttachedCell<Vec<NonNull<ffi::PyObject>>>,
+    number: AttachedCell<u64>,
+    #[cfg(not(Py_3_14))]
+    current: Py<pyo3::types::PyDict>,
+    #[cfg(Py_3_14)]
+    swap: Py<PyAny>,
+    enter: Py<PyAny>,
+    leave: Py<PyAny>,
+}
+
+static REGISTRY: PyOnceLock<Registry> = PyOnceLock::new();
+
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    REGISTRY.get_or_try_init(py, || -> PyResult<Registry> {
+        let tasks = py.import("asyncio.tasks")?;
+        Ok(Registry {
+            live: AttachedCell::new(Vec::new()),
+            number: AttachedCell::new(0),
+            #[cfg(not(Py_3_14))]
+            current: tasks.getattr("_current_tasks")?.cast_into()?.unbind(),
+            #[cfg(Py_3_14)]
+            swap: tasks.getattr("_swap_current_task")?.unbind(),
+            enter: tasks.getattr("_enter_task")?.unbind(),
+            leave: tasks.getattr("_leave_task")?.unbind(),
+        })
+    })?;
+    Ok(())
+}
+
+fn registry(py: Python<'_>) -> &'static Registry {
+    REGISTRY.get(py).expect("the module was initialised")
+}
+
+/// The number of the next unnamed task.
+pub(super) fn next_number(py: Python<'_>) -> u64 {
+    registry(py).number.with(py, |number| {
+        *number += 1;
+        *number
+    })
+}
+
+/// Puts a task among the live ones.
+#[inline]
+pub(super) fn register(task: &Bound<'_, Task>) {
+    let py = task.py();
+    let owner = NonNull::new(task.as_ptr()).expect("a reference is not null");
+    let place = registry(py).live.with(py, |live| {
+        live.push(owner);
+        live.len() - 1
+    });
+    task.get().state.with(py, |state| state.registered = Some(place));
+}
+
+/// Takes a task that is done, or about to go, from among the live ones.
+#[inline]
+pub(super) fn forget(py: Python<'_>, task: &Task) {
+    let Some(place) = task.state.with(py, |state| state.registered.take()) else { return };
+    let moved = registry(py).live.with(py, |live| {
+        live.swap_remove(place);
+        if live.capacity() > 1024 && live.len() < live.capacity() / 8 {
+            live.shrink_to(live.len() * 2);
+        }
+        live.get(place).copied()
+    });
+    if let Some(moved) = moved {
+        // SAFETY: a registered task's memory is alive: `forget` runs before it goes. The
+        // reference is borrowed, so that a count of zero stays zero.
+        let moved = unsafe { Borrowed::from_ptr(py, moved.as_ptr()).cast_unchecked::<Task>() };
+        moved.get().state.with(py, |state| state.registered = Some(place));
+    }
+}
+
+/// The live native tasks of every loop.
+#[pyfunction]
+pub(crate) fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let tasks: Vec<Bound<'_, PyAny>> = registry(py).live.with(py, |live| {
+        live.iter()
+            // A task whose count is zero is being deallocated and must not be revived.
+            // SAFETY: a registered task's memory is alive.
+            .filter(|owner| unsafe { ffi::Py_REFCNT(owner.as_ptr()) > 0 })
+            // SAFETY: as above, and attached.
+            .map(|owner| unsafe { Bound::from_borrowed_ptr(py, owner.as_ptr()) })
+            .collect()
+    });
+    PyList::new(py, tasks)
+}
+
+/// Writes the running task of `event_loop` without asking which one ran before.
+#[inline]
+pub(crate) fn set_current(
+    py: Python<'_>,
+    event_loop: *mut ffi::PyObject,
+    task: Option<&Bound<'_, Task>>,
+) -> PyResult<()> {
+    let registry = registry(py);
+    #[cfg(not(Py_3_14))]
+    {
+        // SAFETY: attached; the dictionary, the loop and the task are alive.
+        let done = unsafe {
+            match task {
+                Some(task) => {
+                    ffi::PyDict_SetItem(registry.current.as_ptr(), event_loop, task.as_ptr())
+                }
+                None => ffi::PyDict_DelItem(registry.current.as_ptr(), event_loop),
+            }
+        };
+        if done < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
+    }
+    #[cfg(Py_3_14)]
+    {
+        // SAFETY: attached; all three objects are alive, and `arguments` outlives the call.
+        unsafe {
+            let task = task.map_or_else(|| ffi::Py_None(), |task| task.as_ptr());
+            let arguments = [event_loop, task];
+            let before = ffi::PyObject_Vectorcall(
+                registry.swap.as_ptr(),
+                arguments.as_ptr(),
+                arguments.len(),
+                std::ptr::null_mut(),
+            );
+            Bound::from_owned_ptr_or_err(py, before).map(drop)
+        }
+    }
+}
+
+/// Exchanges the running task of `event_loop`; answers the one before, or `None`.
+pub(super) fn swap_current<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    task: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    #[cfg(not(Py_3_14))]
+    {
+        use pyo3::types::PyDictMethods;
+        let current = registry(py).current.bind(py);
+        let before = current.get_item(event_loop)?;
+        if !task.is_none() {
+            current.set_item(event_loop, task)?;
+        } else if before.is_some() {
+            current.del_item(event_loop)?;
+        }
+        Ok(before.unwrap_or_else(|| py.None().into_bound(py)))
+    }
+    #[cfg(Py_3_14)]
+    registry(py).swap.bind(py).call1((event_loop, task))
+}
+
+/// `asyncio.tasks._enter_task`, with its check that no other task runs.
+pub(super) fn enter(event_loop: &Bound<'_, PyAny>, task: &Bound<'_, Task>) -> PyResult<()> {
+    registry(task.py()).enter.bind(task.py()).call1((event_loop, task)).map(drop)
+}
+
+/// `asyncio.tasks._leave_task`.
+pub(super) fn leave(event_loop: &Bound<'_, PyAny>, task: &Bound<'_, Task>) -> PyResult<()> {
+    registry(task.py()).leave.bind(task.py()).call1((event_loop, task)).map(drop)
+}
+
+/// The name under which duck-typed futures take part in `await`.
+pub(super) fn blocking_name(py: Python<'_>) -> &Bound<'_, pyo3::types::PyString> {
+    intern!(py, "_asyncio_future_blocking")
+}

@@ -1,0 +1,340 @@
+//! One step of a task: run the coroutine to its next `await`, look at what it waits for.
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::{Task, cancel_awaited, registry, wakeup_method};
+use crate::callback::Callback;
+use crate::context::run_in;
+use crate::event_loop::Loop;
+use crate::future::{Future, Link, Outcome, Phase};
+use crate::slots::Resumed;
+use crate::standard::{Standard, invalid_state};
+
+/// A step from a native loop's ready queue.
+#[inline]
+pub(crate) fn step(
+    task: &Bound<'_, Task>,
+    event_loop: &Bound<'_, Loop>,
+    error: Option<PyErr>,
+) -> PyResult<()> {
+    let py = task.py();
+    Loop::enter_task(event_loop, task)?;
+    let context = task.get().context(py);
+    run_in(py, &context, || advance(task, Some(event_loop), error))
+}
+
+/// The step that follows the end of what a task waited for, from a native loop's ready queue.
+#[inline]
+pub(crate) fn wake(
+    task: &Bound<'_, Task>,
+    event_loop: &Bound<'_, Loop>,
+    future: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let error = error_of(future);
+    step(task, event_loop, error)
+}
+
+/// A step that a foreign loop runs, in the context that it was given.
+pub(super) fn step_anywhere(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyResult<()> {
+    let event_loop = task.as_super().get().event_loop(task.py())?;
+    if let Ok(native) = event_loop.cast::<Loop>() {
+        Loop::leave_task(native)?;
+    }
+    registry::enter(&event_loop, task)?;
+    let answer = advance(task, None, error);
+    let left = registry::leave(&event_loop, task);
+    answer.and(left)
+}
+
+/// `task_wakeup(future)`, as a foreign future or loop calls it.
+pub(super) fn wake_anywhere(task: &Bound<'_, Task>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let error = error_of(future);
+    step_anywhere(task, error)
+}
+
+/// What to throw into a coroutine that waited for `future`.
+fn error_of(future: &Bound<'_, PyAny>) -> Option<PyErr> {
+    match exactly_native(future) {
+        Some(native) => Future::error_for_waiter(native),
+        None => future.call_method0(intern!(future.py(), "result")).err(),
+    }
+}
+
+/// The first step of an eager task, inside whatever runs now.
+pub(super) fn start_eagerly(task: &Bound<'_, Task>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    let before = registry::swap_current(event_loop, task.as_any())?;
+    registry::register(task);
+    let context = task.get().context(py);
+    let answer = run_in(py, &context, || advance(task, None, None));
+    let swapped = registry::swap_current(event_loop, &before);
+    if task.as_super().get().is_done(py) {
+        drop(task.get().state.with(py, |state| state.coroutine.take()));
+    } else if cfg!(Py_3_15) && answer.is_err() {
+        task.get().state.with(py, |state| state.log_destroy_pending = false);
+    }
+    answer.and(swapped.map(drop))
+}
+
+/// Runs the coroutine to its next `await` and deals with the answer. `turn_of` is the native loop
+/// whose turn this is, which is then the task's own.
+#[inline]
+fn advance(
+    task: &Bound<'_, Task>,
+    turn_of: Option<&Bound<'_, Loop>>,
+    error: Option<PyErr>,
+) -> PyResult<()> {
+    let py = task.py();
+    let (must_cancel, coroutine, awaited) = task.get().state.with(py, |state| {
+        (
+            std::mem::take(&mut state.must_cancel),
+            state.coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py)),
+            state.awaited.take(),
+        )
+    });
+    drop(awaited);
+    if task.as_super().get().is_done(py) {
+        return Err(already_done(task, error));
+    }
+    let Some(coroutine) = coroutine else {
+        return Err(PyRuntimeError::new_err("uninitialized Task object"));
+    };
+    let error = if must_cancel { Some(cancellation(task, error)?) } else { error };
+    match resume(coroutine.bind(py), error) {
+        Resumed::Yielded(awaited) => match turn_of {
+            // A bare yield: the next step takes its place in the ready queue.
+            Some(event_loop) if awaited.is_none(py) => {
+                event_loop.get().push(py, Callback::Step(task.clone().unbind()));
+                Ok(())
+            }
+            _ => wait_for(task, awaited.into_bound(py)),
+        },
+        Resumed::Returned(result) => end_with_result(task, result),
+        Resumed::Raised(error) => end_with_error(task, error),
+    }
+}
+
+fn already_done(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyErr {
+    let shown = |object: &Bound<'_, PyAny>| object.repr().map(|text| text.to_string());
+    let text = error.map_or(Ok(String::from("''")), |error| shown(error.value(task.py()).as_any()));
+    match shown(task.as_any()).and_then(|task| Ok((task, text?))) {
+        Ok((shown, text)) => {
+            invalid_state(task.py(), &format!("__step(): already done: {shown} {text}"))
+        }
+        Err(error) => error,
+    }
+}
+
+/// What a pending cancellation throws: the error on its way if that is a cancellation already.
+fn cancellation(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyResult<PyErr> {
+    let py = task.py();
+    let class = Standard::get(py)?.cancelled_error.bind(py);
+    match error {
+        Some(error) if error.matches(py, class)? => Ok(error),
+        _ => Future::cancelled_error(task.as_super()),
+    }
+}
+
+/// `coroutine.send(None)` or `coroutine.throw(error)`.
+#[inline]
+fn resume(coroutine: &Bound<'_, PyAny>, error: Option<PyErr>) -> Resumed {
+    let py = coroutine.py();
+    let mut answer = std::ptr::null_mut();
+    // SAFETY: attached; the coroutine is alive, and by the contract of `PyIter_Send` the answer
+    // is a new reference unless the status is an error, which has set an exception.
+    unsafe {
+        let status = match error {
+            None => ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &raw mut answer),
+            Some(error) => {
+                let error = error.into_value(py);
+                return match coroutine.call_method1(intern!(py, "throw"), (error,)) {
+                    Ok(awaited) => Resumed::Yielded(awaited.unbind()),
+                    Err(error) => stopped(py, error),
+                };
+            }
+        };
+        match status {
+            ffi::PySendResult::PYGEN_NEXT => {
+                Resumed::Yielded(Bound::from_owned_ptr(py, answer).unbind())
+            }
+            ffi::PySendResult::PYGEN_RETURN => {
+                Resumed::Returned(Bound::from_owned_ptr(py, answer).unbind())
+            }
+            ffi::PySendResult::PYGEN_ERROR => Resumed::Raised(PyErr::fetch(py)),
+        }
+    }
+}
+
+fn stopped(py: Python<'_>, error: PyErr) -> Resumed {
+    if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) {
+        return match error.value(py).getattr(intern!(py, "value")) {
+            Ok(value) => Resumed::Returned(value.unbind()),
+            Err(error) => Resumed::Raised(error),
+        };
+    }
+    Resumed::Raised(error)
+}
+
+fn end_with_result(task: &Bound<'_, Task>, result: Py<PyAny>) -> PyResult<()> {
+    let py = task.py();
+    registry::forget(py, task.get());
+    let cancelled = task.get().state.with(py, |state| std::mem::take(&mut state.must_cancel));
+    let outcome = if cancelled {
+        let message = task.as_super().get().state.with(py, |state| state.cancel_message.take());
+        Outcome::Cancelled { message }
+    } else {
+        Outcome::Result(result)
+    };
+    Future::finish(task.as_super(), outcome)
+}
+
+fn end_with_error(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
+    let py = task.py();
+    registry::forget(py, task.get());
+    if error.matches(py, Standard::get(py)?.cancelled_error.bind(py))? {
+        let kept = error.into_value(py).into_any();
+        let future = task.as_super();
+        drop(future.get().state.with(py, |state| state.cancelled_error.replace(kept)));
+        return Future::finish(future, Outcome::Cancelled { message: None });
+    }
+    let leaves_loop =
+        error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py);
+    Future::finish_with_error(task.as_super(), error.value(py).as_any())?;
+    if leaves_loop { Err(error) } else { Ok(()) }
+}
+
+/// The object as a native future if its type is exactly one of ours.
+#[inline]
+pub(crate) fn exactly_native<'a, 'py>(
+    object: &'a Bound<'py, PyAny>,
+) -> Option<&'a Bound<'py, Future>> {
+    if let Ok(future) = object.cast_exact::<Future>() {
+        return Some(future);
+    }
+    object.cast_exact::<Task>().ok().map(Bound::as_super)
+}
+
+/// Makes the task wait for what its coroutine yielded.
+fn wait_for(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    if awaited.is(task) {
+        return fail(task, format!("Task cannot await on itself: {}", task.repr()?));
+    }
+    if awaited.is_none() {
+        return Task::schedule_step(task);
+    }
+    if let Some(future) = exactly_native(&awaited) {
+        return wait_for_native(task, future);
+    }
+    let Ok(blocking) = awaited.getattr(registry::blocking_name(py)) else {
+        return refuse(task, &awaited);
+    };
+    if blocking.is_none() {
+        return refuse(task, &awaited);
+    }
+    let event_loop = match awaited.getattr_opt(intern!(py, "get_loop"))? {
+        Some(get_loop) => get_loop.call0()?,
+        None => awaited.getattr(intern!(py, "_loop"))?,
+    };
+    if !task.as_super().get().lives_on(py, event_loop.as_ptr()) {
+        return fail(task, other_loop(task, &awaited)?);
+    }
+    if !blocking.is_truthy()? {
+        return fail(task, not_awaited(task, &awaited)?);
+    }
+    awaited.setattr(registry::blocking_name(py), false)?;
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "context"), task.get().context(py))?;
+    let wakeup = wakeup_method(task)?;
+    awaited.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&keywords))?;
+    remember_awaited(task, awaited)
+}
+
+fn wait_for_native(task: &Bound<'_, Task>, future: &Bound<'_, Future>) -> PyResult<()> {
+    enum Finding {
+        Awaited,
+        OtherLoop,
+        NotAwaited,
+    }
+    let py = task.py();
+    let event_loop = task
+        .as_super()
+        .get()
+        .state
+        .with(py, |state| state.home.object().map_or(std::ptr::null_mut(), Py::as_ptr));
+    let finding = future.get().state.with(py, |state| {
+        if state.home.object().is_none_or(|home| home.as_ptr() != event_loop) {
+            return Finding::OtherLoop;
+        }
+        if !std::mem::take(&mut state.blocking) {
+            return Finding::NotAwaited;
+        }
+        Finding::Awaited
+    });
+    match finding {
+        Finding::OtherLoop => fail(task, other_loop(task, future.as_any())?),
+        Finding::NotAwaited => fail(task, not_awaited(task, future.as_any())?),
+        Finding::Awaited => {
+            Future::add_link(future, Link::Wakeup(task.clone().unbind()))?;
+            remember_awaited(task, future.as_any().clone())
+        }
+    }
+}
+
+/// Ends a step that waits; a cancellation that came during the step goes on to what is awaited.
+#[inline]
+fn remember_awaited(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    let reference = awaited.clone().unbind();
+    let (must_cancel, before) =
+        task.get().state.with(py, |state| (state.must_cancel, state.awaited.replace(reference)));
+    drop(before);
+    if must_cancel {
+        let future = task.as_super().get();
+        let message = future
+            .state
+            .with(py, |state| state.cancel_message.as_ref().map(|message| message.clone_ref(py)));
+        if cancel_awaited(&awaited, message.as_ref())? {
+            task.get().state.with(py, |state| state.must_cancel = false);
+        }
+    }
+    Ok(())
+}
+
+fn other_loop(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(format!("Task {} got Future {} attached to a different loop", task.repr()?, awaited.repr()?))
+}
+
+fn not_awaited(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(format!(
+        "yield was used instead of yield from in task {} with {}",
+        task.repr()?,
+        awaited.repr()?
+    ))
+}
+
+/// Refuses something that cannot be awaited.
+fn refuse(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: attached; compares the object's type.
+    let generator = unsafe { ffi::PyGen_CheckExact(awaited.as_ptr()) != 0 };
+    let message = if generator {
+        format!(
+            "yield was used instead of yield from for generator in task {} with {}",
+            task.repr()?,
+            awaited.repr()?
+        )
+    } else {
+        format!("Task got bad yield: {}", awaited.repr()?)
+    };
+    fail(task, message)
+}
+
+/// Throws `RuntimeError(message)` into the coroutine at its next step.
+fn fail(task: &Bound<'_, Task>, message: String) -> PyResult<()> {
+    debug_assert!(task.as_super().get().phase(task.py()) == Phase::Pending);
+    Task::schedule_throw(task, PyRuntimeError::new_err(message))
+}

@@ -1,0 +1,302 @@
+//! `Listener`: one listening socket of a server, watched by the loop.
+//!
+//! 1. The server owns the socket object; the listener watches its descriptor from
+//!    [`Listener::start`] to [`Listener::stop`].
+//! 2. A wake-up accepts what waits, at most as many connections as the backlog holds and one.
+//!    Each goes straight into a transport: no task stands between.
+//! 3. Without descriptors or memory the kernel keeps the connections and the descriptor stays
+//!    readable, so the watch pauses for asyncio's delay. Nothing is lost by that.
+//! 4. Protocols are made in copies, one a connection, of the context in which serving was started.
+
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use ouroloop::net::Accepted;
+use ouroloop::net::listener::accept_batch;
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyAssertionError, PyKeyboardInterrupt, PySystemExit};
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rustix::net::SocketAddrAny;
+
+use crate::callback::Callback;
+use crate::cell::AttachedCell;
+use crate::context::{copy_current, run_in};
+use crate::event_loop::Loop;
+use crate::os_error::os_error;
+use crate::standard::Standard;
+use crate::transport::server::Server;
+use crate::transport::tcp::{Origin, TcpTransport};
+
+#[derive(Debug)]
+struct State {
+    server: Py<Server>,
+    socket: Py<PyAny>,
+    context: Py<PyAny>,
+    /// The timer that ends a pause.
+    retry: Option<Py<PyAny>>,
+}
+
+/// What the loop calls when a listening socket is readable.
+#[pyclass(frozen, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Listener {
+    fd: RawFd,
+    limit: usize,
+    /// `None` once it was stopped.
+    state: AttachedCell<Option<State>>,
+}
+
+/// What one wake-up needs, so that no state is lent while Python code runs.
+struct Port<'py> {
+    server: Bound<'py, Server>,
+    socket: Bound<'py, PyAny>,
+    context: Py<PyAny>,
+}
+
+impl Listener {
+    /// Begins to accept on `socket`, at most `limit` connections in one go.
+    ///
+    /// # Errors
+    /// `RuntimeError` on a closed loop; the kernel's refusal to watch the descriptor.
+    pub(crate) fn start<'py>(
+        server: &Bound<'py, Server>,
+        socket: &Bound<'py, PyAny>,
+        limit: usize,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = server.py();
+        let event_loop = server.get().event_loop(py).get();
+        event_loop.check_closed(py)?;
+        let fd = descriptor(socket)?;
+        let listener = Self {
+            fd,
+            limit,
+            state: AttachedCell::new(Some(State {
+                server: server.clone().unbind(),
+                socket: socket.clone().unbind(),
+                context: copy_current(py)?,
+                retry: None,
+            })),
+        };
+        let listener = Bound::new(py, listener)?;
+        event_loop.watch_readable(py, fd, Callback::Accept(listener.clone().unbind()))?;
+        Ok(listener)
+    }
+
+    /// Accepts nothing more.
+    ///
+    /// # Errors
+    /// Those of cancelling the timer of a pause.
+    pub(crate) fn stop(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(state) = slf.get().state.replace(py, None) else { return Ok(()) };
+        Self::unwatch(slf, event_loop.get());
+        if let Some(retry) = state.retry {
+            retry.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        Ok(())
+    }
+
+    /// Accepts what waits.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of a protocol factory.
+    pub(crate) fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(port) = slf.get().port(py)? else { return Ok(()) };
+        // SAFETY: the socket object, which `port` keeps alive, has this descriptor open: that was
+        // asked just now, and it is asked again after Python code ran, before the next accept.
+        let fd = unsafe { BorrowedFd::borrow_raw(slf.get().fd) };
+        for accepted in accept_batch(fd, slf.get().limit) {
+            match accepted {
+                Accepted::Stream(connection, peer) => port.welcome(connection, peer)?,
+                Accepted::OutOfResources(error) => {
+                    let message = "socket.accept() out of system resource";
+                    Self::pause(slf, &port, message, &os_error(py, &error))?;
+                }
+                Accepted::Failed(error) => {
+                    let message = format!("Exception in callback {}", slf.repr()?);
+                    Self::pause(slf, &port, &message, &os_error(py, &error))?;
+                }
+                Accepted::WouldBlock | Accepted::Aborted => {}
+            }
+            if slf.get().port(py)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is accepted on; `None` once it was stopped or somebody closed the socket.
+    fn port<'py>(&self, py: Python<'py>) -> PyResult<Option<Port<'py>>> {
+        let port = self.state.with(py, |state| {
+            state.as_ref().map(|state| Port {
+                server: state.server.bind(py).clone(),
+                socket: state.socket.bind(py).clone(),
+                context: state.context.clone_ref(py),
+            })
+        });
+        match port {
+            Some(port) if descriptor(&port.socket)? == self.fd => Ok(Some(port)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reports an error of `accept` and tries again after asyncio's delay.
+    fn pause(slf: &Bound<'_, Self>, port: &Port<'_>, message: &str, error: &PyErr) -> PyResult<()> {
+        let py = slf.py();
+        let event_loop = port.server.get().event_loop(py);
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "exception"), error.value(py))?;
+        let guarded = Standard::get(py)?.transport_socket.bind(py).call1((&port.socket,))?;
+        context.set_item(intern!(py, "socket"), guarded)?;
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        if slf.get().port(py)?.is_none() {
+            return Ok(());
+        }
+        Self::unwatch(slf, event_loop.get());
+        let delay = py
+            .import(intern!(py, "asyncio.constants"))?
+            .getattr(intern!(py, "ACCEPT_RETRY_DELAY"))?;
+        let resume = slf.getattr(intern!(py, "_resume"))?;
+        let retry = event_loop.call_method1(intern!(py, "call_later"), (delay, resume))?.unbind();
+        let unused = slf.get().state.with(py, |state| match state {
+            Some(state) => state.retry.replace(retry),
+            None => Some(retry),
+        });
+        drop(unused);
+        Ok(())
+    }
+
+    /// Stops watching, unless somebody else watches a descriptor of that number by now.
+    fn unwatch(slf: &Bound<'_, Self>, event_loop: &Loop) {
+        let py = slf.py();
+        let fd = slf.get().fd;
+        let ours = event_loop.engine.with(py, |engine| {
+            matches!(engine.watched(fd).0, Some(Callback::Accept(listener))
+                if listener.as_ptr() == slf.as_ptr())
+        });
+        if ours {
+            event_loop.unwatch_readable(py, fd);
+        }
+    }
+}
+
+fn descriptor(socket: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    socket.call_method0(intern!(socket.py(), "fileno"))?.extract()
+}
+
+impl Port<'_> {
+    /// Makes a connection's protocol and transport. An error closes the connection and, in debug
+    /// mode, is reported; the server lives on.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol factory.
+    fn welcome(&self, connection: OwnedFd, peer: Option<SocketAddrAny>) -> PyResult<()> {
+        let py = self.server.py();
+        let event_loop = self.server.get().event_loop(py);
+        let debug = event_loop.get().is_debug(py);
+        if debug {
+            self.log_arrival(&connection)?;
+        }
+        let Some(factory) = self.server.get().factory(py) else { return Ok(()) };
+        let mut protocol = None;
+        let answer = run_in(py, &copy(py, &self.context)?, || {
+            let made = protocol.insert(factory.call0(py)?).clone_ref(py);
+            if !self.server.get().is_open(py) {
+                // asyncio's servers assert it when a transport attaches itself.
+                return Err(PyAssertionError::new_err(()));
+            }
+            let server = self.server.clone().unbind();
+            let origin = Origin::Accepted(connection, peer);
+            TcpTransport::open(event_loop, origin, made, None, Some(server)).map(drop)
+        });
+        let Err(error) = answer else { return Ok(()) };
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
+            return Err(error);
+        }
+        if !debug {
+            return Ok(());
+        }
+        let context = PyDict::new(py);
+        let message = "Error on transport creation for incoming connection";
+        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "exception"), error.value(py))?;
+        if let Some(protocol) = protocol.filter(|protocol| !protocol.is_none(py)) {
+            context.set_item(intern!(py, "protocol"), protocol)?;
+        }
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+
+    fn log_arrival(&self, connection: &OwnedFd) -> PyResult<()> {
+        let py = self.server.py();
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "fileno"), connection.as_raw_fd())?;
+        let socket = Standard::get(py)?.socket.bind(py).call((), Some(&keywords))?;
+        let shown = socket.repr();
+        let peer = socket.call_method0(intern!(py, "getpeername"));
+        // Before anything else can fail, and close the descriptor with the socket object.
+        socket.call_method0(intern!(py, "detach"))?;
+        let peer = peer.unwrap_or_else(|_| py.None().into_bound(py));
+        let format = "%r got a new connection from %r: %s";
+        let logger = Standard::get(py)?.logger.bind(py);
+        let arguments = (format, &self.server, peer, shown?);
+        logger.call_method1(intern!(py, "debug"), arguments).map(drop)
+    }
+}
+
+fn copy(py: Python<'_>, context: &Py<PyAny>) -> PyResult<Py<PyAny>> {
+    // SAFETY: attached; the object is alive, and one that is no context is an error.
+    unsafe {
+        let copy = ffi::PyContext_Copy(context.as_ptr());
+        Bound::from_owned_ptr_or_err(py, copy).map(Bound::unbind)
+    }
+}
+
+#[pymethods]
+impl Listener {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let socket = slf
+            .get()
+            .state
+            .with(py, |state| state.as_ref().map(|state| state.socket.clone_ref(py)));
+        let socket = socket.unwrap_or_else(|| py.None());
+        Ok(format!("<{} socket={}>", slf.get_type().name()?, socket.bind(py).repr()?))
+    }
+
+    /// Ends a pause.
+    #[pyo3(name = "_resume")]
+    fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let retry = slf.get().state.with(py, |state| state.as_mut().and_then(|it| it.retry.take()));
+        drop(retry);
+        let Some(port) = slf.get().port(py)? else { return Ok(()) };
+        let event_loop = port.server.get().event_loop(py).get();
+        event_loop.watch_readable(py, slf.get().fd, Callback::Accept(slf.clone().unbind()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.state.traverse(|state| {
+                let Some(state) = state else { return Ok(()) };
+                visit.call(&state.server)?;
+                visit.call(&state.socket)?;
+                visit.call(&state.context)?;
+                visit.call(&state.retry)
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.state.replace(py, None));
+    }
+}

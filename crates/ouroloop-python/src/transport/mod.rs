@@ -1,0 +1,6 @@
+//! Byte streams between sockets and protocols.
+
+pub(crate) mod bytes;
+pub(crate) mod listener;
+pub(crate) mod server;
+pub(crate) mod tcp;

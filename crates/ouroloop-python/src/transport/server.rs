@@ -1,0 +1,440 @@
+//! `Server`: listening sockets, and the connections that came through them.
+//!
+//! | state | `sockets` | `serving` | `waiters` | left by |
+//! | --- | --- | --- | --- | --- |
+//! | bound | some | no | some | `start_serving`, `serve_forever` |
+//! | serving | some | yes | some | `close` |
+//! | closing | none | no | some | the last connection's end |
+//! | closed | none | no | none | – |
+//!
+//! `close` skips `closing` where no connection is open. The server does not own its connections:
+//! it knows them by their addresses in memory, and each of them says when it ends.
+
+use std::collections::HashSet;
+use std::ptr::NonNull;
+
+use pyo3::PyTraverseError;
+#[cfg(not(Py_3_13))]
+use pyo3::exceptions::PyAssertionError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::cell::AttachedCell;
+use crate::coroutine::{Coroutine, Scope};
+use crate::event_loop::{Loop, next_turn};
+use crate::future::{Future, Outcome};
+use crate::standard::Standard;
+use crate::transport::listener::Listener;
+
+#[derive(Debug)]
+struct State {
+    sockets: Option<Vec<Py<PyAny>>>,
+    listeners: Vec<Py<Listener>>,
+    factory: Option<Py<PyAny>>,
+    backlog: Py<PyAny>,
+    serving: bool,
+    /// The connections: not references, each is removed before its memory goes.
+    clients: HashSet<NonNull<ffi::PyObject>>,
+    /// Connections that Python code counts by `_attach` and `_detach`.
+    #[cfg(not(Py_3_13))]
+    counted: usize,
+    waiters: Option<Vec<Py<Future>>>,
+    serving_forever: Option<Py<Future>>,
+}
+
+impl State {
+    fn has_clients(&self) -> bool {
+        #[cfg(not(Py_3_13))]
+        let counted = self.counted > 0;
+        #[cfg(Py_3_13)]
+        let counted = false;
+        counted || !self.clients.is_empty()
+    }
+}
+
+/// A native `asyncio.Server`.
+#[pyclass(frozen, weakref, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Server {
+    event_loop: Py<Loop>,
+    state: AttachedCell<State>,
+}
+
+impl Server {
+    /// A server that owns `sockets`, which are bound and do not block, and does not serve yet.
+    pub(crate) fn new<'py>(
+        event_loop: &Bound<'py, Loop>,
+        sockets: Vec<Py<PyAny>>,
+        factory: Py<PyAny>,
+        backlog: Py<PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let server = Self {
+            event_loop: event_loop.clone().unbind(),
+            state: AttachedCell::new(State {
+                sockets: Some(sockets),
+                listeners: Vec::new(),
+                factory: Some(factory),
+                backlog,
+                serving: false,
+                clients: HashSet::new(),
+                #[cfg(not(Py_3_13))]
+                counted: 0,
+                waiters: Some(Vec::new()),
+                serving_forever: None,
+            }),
+        };
+        Bound::new(event_loop.py(), server)
+    }
+
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, Loop> {
+        self.event_loop.bind(py)
+    }
+
+    /// Makes the protocols of new connections.
+    pub(crate) fn factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.factory.as_ref().map(|factory| factory.clone_ref(py)))
+    }
+
+    /// Whether it still takes connections in.
+    pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.sockets.is_some())
+    }
+
+    /// A transport of this server's begins to live; not owned.
+    pub(crate) fn attach(&self, py: Python<'_>, transport: NonNull<ffi::PyObject>) {
+        self.state.with(py, |state| state.clients.insert(transport));
+    }
+
+    /// A transport has lost its connection, or goes without: the server may be done.
+    pub(crate) fn detach(slf: &Bound<'_, Self>, transport: NonNull<ffi::PyObject>) {
+        let py = slf.py();
+        slf.get().state.with(py, |state| state.clients.remove(&transport));
+        if let Err(error) = Self::wake_if_over(slf) {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
+    }
+
+    /// Listens on every socket and accepts what comes.
+    ///
+    /// # Errors
+    /// The kernel's, of `listen`; `TypeError` on a closed server, as asyncio has it.
+    pub(crate) fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.state.with(py, |state| state.serving) {
+            return Ok(());
+        }
+        let sockets = this.state.with(py, |state| {
+            let sockets = state.sockets.as_ref()?;
+            Some(sockets.iter().map(|socket| socket.clone_ref(py)).collect::<Vec<_>>())
+        });
+        let Some(sockets) = sockets else {
+            return Err(PyTypeError::new_err("'NoneType' object is not iterable"));
+        };
+        this.state.with(py, |state| state.serving = true);
+        let backlog = this.state.with(py, |state| state.backlog.clone_ref(py));
+        for socket in sockets {
+            socket.bind(py).call_method1(intern!(py, "listen"), (&backlog,))?;
+            let limit = backlog.extract::<i64>(py)?.max(0).saturating_add(1);
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let listener = Listener::start(slf, socket.bind(py), limit)?.unbind();
+            this.state.with(py, |state| state.listeners.push(listener));
+        }
+        Ok(())
+    }
+
+    /// Stops listening; connections live on.
+    ///
+    /// # Errors
+    /// The first one of closing the sockets, every one of which is closed.
+    pub(crate) fn shut(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let taken = slf.get().state.with(py, |state| {
+            let sockets = state.sockets.take()?;
+            state.serving = false;
+            Some((sockets, std::mem::take(&mut state.listeners), state.serving_forever.take()))
+        });
+        let Some((sockets, listeners, serving_forever)) = taken else { return Ok(()) };
+        let mut answer = Ok(());
+        for listener in listeners {
+            answer = answer.and(Listener::stop(listener.bind(py), slf.get().event_loop(py)));
+        }
+        for socket in sockets {
+            let closed = socket.bind(py).call_method0(intern!(py, "close")).map(drop);
+            answer = answer.and(closed);
+        }
+        if let Some(future) = serving_forever {
+            Future::cancel(future.bind(py), None)?;
+        }
+        Self::wake_if_over(slf)?;
+        answer
+    }
+
+    /// Ends every `wait_closed` if the server and its last connection are closed.
+    fn wake_if_over(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let waiters = slf.get().state.with(py, |state| {
+            let over = state.sockets.is_none() && !state.has_clients();
+            if over { state.waiters.take() } else { None }
+        });
+        for waiter in waiters.into_iter().flatten() {
+            if !waiter.bind(py).get().is_done(py) {
+                Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The open connections.
+    #[cfg(Py_3_13)]
+    fn clients<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        self.state.with(py, |state| {
+            let clients = state.clients.iter().map(|client| client.as_ptr());
+            // SAFETY: a transport is removed before its memory goes, so each is readable; one
+            // whose count is zero is being deallocated and must not be revived.
+            let living = clients.filter(|client| unsafe { ffi::Py_REFCNT(*client) } > 0);
+            // SAFETY: as above.
+            living.map(|client| unsafe { Bound::from_borrowed_ptr(py, client) }).collect()
+        })
+    }
+
+    /// Closes every connection by its method `method`.
+    #[cfg(Py_3_13)]
+    fn for_each_client(&self, py: Python<'_>, method: &str) -> PyResult<()> {
+        self.clients(py).iter().try_for_each(|client| client.call_method0(method).map(drop))
+    }
+}
+
+#[pymethods]
+impl Server {
+    /// The standard class, so that `isinstance` holds.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(Standard::get(slf.py())?.server.bind(slf.py()).clone())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let sockets = slf.get().sockets(slf.py())?;
+        Ok(format!("<{} sockets={}>", slf.get_type().name()?, sockets.repr()?))
+    }
+
+    fn get_loop(&self, py: Python<'_>) -> Py<Loop> {
+        self.event_loop.clone_ref(py)
+    }
+
+    fn is_serving(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.serving)
+    }
+
+    /// The listening sockets, guarded; none once the server is closed.
+    #[getter(sockets)]
+    fn sockets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let class = Standard::get(py)?.transport_socket.bind(py);
+        let sockets = self.owned_sockets(py).unwrap_or_default();
+        let guarded = sockets.iter().map(|socket| class.call1((socket,)));
+        PyTuple::new(py, guarded.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    #[getter(_sockets)]
+    fn owned_sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
+        self.state.with(py, |state| {
+            let sockets = state.sockets.as_ref()?;
+            Some(sockets.iter().map(|socket| socket.clone_ref(py)).collect())
+        })
+    }
+
+    #[getter(_waiters)]
+    fn waiters<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let waiters = self.state.with(py, |state| {
+            let waiters = state.waiters.as_ref()?;
+            Some(waiters.iter().map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>())
+        });
+        waiters.map(|waiters| PyList::new(py, waiters)).transpose()
+    }
+
+    #[cfg(not(Py_3_13))]
+    #[pyo3(name = "_attach")]
+    fn count_in(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.is_open(py) {
+            return Err(PyAssertionError::new_err(()));
+        }
+        self.state.with(py, |state| state.counted += 1);
+        Ok(())
+    }
+
+    #[cfg(not(Py_3_13))]
+    #[pyo3(name = "_detach")]
+    fn count_out(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let left = slf.get().state.with(slf.py(), |state| {
+            state.counted = state.counted.checked_sub(1)?;
+            Some(())
+        });
+        left.ok_or_else(|| PyAssertionError::new_err(()))?;
+        Self::wake_if_over(slf)
+    }
+
+    /// Stops listening and closes the listening sockets; connections live on.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::shut(slf)
+    }
+
+    /// Closes every connection once what waits has been written.
+    #[cfg(Py_3_13)]
+    fn close_clients(&self, py: Python<'_>) -> PyResult<()> {
+        self.for_each_client(py, "close")
+    }
+
+    /// Closes every connection at once.
+    #[cfg(Py_3_13)]
+    fn abort_clients(&self, py: Python<'_>) -> PyResult<()> {
+        self.for_each_client(py, "abort")
+    }
+
+    /// Begins to accept connections.
+    fn start_serving<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
+        let server = slf.clone().unbind();
+        Coroutine::new(slf.py(), "Server.start_serving", |scope| async move {
+            let pause = Python::attach(|py| {
+                Self::start(server.bind(py))?;
+                next_turn(py)
+            })?;
+            scope.wait(pause).await?;
+            Python::attach(|py| Ok(py.None()))
+        })
+    }
+
+    /// Accepts connections until it is cancelled, which closes the server.
+    fn serve_forever<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
+        let server = slf.clone().unbind();
+        Coroutine::new(slf.py(), "Server.serve_forever", |scope| serve_forever(scope, server))
+    }
+
+    /// Waits until the server is closed and its last connection has ended.
+    fn wait_closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
+        let server = slf.clone().unbind();
+        Coroutine::new(slf.py(), "Server.wait_closed", |scope| async move {
+            wait_closed(&scope, &server).await
+        })
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
+        let server = slf.clone().into_any().unbind();
+        Coroutine::new(slf.py(), "Server.__aenter__", |_| async move { Ok(server) })
+    }
+
+    #[pyo3(signature = (*_exc))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        _exc: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, Coroutine>> {
+        let server = slf.clone().unbind();
+        Coroutine::new(slf.py(), "Server.__aexit__", |scope| async move {
+            Python::attach(|py| Self::shut(server.bind(py)))?;
+            wait_closed(&scope, &server).await
+        })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.state.traverse(|state| {
+                state.sockets.iter().flatten().try_for_each(|socket| visit.call(socket))?;
+                state.listeners.iter().try_for_each(|listener| visit.call(listener))?;
+                state.waiters.iter().flatten().try_for_each(|waiter| visit.call(waiter))?;
+                visit.call(&state.factory)?;
+                visit.call(&state.backlog)?;
+                visit.call(&state.serving_forever)
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.state.with(py, |state| {
+            (
+                state.sockets.take(),
+                std::mem::take(&mut state.listeners),
+                state.factory.take(),
+                state.waiters.take(),
+                state.serving_forever.take(),
+            )
+        }));
+    }
+}
+
+async fn wait_closed(scope: &Scope, server: &Py<Server>) -> PyResult<Py<PyAny>> {
+    let waiter = Python::attach(|py| -> PyResult<_> {
+        let server = server.bind(py).get();
+        let over = server.state.with(py, |state| {
+            // Python 3.11 does not wait for the connections of a closed server.
+            state.waiters.is_none() || (cfg!(not(Py_3_12)) && state.sockets.is_none())
+        });
+        if over {
+            return Ok(None);
+        }
+        let waiter = Future::create(server.event_loop(py))?;
+        let kept = waiter.clone().unbind();
+        server.state.with(py, |state| state.waiters.as_mut().map(|waiters| waiters.push(kept)));
+        Ok(Some(waiter.into_any().unbind()))
+    })?;
+    if let Some(waiter) = waiter {
+        scope.wait(waiter).await?;
+    }
+    Python::attach(|py| Ok(py.None()))
+}
+
+/// Somebody is in `serve_forever`; dropping it ends that.
+#[derive(Debug)]
+struct Serving(Py<Server>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        Python::try_attach(|py| {
+            let future = self.0.bind(py).get().state.with(py, |state| state.serving_forever.take());
+            drop(future);
+        });
+    }
+}
+
+async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> {
+    let (future, _serving) = Python::attach(|py| -> PyResult<_> {
+        let slf = server.bind(py);
+        let this = slf.get();
+        let (busy, open) =
+            this.state.with(py, |state| (state.serving_forever.is_some(), state.sockets.is_some()));
+        if busy {
+            let message = "is already being awaited on serve_forever()";
+            return Err(PyRuntimeError::new_err(format!("server {} {message}", slf.repr()?)));
+        }
+        if !open {
+            return Err(PyRuntimeError::new_err(format!("server {} is closed", slf.repr()?)));
+        }
+        Server::start(slf)?;
+        let future = Future::create(this.event_loop(py))?;
+        let kept = future.clone().unbind();
+        drop(this.state.with(py, |state| state.serving_forever.replace(kept)));
+        Ok((future.into_any().unbind(), Serving(server.clone_ref(py))))
+    })?;
+    let Err(error) = scope.wait(future).await else {
+        return Python::attach(|py| Ok(py.None()));
+    };
+    let cancelled = Python::attach(|py| -> PyResult<_> {
+        if !error.matches(py, Standard::get(py)?.cancelled_error.bind(py))? {
+            return Ok(false);
+        }
+        Server::shut(server.bind(py))?;
+        #[cfg(Py_3_14)]
+        server.bind(py).get().close_clients(py)?;
+        Ok(true)
+    })?;
+    if cancelled {
+        wait_closed(&scope, &server).await?;
+    }
+    Err(error)
+}

@@ -1,0 +1,224 @@
+//! `TcpTransport` as Python sees it.
+
+use ouroloop::net::Watermarks;
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use super::{TcpTransport, kind_of};
+use crate::event_loop::log_debug;
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+
+#[pymethods]
+impl TcpTransport {
+    /// The standard class, so that `isinstance` holds.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(Standard::get(slf.py())?.transport.bind(slf.py()).clone())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let (closed, closing, fd, reading, writing, queued) = slf.get().state.with(py, |state| {
+            (
+                state.stream.fd().is_none(),
+                state.closing,
+                state.fd,
+                state.watching_reads,
+                state.watching_writes,
+                state.stream.queued(),
+            )
+        });
+        let mut words = vec![slf.get_type().name()?.to_string()];
+        if closed {
+            words.push(String::from("closed"));
+        } else if closing {
+            words.push(String::from("closing"));
+        }
+        words.push(format!("fd={fd}"));
+        if slf.get().event_loop(py).is_some_and(|event_loop| !event_loop.get().is_closed(py)) {
+            let polling = |polling| if polling { "polling" } else { "idle" };
+            words.push(format!("read={}", polling(reading)));
+            words.push(format!("write=<{}, bufsize={queued}>", polling(writing)));
+        }
+        Ok(format!("<{}>", words.join(" ")))
+    }
+
+    fn __del__(slf: &Bound<'_, Self>) {
+        Self::finalize(slf);
+    }
+
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let default = default.unwrap_or_else(|| slf.py().None().into_bound(slf.py()));
+        Self::extra_info(slf, name, default)
+    }
+
+    #[pyo3(name = "is_closing")]
+    fn py_is_closing(&self, py: Python<'_>) -> bool {
+        self.is_closing(py)
+    }
+
+    #[pyo3(name = "close")]
+    fn py_close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::close(slf)
+    }
+
+    #[pyo3(name = "abort")]
+    fn py_abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::abort(slf)
+    }
+
+    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        let kind = kind_of(protocol)?;
+        let protocol = protocol.clone();
+        let py = protocol.py();
+        let protocol = protocol.unbind();
+        drop(self.state.with(py, |state| {
+            state.kind = kind;
+            state.protocol.replace(protocol)
+        }));
+        Ok(())
+    }
+
+    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    fn is_reading(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.closing && !state.paused)
+    }
+
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let pauses = slf
+            .get()
+            .state
+            .with(py, |state| !state.closing && !std::mem::replace(&mut state.paused, true));
+        if pauses {
+            Self::stop_reading(slf);
+            Self::log(slf, "pauses reading")?;
+        }
+        Ok(())
+    }
+
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let resumes = slf
+            .get()
+            .state
+            .with(py, |state| !state.closing && std::mem::replace(&mut state.paused, false));
+        if resumes {
+            Self::start_reading(slf)?;
+            Self::log(slf, "resumes reading")?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(name = "write")]
+    fn py_write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::write(slf, data)
+    }
+
+    #[pyo3(name = "writelines")]
+    fn py_writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::writelines(slf, list_of_data)
+    }
+
+    #[pyo3(name = "write_eof")]
+    fn py_write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::write_eof(slf)
+    }
+
+    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
+    fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Self::flush_unsent(slf)?;
+        Ok(slf.get().state.with(slf.py(), |state| state.stream.queued()))
+    }
+
+    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
+        self.state.with(py, |state| (state.marks.low(), state.marks.high()))
+    }
+
+    #[pyo3(signature = (high=None, low=None))]
+    fn set_write_buffer_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
+        let low = low.unwrap_or_else(|| high.div_euclid(4));
+        let set = match (usize::try_from(high), usize::try_from(low)) {
+            (Ok(high), Ok(low)) => {
+                let set = |marks: &mut Watermarks| marks.set(Some(high), Some(low)).is_ok();
+                slf.get().state.with(py, |state| set(&mut state.marks))
+            }
+            _ => false,
+        };
+        if !set {
+            let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
+            return Err(PyValueError::new_err(message));
+        }
+        Self::flush_unsent(slf)?;
+        Self::maybe_pause(slf)
+    }
+
+    #[getter(_loop)]
+    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.event_loop(py).map(Bound::into_any)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.state.traverse(|state| {
+                visit.call(&state.event_loop)?;
+                visit.call(&state.protocol)?;
+                visit.call(&state.context)?;
+                visit.call(&state.server)?;
+                visit.call(&state.waiter)?;
+                visit.call(&state.socket)?;
+                visit.call(&state.extra)?;
+                visit.call(&state.error)
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.state.with(py, |state| {
+            (
+                state.event_loop.take(),
+                state.protocol.take(),
+                state.server.take(),
+                state.waiter.take(),
+                state.extra.take(),
+                state.error.take(),
+            )
+        }));
+    }
+}
+
+impl TcpTransport {
+    fn log(slf: &Bound<'_, Self>, what: &str) -> PyResult<()> {
+        let py = slf.py();
+        match slf.get().event_loop(py) {
+            Some(event_loop) if event_loop.get().is_debug(py) => {
+                log_debug(event_loop.get(), py, &format!("{} {what}", slf.repr()?))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! From the socket to the protocol.
+
+use std::mem::MaybeUninit;
+
+use ouroloop::net::Received;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+use super::{Kind, TcpTransport};
+use crate::callback::Callback;
+use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
+use crate::transport::bytes::{LARGEST_READ, Room};
+
+/// From this size on, the copy out of the loop's own buffer costs more than fresh room.
+const LARGE_READ: usize = 20 * 1024;
+
+impl TcpTransport {
+    /// The descriptor is readable: one read, and the protocol is told.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    pub(crate) fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (watching, kind, expected) =
+            slf.get().state.with(py, |state| (state.watching_reads, state.kind, state.expected));
+        if !watching {
+            // Paused or closed after the descriptor was found readable.
+            return Ok(());
+        }
+        match kind {
+            Kind::Buffered => Self::read_into_protocol(slf),
+            Kind::Plain if expected > LARGE_READ => Self::read_in_place(slf, expected),
+            Kind::Plain => Self::read_by_scratch(slf),
+        }
+    }
+
+    /// A read of usual size: through the loop's own buffer into a `bytes` of the right size.
+    fn read_by_scratch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
+        scratch.clear();
+        scratch.reserve(SCRATCH_BYTES);
+        let received = slf.get().state.with(py, |state| {
+            let received = state.stream.receive(scratch.spare_capacity_mut());
+            if let Received::Data(length) = received {
+                state.expected = length;
+            }
+            received
+        });
+        let data = match received {
+            Received::Data(length) => {
+                // SAFETY: the stream has initialised this many bytes.
+                unsafe { scratch.set_len(length) };
+                Some(PyBytes::new(py, &scratch))
+            }
+            _ => None,
+        };
+        drop(event_loop.get().scratch.replace(py, scratch));
+        match data {
+            Some(data) => Self::deliver(slf, &data),
+            None => Self::no_data(slf, received),
+        }
+    }
+
+    /// A read that is expected to be large: straight into a `bytes`, cut to size after.
+    fn read_in_place(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
+        let py = slf.py();
+        let room = if expected < SCRATCH_BYTES / 2 { SCRATCH_BYTES } else { LARGEST_READ };
+        let mut room = Room::new(py, room)?;
+        let received = slf.get().state.with(py, |state| {
+            let received = state.stream.receive(room.content());
+            if let Received::Data(length) = received {
+                state.expected = length;
+            }
+            received
+        });
+        match received {
+            Received::Data(length) => Self::deliver(slf, &room.finish(length)?),
+            received => Self::no_data(slf, received),
+        }
+    }
+
+    fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        let py = slf.py();
+        Self::call_protocol(slf, |protocol| {
+            protocol.call_method1(intern!(py, "data_received"), (data,)).map(drop)
+        })
+        .or_else(|error| {
+            let message = "Fatal error: protocol.data_received() call failed.";
+            Self::fatal_error(slf, error, message)
+        })
+    }
+
+    /// A read into memory of a `BufferedProtocol`.
+    fn read_into_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let mut target = None;
+        let got = Self::call_protocol(slf, |protocol| {
+            let object = protocol.call_method1(intern!(py, "get_buffer"), (-1,))?;
+            if object.len()? == 0 {
+                return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+            }
+            target = Some(writable_bytes(&object)?);
+            Ok(())
+        });
+        if let Err(error) = got {
+            let message = "Fatal error: protocol.get_buffer() call failed.";
+            return Self::fatal_error(slf, error, message);
+        }
+        let Some(target) = target else { return Ok(()) };
+        // SAFETY: the buffer is a writable, contiguous piece of memory that its exporter keeps in
+        // place while `target` is alive; nothing else runs during the read.
+        let room = unsafe {
+            std::slice::from_raw_parts_mut(
+                target.buf_ptr().cast::<MaybeUninit<u8>>(),
+                target.len_bytes(),
+            )
+        };
+        let received = slf.get().state.with(py, |state| state.stream.receive(room));
+        drop(target);
+        let Received::Data(length) = received else { return Self::no_data(slf, received) };
+        Self::call_protocol(slf, |protocol| {
+            protocol.call_method1(intern!(py, "buffer_updated"), (length,)).map(drop)
+        })
+        .or_else(|error| {
+            let message = "Fatal error: protocol.buffer_updated() call failed.";
+            Self::fatal_error(slf, error, message)
+        })
+    }
+
+    /// What a read that brought no bytes means.
+    fn no_data(slf: &Bound<'_, Self>, received: Received) -> PyResult<()> {
+        match received {
+            Received::Data(_) | Received::WouldBlock => Ok(()),
+            Received::Eof => Self::on_eof(slf),
+            Received::Failed(error) => {
+                Self::fatal_error(slf, error.into(), "Fatal read error on socket transport")
+            }
+        }
+    }
+
+    fn on_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(event_loop) = slf.get().event_loop(py)
+            && event_loop.get().is_debug(py)
+        {
+            log_debug(event_loop.get(), py, &format!("{} received EOF", slf.repr()?))?;
+        }
+        let mut keep_open = false;
+        let answer = Self::call_protocol(slf, |protocol| {
+            keep_open = protocol.call_method0(intern!(py, "eof_received"))?.is_truthy()?;
+            Ok(())
+        });
+        match answer {
+            Err(error) => {
+                let message = "Fatal error: protocol.eof_received() call failed.";
+                Self::fatal_error(slf, error, message)
+            }
+            // The protocol goes on writing; there is nothing left to read.
+            Ok(()) if keep_open => {
+                Self::stop_reading(slf);
+                Ok(())
+            }
+            Ok(()) => Self::close(slf),
+        }
+    }
+
+    /// Begins to watch the descriptor, unless reading is paused or over.
+    pub(super) fn start_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let fd = slf.get().state.with(py, |state| {
+            let idle = state.closing || state.paused || state.watching_reads;
+            (!idle).then_some(state.fd)
+        });
+        let Some(fd) = fd else { return Ok(()) };
+        let callback = Callback::Readable(slf.clone().unbind());
+        event_loop.get().watch_readable(py, fd, callback)?;
+        slf.get().state.with(py, |state| state.watching_reads = true);
+        Ok(())
+    }
+
+    pub(super) fn stop_reading(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let fd = slf
+            .get()
+            .state
+            .with(py, |state| std::mem::take(&mut state.watching_reads).then_some(state.fd));
+        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
+            event_loop.get().unwatch_readable(py, fd);
+        }
+    }
+
+    /// asyncio's rule for an error that ends a connection: an `OSError` is the network's and is
+    /// only logged in debug mode, any other goes to the exception handler.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop.
+    pub(super) fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
+        let py = slf.py();
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
+            return Err(error);
+        }
+        let value = error.value(py).clone().into_any();
+        if let Some(event_loop) = slf.get().event_loop(py) {
+            Self::report_fatal(slf, &event_loop, &error, message)?;
+        }
+        Self::force_close(slf, Some(value.unbind()));
+        Ok(())
+    }
+
+    fn report_fatal(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, Loop>,
+        error: &PyErr,
+        message: &str,
+    ) -> PyResult<()> {
+        use pyo3::exceptions::PyOSError;
+        use pyo3::types::PyDict;
+        let py = slf.py();
+        if error.is_instance_of::<PyOSError>(py) {
+            if event_loop.get().is_debug(py) {
+                let keywords = PyDict::new(py);
+                keywords.set_item(intern!(py, "exc_info"), error.value(py))?;
+                let logger = crate::standard::Standard::get(py)?.logger.bind(py);
+                let arguments = ("%r: %s", slf, message);
+                logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+            }
+            return Ok(());
+        }
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "exception"), error.value(py))?;
+        context.set_item(intern!(py, "transport"), slf)?;
+        let protocol = slf
+            .get()
+            .state
+            .with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)));
+        context.set_item(intern!(py, "protocol"), protocol)?;
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+}
+
+/// An object's memory, for writing.
+fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
+    let buffer = if let Ok(buffer) = PyBuffer::<u8>::get(object) {
+        buffer
+    } else {
+        // Any other item type is as good as bytes once it is cast.
+        let view =
+            PyMemoryView::from(object)?.call_method1(intern!(object.py(), "cast"), ("B",))?;
+        PyBuffer::<u8>::get(&view)?
+    };
+    if buffer.readonly() || !buffer.is_c_contiguous() {
+        let message = "read-write bytes-like object expected";
+        return Err(pyo3::exceptions::PyTypeError::new_err(message));
+    }
+    Ok(buffer)
+}

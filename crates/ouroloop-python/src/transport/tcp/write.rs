@@ -1,0 +1,318 @@
+//! From the protocol to the socket.
+
+use ouroloop::net::{Flushed, Pressure, Pushed, Sent};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString};
+
+use super::{Chunk, State, TcpTransport};
+use crate::callback::Callback;
+use crate::standard::Standard;
+
+/// Once this much waits for the end of the turn, it waits no longer.
+const GATHERED_BYTES: usize = 8 * 1024;
+
+/// Writes to a lost connection are warned of from this one on, as under asyncio.
+const LOUD_LOSSES: u32 = 5;
+
+/// What a write call found.
+enum Intake {
+    /// It waits for the end of the turn.
+    Later,
+    /// It is to leave now.
+    Now,
+    /// The kernel is full: it waits for the descriptor to become writable.
+    Blocked,
+}
+
+impl TcpTransport {
+    /// `write(data)`.
+    ///
+    /// # Errors
+    /// `TypeError` for anything but bytes, `RuntimeError` after `write_eof`.
+    pub(super) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+            if !Self::may_write(slf, bytes.as_bytes().is_empty(), "write")? {
+                return Ok(());
+            }
+            return Self::take_in(slf, Chunk::new(bytes));
+        }
+        let is_bytes_like = data.is_instance_of::<PyBytes>()
+            || data.is_instance_of::<PyByteArray>()
+            || data.is_instance_of::<PyMemoryView>();
+        if !is_bytes_like {
+            return Err(PyTypeError::new_err(type_message(data)?));
+        }
+        if !Self::may_write(slf, data.len()? == 0, "write")? {
+            return Ok(());
+        }
+        let sent = Self::send_unqueued(slf, data)?;
+        let copy = copy_from(data, sent)?;
+        if copy.as_bytes().is_empty() {
+            return Ok(());
+        }
+        Self::take_in(slf, Chunk::new(&copy))?;
+        debug_assert!(slf.get().state.with(py, |state| state.stream.takes_chunks()));
+        Ok(())
+    }
+
+    /// `writelines(list_of_data)`.
+    ///
+    /// # Errors
+    /// Those of [`TcpTransport::write`].
+    pub(super) fn writelines(slf: &Bound<'_, Self>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (lines,))?;
+        let joined = joined.cast_into::<PyBytes>()?;
+        if !Self::may_write(slf, joined.as_bytes().is_empty(), "writelines")? {
+            return Ok(());
+        }
+        Self::take_in(slf, Chunk::new(&joined))
+    }
+
+    /// Whether there is a connection to write to and something to write.
+    fn may_write(slf: &Bound<'_, Self>, empty: bool, method: &str) -> PyResult<bool> {
+        let py = slf.py();
+        let (wrote_eof, losses) = slf.get().state.with(py, |state| {
+            if state.losses > 0 && !empty {
+                state.losses += 1;
+            }
+            (state.wrote_eof, state.losses)
+        });
+        if wrote_eof {
+            let message = format!("Cannot call {method}() after write_eof()");
+            return Err(PyRuntimeError::new_err(message));
+        }
+        if losses > LOUD_LOSSES && !empty {
+            let logger = Standard::get(py)?.logger.bind(py);
+            logger.call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
+        }
+        Ok(!empty && losses == 0)
+    }
+
+    fn take_in(slf: &Bound<'_, Self>, chunk: Chunk) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let in_callback = event_loop.get().runs_here(py);
+        let (intake, newly_unsent, refused) = slf.get().state.with(py, |state| {
+            let refused = match state.stream.push(chunk) {
+                Pushed::Queued => None,
+                Pushed::Refused(chunk) => Some(chunk),
+            };
+            if state.watching_writes {
+                return (Intake::Blocked, false, refused);
+            }
+            let limit = GATHERED_BYTES.min(state.marks.high());
+            if in_callback && state.stream.queued() <= limit {
+                let newly = !std::mem::replace(&mut state.unsent, true);
+                (Intake::Later, newly, refused)
+            } else {
+                (Intake::Now, false, refused)
+            }
+        });
+        drop(refused);
+        match intake {
+            Intake::Later => {
+                if newly_unsent {
+                    event_loop.get().send_later(py, slf.clone().unbind());
+                }
+                Ok(())
+            }
+            Intake::Now => Self::flush(slf),
+            Intake::Blocked => Self::maybe_pause(slf),
+        }
+    }
+
+    /// Sends a large object that is no `bytes` before copying what is left of it.
+    fn send_unqueued(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let py = slf.py();
+        let Ok(buffer) = PyBuffer::<u8>::get(data) else { return Ok(0) };
+        if buffer.len_bytes() <= GATHERED_BYTES || !buffer.is_c_contiguous() {
+            return Ok(0);
+        }
+        // SAFETY: contiguous memory that its exporter keeps in place while `buffer` is alive;
+        // nothing that could write to it runs before the send is over.
+        let bytes = unsafe {
+            std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
+        };
+        let sent = slf.get().state.with(py, |state| {
+            if state.stream.queued() > 0 {
+                return Ok(0);
+            }
+            match state.stream.send(bytes) {
+                Sent::Bytes(sent) => Ok(sent),
+                Sent::WouldBlock => Ok(0),
+                Sent::Failed(error) => Err(error),
+            }
+        });
+        drop(buffer);
+        match sent {
+            Ok(sent) => Ok(sent),
+            Err(error) => {
+                let message = "Fatal write error on socket transport";
+                Self::fatal_error(slf, error.into(), message)?;
+                Ok(data.len()?)
+            }
+        }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol, called to resume or pause.
+    pub(crate) fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let flushed = slf.get().state.with(py, |state| {
+            state.unsent = false;
+            if state.stream.queued() == 0 { Flushed::Drained } else { state.stream.flush() }
+        });
+        match flushed {
+            Flushed::Drained => Self::maybe_resume(slf),
+            Flushed::Blocked => {
+                Self::start_writing(slf)?;
+                Self::maybe_pause(slf)
+            }
+            Flushed::Failed(error) => {
+                Self::fatal_error(slf, error.into(), "Fatal write error on socket transport")
+            }
+        }
+    }
+
+    /// The descriptor is writable again.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    pub(crate) fn on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let flushed = slf.get().state.with(py, |state| {
+            if !state.watching_writes || state.losses > 0 {
+                return None;
+            }
+            Some(state.stream.flush())
+        });
+        match flushed {
+            None => Ok(()),
+            Some(Flushed::Blocked) => Self::maybe_resume(slf),
+            Some(Flushed::Drained) => {
+                Self::maybe_resume(slf)?;
+                // The protocol may have written more while it was told.
+                let drained = slf.get().state.with(py, |state| state.stream.queued() == 0);
+                if drained {
+                    Self::stop_writing(slf);
+                    if slf.get().is_closing(py) {
+                        slf.get().state.with(py, |state| state.losses += 1);
+                        return Self::on_lost(slf);
+                    }
+                }
+                Ok(())
+            }
+            Some(Flushed::Failed(error)) => {
+                Self::fatal_error(slf, error.into(), "Fatal write error on socket transport")
+            }
+        }
+    }
+
+    fn start_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let fd = slf.get().state.with(py, |state| {
+            (!std::mem::replace(&mut state.watching_writes, true)).then_some(state.fd)
+        });
+        if let Some(fd) = fd {
+            let callback = Callback::Writable(slf.clone().unbind());
+            event_loop.get().watch_writable(py, fd, callback)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop_writing(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let fd = slf
+            .get()
+            .state
+            .with(py, |state| std::mem::take(&mut state.watching_writes).then_some(state.fd));
+        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
+            event_loop.get().unwatch_writable(py, fd);
+        }
+    }
+
+    /// Pauses the protocol if more waits than the high-water mark.
+    pub(super) fn maybe_pause(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let pressure = slf
+            .get()
+            .state
+            .with(slf.py(), |state: &mut State| state.marks.grown_to(state.stream.queued()));
+        Self::apply(slf, pressure)
+    }
+
+    /// Resumes the protocol if no more waits than the low-water mark.
+    fn maybe_resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let pressure = slf
+            .get()
+            .state
+            .with(slf.py(), |state: &mut State| state.marks.shrunk_to(state.stream.queued()));
+        Self::apply(slf, pressure)
+    }
+
+    fn apply(slf: &Bound<'_, Self>, pressure: Pressure) -> PyResult<()> {
+        let py = slf.py();
+        let method = match pressure {
+            Pressure::Unchanged => return Ok(()),
+            Pressure::Pause => "pause_writing",
+            Pressure::Resume => "resume_writing",
+        };
+        let protocol = slf
+            .get()
+            .state
+            .with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)));
+        let Some(protocol) = protocol else { return Ok(()) };
+        let Err(error) = protocol.bind(py).call_method0(PyString::intern(py, method)) else {
+            return Ok(());
+        };
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
+            return Err(error);
+        }
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
+        context.set_item(intern!(py, "exception"), error.value(py))?;
+        context.set_item(intern!(py, "transport"), slf)?;
+        context.set_item(intern!(py, "protocol"), protocol)?;
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+}
+
+/// asyncio's complaint about an argument of a wrong type.
+fn type_message(data: &Bound<'_, PyAny>) -> PyResult<String> {
+    let name = data.get_type().name()?;
+    Ok(if cfg!(Py_3_14) {
+        format!(
+            "data argument must be a bytes, bytearray, or memoryview object, not {}",
+            name.repr()?
+        )
+    } else {
+        format!("data argument must be a bytes-like object, not {}", name.repr()?)
+    })
+}
+
+/// The bytes of `data` from `start` on; its owner may change it after this.
+fn copy_from<'py>(data: &Bound<'py, PyAny>, start: usize) -> PyResult<Bound<'py, PyBytes>> {
+    let py = data.py();
+    let view = PyMemoryView::from(data)?;
+    let view = view.call_method1(intern!(py, "cast"), ("B",)).or_else(|_| {
+        let flat = view.call_method0(intern!(py, "tobytes"))?;
+        PyMemoryView::from(&flat).map(Bound::into_any)
+    })?;
+    let rest = view.get_item(pyo3::types::PySlice::new(
+        py,
+        isize::try_from(start).unwrap_or(isize::MAX),
+        isize::MAX,
+        1,
+    ))?;
+    Ok(rest.call_method0(intern!(py, "tobytes"))?.cast_into()?)
+}

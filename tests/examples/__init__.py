@@ -1,0 +1,1 @@
+"""Every program of `examples/`, run on stock asyncio and on Ouroloop."""
