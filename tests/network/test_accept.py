@@ -2,7 +2,6 @@
 
 import asyncio
 import asyncio.constants
-import asyncio.log
 import asyncio.trsock
 import contextlib
 import contextvars

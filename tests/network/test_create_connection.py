@@ -1,9 +1,6 @@
 """``create_connection``: its keywords and errors, and what it leaves behind."""
 
 import asyncio
-import asyncio.constants
-import asyncio.log
-import asyncio.trsock
 import errno
 import logging
 import socket

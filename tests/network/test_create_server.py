@@ -1,7 +1,6 @@
 """``create_server``: its keywords and errors."""
 
 import asyncio
-import asyncio.constants
 import asyncio.log
 import asyncio.trsock
 import errno

@@ -1,9 +1,6 @@
 """``create_connection`` to a host of several addresses: their order, and their race."""
 
 import asyncio
-import asyncio.constants
-import asyncio.log
-import asyncio.trsock
 import contextlib
 import socket
 from collections.abc import AsyncIterator

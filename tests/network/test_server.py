@@ -1,9 +1,6 @@
 """The life of a server."""
 
 import asyncio
-import asyncio.constants
-import asyncio.log
-import asyncio.trsock
 import gc
 import socket
 import sys

@@ -1,9 +1,6 @@
 """``sock_connect``."""
 
 import asyncio
-import asyncio.constants
-import asyncio.log
-import asyncio.trsock
 import socket
 from typing import Any
 

@@ -1,5 +1,6 @@
 //! Objects of the standard library that native code needs, looked up once.
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -111,4 +112,10 @@ pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
         Ok(error) => PyErr::from_value(error.into_bound(py)),
         Err(error) => error,
     }
+}
+
+/// The exception object of an error, with the traceback of where it was raised: before Python
+/// 3.12 the two are kept apart until somebody joins them.
+pub(crate) fn exception_of<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyBaseException> {
+    error.clone_ref(py).into_value(py).into_bound(py)
 }

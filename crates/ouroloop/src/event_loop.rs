@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, MonotonicClock, Nanos};
 use crate::inbox::Inbox;
 use crate::interrupt::InterruptDescriptor;
-use crate::multiplex::{Events, Interest, Multiplexer, Timeout};
+use crate::multiplex::{Events, Interest, Multiplexer, Poll, Timeout};
 use crate::ready::ReadyQueue;
 use crate::sources::Sources;
 use crate::timers::{TimerId, Timers};
@@ -270,12 +270,16 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     }
 
     /// Empties the loop, handing every callback to the caller, who decides when they are dropped.
-    /// Letters of other threads are refused from now on.
+    /// Letters of other threads are refused from now on, and the loop's own descriptors are closed.
     pub fn close(&mut self) -> Vec<C> {
         let mut callbacks: Vec<C> = self.ready.take_all().into();
         callbacks.extend(self.timers.take_all());
         callbacks.extend(self.sources.take_all());
         callbacks.extend(self.inbox.close());
+        // What waits for nothing needs no descriptor of the kernel's.
+        self.multiplexer = Arc::new(Poll::new());
+        self.sources.move_to(Arc::clone(&self.multiplexer));
+        self.waker.interrupt().close();
         callbacks
     }
 

@@ -2,15 +2,25 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{PoisonError, RwLock};
 
 use crate::waker::Interrupt;
 
-/// A descriptor that becomes readable when interrupted.
+/// The open ends; on Linux they are one eventfd.
 #[derive(Debug)]
-pub struct InterruptDescriptor {
+struct Ends {
     read: OwnedFd,
     #[cfg(not(target_os = "linux"))]
     write: OwnedFd,
+}
+
+/// A descriptor that becomes readable when interrupted, until it is closed.
+///
+/// Other threads may hold it longer than its loop lives: interrupting it then does nothing.
+#[derive(Debug)]
+pub struct InterruptDescriptor {
+    ends: RwLock<Option<Ends>>,
+    number: RawFd,
 }
 
 impl InterruptDescriptor {
@@ -20,25 +30,27 @@ impl InterruptDescriptor {
     /// The kernel's: `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn new() -> io::Result<Self> {
         #[cfg(target_os = "linux")]
-        {
+        let ends = {
             use rustix::event::{EventfdFlags, eventfd};
-            Ok(Self { read: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
-        }
+            Ends { read: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? }
+        };
         #[cfg(not(target_os = "linux"))]
-        {
+        let ends = {
             let (read, write) = rustix::pipe::pipe()?;
             for end in [&read, &write] {
                 rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
                 rustix::io::ioctl_fionbio(end, true)?;
             }
-            Ok(Self { read, write })
-        }
+            Ends { read, write }
+        };
+        let number = ends.read.as_raw_fd();
+        Ok(Self { ends: RwLock::new(Some(ends)), number })
     }
 
     /// The descriptor to watch for readability.
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
-        self.read.as_raw_fd()
+        self.number
     }
 
     /// Makes the descriptor unreadable again.
@@ -46,17 +58,34 @@ impl InterruptDescriptor {
         let mut bytes = [0_u8; 64];
         // Either it holds something, which is read in one go, or it is empty (EAGAIN): clear in
         // both cases.
-        let _ = rustix::io::read(&self.read, &mut bytes);
+        self.with_ends(|ends| {
+            let _ = rustix::io::read(&ends.read, &mut bytes);
+        });
+    }
+
+    /// Closes the descriptor, once.
+    pub fn close(&self) {
+        drop(self.ends.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn with_ends(&self, act: impl FnOnce(&Ends)) {
+        // Nothing under the lock panics, so a poisoned one is still consistent.
+        let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ends) = &*ends {
+            act(ends);
+        }
     }
 }
 
 impl Interrupt for InterruptDescriptor {
     fn interrupt(&self) {
-        #[cfg(target_os = "linux")]
-        let (end, bytes) = (&self.read, 1_u64.to_ne_bytes());
-        #[cfg(not(target_os = "linux"))]
-        let (end, bytes) = (&self.write, [1_u8]);
-        // A full eventfd or pipe (EAGAIN) interrupts as well as one more byte would.
-        let _ = rustix::io::write(end, &bytes);
+        self.with_ends(|ends| {
+            #[cfg(target_os = "linux")]
+            let (end, bytes) = (&ends.read, 1_u64.to_ne_bytes());
+            #[cfg(not(target_os = "linux"))]
+            let (end, bytes) = (&ends.write, [1_u8]);
+            // A full eventfd or pipe (EAGAIN) interrupts as well as one more byte would.
+            let _ = rustix::io::write(end, &bytes);
+        });
     }
 }

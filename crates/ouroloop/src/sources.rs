@@ -78,6 +78,11 @@ impl<C: Callback> Sources<C> {
         self.table.iter().flat_map(|source| source.reader.iter().chain(&source.writer))
     }
 
+    /// Watches by another mechanism from now on; nothing may be watched at present.
+    pub(crate) fn move_to(&mut self, multiplexer: Arc<dyn Multiplexer>) {
+        self.multiplexer = multiplexer;
+    }
+
     pub(crate) fn take_all(&mut self) -> Vec<C> {
         let mut callbacks = Vec::new();
         for (fd, source) in (0..).zip(std::mem::take(&mut self.table)) {

@@ -17,6 +17,7 @@ use crate::coroutine::{Coroutine, Scope};
 use crate::future::{Future, Outcome};
 use crate::handle::Handle;
 use crate::os_error::os_error;
+use crate::standard::exception_of;
 
 #[pymethods]
 impl Loop {
@@ -181,7 +182,7 @@ fn finish(
         {
             Err(error)
         }
-        Err(error) => Future::finish_with_error(connected, error.value(py).as_any()),
+        Err(error) => Future::finish_with_error(connected, exception_of(py, &error).as_any()),
     }
 }
 

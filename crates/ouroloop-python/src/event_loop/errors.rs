@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::Loop;
-use crate::standard::Standard;
+use crate::standard::{Standard, exception_of};
 
 #[pymethods]
 impl Loop {
@@ -136,7 +136,7 @@ fn guard(
     Python::attach(|py| {
         let leaves = error.is_instance_of::<PySystemExit>(py)
             || error.is_instance_of::<PyKeyboardInterrupt>(py);
-        if leaves { Err(error) } else { otherwise(error.value(py).as_any()) }
+        if leaves { Err(error) } else { otherwise(exception_of(py, &error).as_any()) }
     })
 }
 

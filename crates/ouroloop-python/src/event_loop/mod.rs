@@ -36,6 +36,7 @@ use pyo3::prelude::*;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
+use crate::os_error::os_error;
 use crate::task::{Task, registry};
 use crate::transport::bytes::keep_read_memory;
 use crate::transport::tcp::TcpTransport;
@@ -223,7 +224,8 @@ impl Loop {
         fd: RawFd,
         callback: Callback,
     ) -> PyResult<()> {
-        let before = self.engine.with(py, |engine| engine.set_reader(fd, callback))?;
+        let before = self.engine.with(py, |engine| engine.set_reader(fd, callback));
+        let before = before.map_err(|error| os_error(py, &error))?;
         drop(before);
         Ok(())
     }
@@ -244,7 +246,8 @@ impl Loop {
         fd: RawFd,
         callback: Callback,
     ) -> PyResult<()> {
-        let before = self.engine.with(py, |engine| engine.set_writer(fd, callback))?;
+        let before = self.engine.with(py, |engine| engine.set_writer(fd, callback));
+        let before = before.map_err(|error| os_error(py, &error))?;
         drop(before);
         Ok(())
     }

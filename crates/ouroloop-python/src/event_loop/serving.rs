@@ -12,7 +12,7 @@ use super::connection::{bind_error, expect_stream};
 use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
-use crate::standard::Standard;
+use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
 
 #[pymethods]
@@ -306,7 +306,7 @@ fn open<'py>(
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
             if event_loop.get().is_debug(py) {
                 let keywords = PyDict::new(py);
-                keywords.set_item(intern!(py, "exc_info"), error.value(py))?;
+                keywords.set_item(intern!(py, "exc_info"), exception_of(py, &error))?;
                 let format = "create_server() failed to create socket.socket(%r, %r, %r)";
                 let logger = Standard::get(py)?.logger.bind(py);
                 let arguments = (format, family, kind, proto);

@@ -10,6 +10,7 @@ use pyo3::types::{PyInt, PyTuple};
 use super::Loop;
 use crate::callback::Callback;
 use crate::handle::Handle;
+use crate::os_error::os_error;
 
 #[pymethods]
 impl Loop {
@@ -23,7 +24,8 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        let before = slf.get().engine.with(py, |engine| engine.set_reader(number, callback))?;
+        let before = slf.get().engine.with(py, |engine| engine.set_reader(number, callback));
+        let before = before.map_err(|error| os_error(py, &error))?;
         cancel(py, before).map(drop)
     }
 
@@ -43,7 +45,8 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        let before = slf.get().engine.with(py, |engine| engine.set_writer(number, callback))?;
+        let before = slf.get().engine.with(py, |engine| engine.set_writer(number, callback));
+        let before = before.map_err(|error| os_error(py, &error))?;
         cancel(py, before).map(drop)
     }
 

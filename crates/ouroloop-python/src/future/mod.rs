@@ -257,7 +257,12 @@ impl Future {
         if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) == 0 } {
             return Err(PyTypeError::new_err("invalid exception object"));
         }
-        if exception.get_type().is(py.get_type::<PyStopIteration>()) {
+        let stops = if cfg!(Py_3_13) {
+            exception.is_instance_of::<PyStopIteration>()
+        } else {
+            exception.is_exact_instance_of::<PyStopIteration>()
+        };
+        if stops {
             const MESSAGE: &str =
                 "StopIteration interacts badly with generators and cannot be raised into a Future";
             if cfg!(not(Py_3_13)) {

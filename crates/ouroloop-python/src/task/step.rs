@@ -12,7 +12,7 @@ use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::{Future, Link, Outcome, Phase};
 use crate::slots::Resumed;
-use crate::standard::{Standard, invalid_state};
+use crate::standard::{Standard, exception_of, invalid_state};
 
 /// A step from a native loop's ready queue.
 #[inline]
@@ -203,7 +203,7 @@ fn end_with_error(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
     }
     let leaves_loop =
         error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py);
-    Future::finish_with_error(task.as_super(), error.value(py).as_any())?;
+    Future::finish_with_error(task.as_super(), exception_of(py, &error).as_any())?;
     if leaves_loop { Err(error) } else { Ok(()) }
 }
 

@@ -26,7 +26,7 @@ use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::os_error::os_error;
-use crate::standard::Standard;
+use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
 use crate::transport::tcp::{Origin, TcpTransport};
 
@@ -102,8 +102,17 @@ impl Listener {
     /// Accepts what waits.
     ///
     /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt` of a protocol factory.
+    /// `SystemExit` and `KeyboardInterrupt`; any other error is reported, and accepting pauses.
     pub(crate) fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let Err(error) = Self::accept(slf) else { return Ok(()) };
+        if leaves_loop(slf.py(), &error) {
+            return Err(error);
+        }
+        let message = format!("Exception in callback {}", slf.repr()?);
+        Self::pause(slf, &message, &error)
+    }
+
+    fn accept(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let Some(port) = slf.get().port(py)? else { return Ok(()) };
         // SAFETY: the socket object, which `port` keeps alive, has this descriptor open: that was
@@ -114,12 +123,9 @@ impl Listener {
                 Accepted::Stream(connection, peer) => port.welcome(connection, peer)?,
                 Accepted::OutOfResources(error) => {
                     let message = "socket.accept() out of system resource";
-                    Self::pause(slf, &port, message, &os_error(py, &error))?;
+                    Self::pause(slf, message, &os_error(py, &error))?;
                 }
-                Accepted::Failed(error) => {
-                    let message = format!("Exception in callback {}", slf.repr()?);
-                    Self::pause(slf, &port, &message, &os_error(py, &error))?;
-                }
+                Accepted::Failed(error) => return Err(os_error(py, &error)),
                 Accepted::WouldBlock | Accepted::Aborted => {}
             }
             if slf.get().port(py)?.is_none() {
@@ -131,30 +137,35 @@ impl Listener {
 
     /// What is accepted on; `None` once it was stopped or somebody closed the socket.
     fn port<'py>(&self, py: Python<'py>) -> PyResult<Option<Port<'py>>> {
-        let port = self.state.with(py, |state| {
-            state.as_ref().map(|state| Port {
-                server: state.server.bind(py).clone(),
-                socket: state.socket.bind(py).clone(),
-                context: state.context.clone_ref(py),
-            })
-        });
-        match port {
+        match self.started(py) {
             Some(port) if descriptor(&port.socket)? == self.fd => Ok(Some(port)),
             _ => Ok(None),
         }
     }
 
+    /// As [`Listener::port`], whatever became of the socket.
+    fn started<'py>(&self, py: Python<'py>) -> Option<Port<'py>> {
+        self.state.with(py, |state| {
+            state.as_ref().map(|state| Port {
+                server: state.server.bind(py).clone(),
+                socket: state.socket.bind(py).clone(),
+                context: state.context.clone_ref(py),
+            })
+        })
+    }
+
     /// Reports an error of `accept` and tries again after asyncio's delay.
-    fn pause(slf: &Bound<'_, Self>, port: &Port<'_>, message: &str, error: &PyErr) -> PyResult<()> {
+    fn pause(slf: &Bound<'_, Self>, message: &str, error: &PyErr) -> PyResult<()> {
         let py = slf.py();
+        let Some(port) = slf.get().started(py) else { return Ok(()) };
         let event_loop = port.server.get().event_loop(py);
         let context = PyDict::new(py);
         context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), error.value(py))?;
+        context.set_item(intern!(py, "exception"), exception_of(py, error))?;
         let guarded = Standard::get(py)?.transport_socket.bind(py).call1((&port.socket,))?;
         context.set_item(intern!(py, "socket"), guarded)?;
         event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
-        if slf.get().port(py)?.is_none() {
+        if slf.get().started(py).is_none() {
             return Ok(());
         }
         Self::unwatch(slf, event_loop.get());
@@ -183,6 +194,10 @@ impl Listener {
             event_loop.unwatch_readable(py, fd);
         }
     }
+}
+
+fn leaves_loop(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }
 
 fn descriptor(socket: &Bound<'_, PyAny>) -> PyResult<RawFd> {
@@ -215,9 +230,7 @@ impl Port<'_> {
             TcpTransport::open(event_loop, origin, made, None, Some(server)).map(drop)
         });
         let Err(error) = answer else { return Ok(()) };
-        if error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py)
-        {
+        if leaves_loop(py, &error) {
             return Err(error);
         }
         if !debug {
@@ -226,7 +239,7 @@ impl Port<'_> {
         let context = PyDict::new(py);
         let message = "Error on transport creation for incoming connection";
         context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), error.value(py))?;
+        context.set_item(intern!(py, "exception"), exception_of(py, &error))?;
         if let Some(protocol) = protocol.filter(|protocol| !protocol.is_none(py)) {
             context.set_item(intern!(py, "protocol"), protocol)?;
         }

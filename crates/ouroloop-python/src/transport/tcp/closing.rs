@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use super::{TcpTransport, pointer};
 use crate::callback::Callback;
 use crate::event_loop::warn_resource;
+use crate::os_error::os_error;
 use crate::slots::Deallocate;
 use crate::transport::server::Server;
 
@@ -119,7 +120,7 @@ impl TcpTransport {
             state.stream.shutdown_write()
         });
         match shut {
-            ShutDown::Failed(error) => Err(error.into()),
+            ShutDown::Failed(error) => Err(os_error(py, &error)),
             ShutDown::Now | ShutDown::Later | ShutDown::Already => Ok(()),
         }
     }

@@ -12,6 +12,8 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use super::{Kind, TcpTransport};
 use crate::callback::Callback;
 use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
+use crate::os_error::os_error;
+use crate::standard::{Standard, exception_of};
 use crate::transport::bytes::{LARGEST_READ, Room};
 
 /// From this size on, the copy out of the loop's own buffer costs more than fresh room.
@@ -137,9 +139,11 @@ impl TcpTransport {
         match received {
             Received::Data(_) | Received::WouldBlock => Ok(()),
             Received::Eof => Self::on_eof(slf),
-            Received::Failed(error) => {
-                Self::fatal_error(slf, error.into(), "Fatal read error on socket transport")
-            }
+            Received::Failed(error) => Self::fatal_error(
+                slf,
+                os_error(slf.py(), &error),
+                "Fatal read error on socket transport",
+            ),
         }
     }
 
@@ -207,7 +211,7 @@ impl TcpTransport {
         {
             return Err(error);
         }
-        let value = error.value(py).clone().into_any();
+        let value = exception_of(py, &error).into_any();
         if let Some(event_loop) = slf.get().event_loop(py) {
             Self::report_fatal(slf, &event_loop, &error, message)?;
         }
@@ -227,8 +231,8 @@ impl TcpTransport {
         if error.is_instance_of::<PyOSError>(py) {
             if event_loop.get().is_debug(py) {
                 let keywords = PyDict::new(py);
-                keywords.set_item(intern!(py, "exc_info"), error.value(py))?;
-                let logger = crate::standard::Standard::get(py)?.logger.bind(py);
+                keywords.set_item(intern!(py, "exc_info"), exception_of(py, error))?;
+                let logger = Standard::get(py)?.logger.bind(py);
                 let arguments = ("%r: %s", slf, message);
                 logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
             }
@@ -236,7 +240,7 @@ impl TcpTransport {
         }
         let context = PyDict::new(py);
         context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), error.value(py))?;
+        context.set_item(intern!(py, "exception"), exception_of(py, error))?;
         context.set_item(intern!(py, "transport"), slf)?;
         let protocol = slf
             .get()

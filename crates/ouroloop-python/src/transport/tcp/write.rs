@@ -9,7 +9,8 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString};
 
 use super::{Chunk, State, TcpTransport};
 use crate::callback::Callback;
-use crate::standard::Standard;
+use crate::os_error::os_error;
+use crate::standard::{Standard, exception_of};
 
 /// Once this much waits for the end of the turn, it waits no longer.
 const GATHERED_BYTES: usize = 8 * 1024;
@@ -153,7 +154,7 @@ impl TcpTransport {
             Ok(sent) => Ok(sent),
             Err(error) => {
                 let message = "Fatal write error on socket transport";
-                Self::fatal_error(slf, error.into(), message)?;
+                Self::fatal_error(slf, os_error(slf.py(), &error), message)?;
                 Ok(data.len()?)
             }
         }
@@ -175,9 +176,11 @@ impl TcpTransport {
                 Self::start_writing(slf)?;
                 Self::maybe_pause(slf)
             }
-            Flushed::Failed(error) => {
-                Self::fatal_error(slf, error.into(), "Fatal write error on socket transport")
-            }
+            Flushed::Failed(error) => Self::fatal_error(
+                slf,
+                os_error(slf.py(), &error),
+                "Fatal write error on socket transport",
+            ),
         }
     }
 
@@ -209,9 +212,11 @@ impl TcpTransport {
                 }
                 Ok(())
             }
-            Some(Flushed::Failed(error)) => {
-                Self::fatal_error(slf, error.into(), "Fatal write error on socket transport")
-            }
+            Some(Flushed::Failed(error)) => Self::fatal_error(
+                slf,
+                os_error(slf.py(), &error),
+                "Fatal write error on socket transport",
+            ),
         }
     }
 
@@ -280,7 +285,7 @@ impl TcpTransport {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let context = PyDict::new(py);
         context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
-        context.set_item(intern!(py, "exception"), error.value(py))?;
+        context.set_item(intern!(py, "exception"), exception_of(py, &error))?;
         context.set_item(intern!(py, "transport"), slf)?;
         context.set_item(intern!(py, "protocol"), protocol)?;
         event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
