@@ -75,11 +75,6 @@ impl<T> AttachedCell<T> {
         self.value.into_inner()
     }
 
-    /// Where the value lies inside its object.
-    pub(crate) fn place(&self) -> *const T {
-        self.value.get()
-    }
-
     #[inline]
     pub(crate) fn set(&self, py: Python<'_>, value: T) {
         drop(self.replace(py, value));

@@ -121,9 +121,14 @@ impl Drop for Wait {
     fn drop(&mut self) {
         if let Stage::Iterator(iterator) = &self.stage {
             Python::attach(|py| {
+                // A coroutine may be dropped while an exception is on its way.
+                let pending = PyErr::take(py);
                 let iterator = iterator.bind(py);
                 if let Err(error) = iterator.call_method0(intern!(py, "close")) {
                     error.write_unraisable(py, Some(iterator));
+                }
+                if let Some(pending) = pending {
+                    pending.restore(py);
                 }
             });
         }
@@ -257,10 +262,8 @@ impl Coroutine {
             }
             Stand::Finished => {
                 slf.get().stand.set(py, Stand::Finished);
-                return Resumed::Raised(match incoming {
-                    Ok(_) => PyRuntimeError::new_err("cannot reuse already awaited coroutine"),
-                    Err(error) => error,
-                });
+                let message = "cannot reuse already awaited coroutine";
+                return Resumed::Raised(PyRuntimeError::new_err(message));
             }
         };
         match body.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -32,6 +32,18 @@ pub(crate) struct State {
     source_traceback: Option<Py<PyAny>>,
 }
 
+impl State {
+    /// Drops every reference at once, as [`shelf`] needs it.
+    fn release(self, py: Python<'_>) {
+        let Self { callback, args, context, event_loop, cancelled: _, repr, source_traceback } =
+            self;
+        [callback, args, context, event_loop, repr, source_traceback]
+            .into_iter()
+            .flatten()
+            .for_each(|reference| reference.drop_ref(py));
+    }
+}
+
 /// A native `asyncio.Handle`.
 #[pyclass(frozen, subclass, weakref, module = "ouroloop")]
 #[derive(Debug)]
@@ -369,7 +381,7 @@ impl Shelved for Handle {
     }
 
     fn blank(slf: &Bound<'_, Self>) {
-        drop(slf.get().state.replace(slf.py(), State::default()));
+        slf.get().state.replace(slf.py(), State::default()).release(slf.py());
     }
 }
 
@@ -465,7 +477,10 @@ impl Shelved for TimerHandle {
     }
 
     fn blank(slf: &Bound<'_, Self>) {
-        drop(slf.get().moment.replace(slf.py(), Moment::default()));
+        let moment = slf.get().moment.replace(slf.py(), Moment::default());
+        if let Some(given) = moment.given {
+            given.drop_ref(slf.py());
+        }
         Handle::blank(slf.as_super());
     }
 }

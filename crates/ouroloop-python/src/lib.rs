@@ -7,12 +7,14 @@ mod coroutine;
 mod event_loop;
 mod future;
 mod handle;
+mod instance_dict;
 mod os_error;
 mod shelf;
 mod slots;
 mod standard;
 mod task;
 mod transport;
+mod trashcan;
 
 use pyo3::prelude::*;
 

@@ -6,7 +6,8 @@
 //!    whose finalizer has run, because the interpreter would not run it again.
 //! 3. [`take`] gives an object a count of one; the caller fills it in and only then has [`track`]
 //!    show it to the garbage collector.
-//!
+//! 4. [`Shelved::blank`] drops with [`Py::drop_ref`]: outside of PyO3's own calls, and `tp_dealloc`
+//!    may be one, a plain drop of a `Py` is put off until the next one.
 use std::ptr::NonNull;
 
 use pyo3::ffi;
@@ -28,13 +29,17 @@ impl Shelf {
     pub(crate) const fn new() -> Self {
         Self { objects: AttachedCell::new(Vec::new()) }
     }
+
+    fn has_room(&self, py: Python<'_>) -> bool {
+        self.objects.with(py, |objects| objects.len() < CAPACITY)
+    }
 }
 
 /// A class whose objects are kept on a shelf.
 pub(crate) trait Shelved: Deallocate {
     /// Where they are kept.
     fn shelf() -> &'static Shelf;
-    /// Drops every reference that the object holds, leaving the blank value.
+    /// Drops every reference that the object holds at once (rule 4), leaving the blank value.
     fn blank(slf: &Bound<'_, Self>);
 }
 
@@ -69,7 +74,7 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
     let keep = unsafe {
         ffi::Py_TYPE(pointer) == T::type_object_raw(py)
             && ffi::PyObject_GC_IsFinalized(pointer) == 0
-            && T::shelf().objects.with(py, |objects| objects.len() < CAPACITY)
+            && T::shelf().has_room(py)
     };
     if !keep {
         return false;
@@ -83,6 +88,10 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
         }
     }
     T::blank(object);
+    if !T::shelf().has_room(py) {
+        // What the object held has filled the shelf meanwhile.
+        return false;
+    }
     // SAFETY: every instance of a heap type owns a reference to it; `take` makes a new one.
     unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
     let object = NonNull::new(pointer).expect("a reference is not null");

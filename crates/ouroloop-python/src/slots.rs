@@ -8,8 +8,6 @@
 //!   may keep the object on a shelf.
 //! * [`Resume`]: `am_send` and `tp_iternext`, by which a coroutine hands out a result without a
 //!   `StopIteration` exception object.
-//! * [`install_dict`]: an instance dictionary that is a plain field of ours, so that the garbage
-//!   collector sees it.
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -18,7 +16,8 @@ use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::PyDict;
+
+use crate::trashcan;
 
 /// A class with something to do when the last reference to an instance goes.
 pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
@@ -45,6 +44,14 @@ pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
         false
     }
 
+    /// Drops what PyO3's function does not know of.
+    ///
+    /// # Safety
+    /// To be called from `tp_dealloc`, right before that function.
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        let _ = slf;
+    }
+
     /// `__del__`: what a class derived in Python calls instead of the slot.
     fn finalize(slf: &Bound<'_, Self>) {
         if Self::has_last_words(slf) {
@@ -55,23 +62,28 @@ pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
 
 unsafe extern "C" fn finalize<T: Deallocate>(object: *mut ffi::PyObject) {
     // SAFETY: the interpreter calls this attached, with a live instance of `T` or a subclass.
-    let (py, object) = unsafe {
+    let object = unsafe {
         let py = Python::assume_attached();
-        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+        Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>()
     };
-    if T::has_last_words(&object) {
+    if !T::has_last_words(&object) {
+        return;
+    }
+    let speak = |py: Python<'_>| {
         // A finalizer may run while an exception is on its way.
         let pending = PyErr::take(py);
         T::last_words(&object);
         if let Some(pending) = pending {
             pending.restore(py);
         }
-    }
+    };
+    // SAFETY: the thread is attached; this tells PyO3, which otherwise would put off every drop.
+    unsafe { Python::attach_unchecked(speak) };
 }
 
 unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
     // SAFETY: called attached, with an instance of `T` or a subclass whose count is zero; its
-    // native part is intact until PyO3's function runs. The reference is gone before that.
+    // native part is intact until it is taken apart.
     unsafe {
         let py = Python::assume_attached();
         // Borrowed without counting: the count is zero and must stay so.
@@ -81,9 +93,29 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
         if T::has_last_words(&instance) && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return; // Resurrected.
         }
+        if ffi::PyType_IS_GC(ffi::Py_TYPE(object)) != 0 {
+            ffi::PyObject_GC_UnTrack(object.cast());
+        }
+        trashcan::take_apart_or_put_off(object, take_apart::<T>);
+    }
+}
+
+/// The second half of [`deallocate`].
+///
+/// # Safety
+/// To be called as [`trashcan`] does.
+unsafe fn take_apart<T: Deallocate>(object: *mut ffi::PyObject) {
+    // SAFETY: attached; the object is whole until PyO3's function runs, which is the last to
+    // touch it. Its count stays zero, as in `deallocate`.
+    unsafe {
+        let py = Python::assume_attached();
+        let instance = std::mem::ManuallyDrop::new(
+            Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>(),
+        );
         if T::shelve(&instance) {
             return;
         }
+        T::strip(&instance);
         if let Some(original) = T::original().get() {
             original(object);
         }
@@ -196,22 +228,6 @@ pub(crate) fn install_resume<T: Resume>(py: Python<'_>) {
         if let Some(methods) = (*class).tp_as_async.as_mut() {
             methods.am_send = Some(send::<T>);
         }
-        ffi::PyType_Modified(class);
-    }
-}
-
-/// Makes a field of `example`'s class, found by `field`, the dictionary of its instances.
-pub(crate) fn install_dict<T: PyClass<Frozen = True> + Sync>(
-    example: &Bound<'_, T>,
-    field: impl FnOnce(&T) -> *const Option<Py<PyDict>>,
-) {
-    let start = example.as_ptr().cast::<u8>();
-    let place = field(example.get()).cast::<u8>();
-    // SAFETY: the field lies inside the example object, so both pointers have one origin. An
-    // `Option<Py<PyDict>>` is a nullable object pointer, which is what the slot points to.
-    unsafe {
-        let class = T::type_object_raw(example.py());
-        (*class).tp_dictoffset = place.offset_from(start);
         ffi::PyType_Modified(class);
     }
 }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, MonotonicClock, Nanos};
 use crate::inbox::Inbox;
 use crate::interrupt::InterruptDescriptor;
+use crate::memory;
 use crate::multiplex::{Events, Interest, Multiplexer, Poll, Timeout};
 use crate::ready::ReadyQueue;
 use crate::sources::Sources;
@@ -227,6 +228,10 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         } else {
             self.patience()
         };
+        if timeout != Timeout::Zero && self.timers.take_left_much() {
+            // The loop has nothing to do: the time to spend some milliseconds.
+            memory::give_back();
+        }
         let timeout = match self.waker.fall_asleep() {
             Sleep::Granted => timeout,
             Sleep::Refused => Timeout::Zero,

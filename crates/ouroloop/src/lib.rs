@@ -19,6 +19,7 @@ pub mod clock;
 pub mod event_loop;
 pub mod inbox;
 pub mod interrupt;
+mod memory;
 pub mod multiplex;
 pub mod net;
 pub mod ready;

@@ -14,6 +14,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::clock::Nanos;
+use crate::memory::WORTH_RETURNING;
 use crate::sequence::SequenceMap;
 
 /// Names a scheduled timer; stale once the timer has fired or was cancelled.
@@ -25,6 +26,7 @@ pub struct TimerId(u64);
 pub struct Timers<C> {
     heap: BinaryHeap<Reverse<(Nanos, u64)>>,
     pending: SequenceMap<C>,
+    left_much: bool,
 }
 
 /// A heap of up to this many entries is kept as it is.
@@ -34,7 +36,7 @@ impl<C> Timers<C> {
     /// No timers.
     #[must_use]
     pub fn new() -> Self {
-        Self { heap: BinaryHeap::new(), pending: SequenceMap::new() }
+        Self { heap: BinaryHeap::new(), pending: SequenceMap::new(), left_much: false }
     }
 
     /// How many timers are pending.
@@ -90,6 +92,11 @@ impl<C> Timers<C> {
         None
     }
 
+    /// Whether so much memory was let go since the last call that the allocator should return it.
+    pub(crate) fn take_left_much(&mut self) -> bool {
+        std::mem::take(&mut self.left_much)
+    }
+
     /// The pending callbacks in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &C> {
         self.pending.values()
@@ -110,8 +117,14 @@ impl<C> Timers<C> {
     }
 
     fn shrink(&mut self) {
-        if self.heap.capacity() > KEPT_CAPACITY && self.heap.capacity() / 8 > self.heap.len() {
+        let before = self.heap.capacity();
+        if before > KEPT_CAPACITY && before / 8 > self.heap.len() {
             self.heap.shrink_to((self.heap.len() * 2).max(KEPT_CAPACITY));
+            // The map beside the heap has shrunk, or is about to, by as many entries.
+            let gone = before.saturating_sub(self.heap.capacity());
+            if gone * (size_of::<(Nanos, u64)>() + size_of::<(u64, C)>()) >= WORTH_RETURNING {
+                self.left_much = true;
+            }
         }
     }
 }

@@ -111,6 +111,8 @@ struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         Python::try_attach(|py| {
+            // A coroutine may be dropped while an exception is on its way.
+            let pending = PyErr::take(py);
             let handle = self.handle.bind(py);
             let event_loop = self.event_loop.bind(py).get();
             // Somebody else may watch the number by now.
@@ -123,6 +125,9 @@ impl Drop for Watch {
             }
             if let Err(error) = Handle::cancel_now(handle) {
                 error.write_unraisable(py, Some(handle.as_any()));
+            }
+            if let Some(pending) = pending {
+                pending.restore(py);
             }
         });
     }

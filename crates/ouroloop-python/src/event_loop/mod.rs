@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
-use ouroloop::{EventLoop, multiplex};
+use ouroloop::{Callback as _, EventLoop, multiplex};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -37,6 +37,7 @@ use pyo3::prelude::*;
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::os_error::os_error;
+use crate::standard::Standard;
 use crate::task::{Task, registry};
 use crate::transport::bytes::keep_read_memory;
 use crate::transport::tcp::TcpTransport;
@@ -206,7 +207,12 @@ impl Loop {
     pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<TcpTransport>> {
         let transport = self.transports.with(py, |transports| {
             let transport = transports.get(&fd)?.as_ptr();
-            // SAFETY: a transport is removed before its memory goes, and it is a `TcpTransport`.
+            // SAFETY: a transport is removed before its memory goes; one whose count is zero is
+            // being deallocated and must not be revived.
+            if unsafe { ffi::Py_REFCNT(transport) } == 0 {
+                return None;
+            }
+            // SAFETY: as above, and it is a `TcpTransport`.
             let transport = unsafe { Bound::from_borrowed_ptr(py, transport) };
             // SAFETY: as above.
             Some(unsafe { transport.cast_into_unchecked::<TcpTransport>() })
@@ -224,7 +230,10 @@ impl Loop {
         fd: RawFd,
         callback: Callback,
     ) -> PyResult<()> {
-        let before = self.engine.with(py, |engine| engine.set_reader(fd, callback));
+        // A refused callback is dropped here, not inside: that may run Python code.
+        let entry = callback.again();
+        let before = self.engine.with(py, |engine| engine.set_reader(fd, entry));
+        drop(callback);
         let before = before.map_err(|error| os_error(py, &error))?;
         drop(before);
         Ok(())
@@ -246,7 +255,10 @@ impl Loop {
         fd: RawFd,
         callback: Callback,
     ) -> PyResult<()> {
-        let before = self.engine.with(py, |engine| engine.set_writer(fd, callback));
+        // As above.
+        let entry = callback.again();
+        let before = self.engine.with(py, |engine| engine.set_writer(fd, entry));
+        drop(callback);
         let before = before.map_err(|error| os_error(py, &error))?;
         drop(before);
         Ok(())
@@ -263,6 +275,8 @@ impl Loop {
 impl Loop {
     #[new]
     fn new(py: Python<'_>) -> PyResult<Self> {
+        // Looked up while the interpreter is whole: a loop's last words may come after that.
+        Standard::get(py)?;
         let engine = EventLoop::new(multiplex::fastest()?)?;
         let coroutines = py.import(intern!(py, "asyncio.coroutines"))?;
         let debug = coroutines.call_method0(intern!(py, "_is_debug_mode"))?.is_truthy()?;

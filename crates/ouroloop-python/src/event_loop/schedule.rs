@@ -66,7 +66,7 @@ impl Loop {
             return Err(PyTypeError::new_err("delay must not be None"));
         };
         let when = slf.get().time(slf.py()) + delay.extract::<f64>()?;
-        Self::queue_at(slf, When::Seconds(when), callback, args, context, "call_later")
+        Self::queue_at(slf, When::Seconds(when), callback, args, context)
     }
 
     /// Calls `callback(*args)` once `time()` has reached `when`.
@@ -81,7 +81,7 @@ impl Loop {
         let Some(when) = when else {
             return Err(PyTypeError::new_err("when cannot be None"));
         };
-        Self::queue_at(slf, When::Given(when), callback, args, context, "call_at")
+        Self::queue_at(slf, When::Given(when), callback, args, context)
     }
 }
 
@@ -128,13 +128,13 @@ impl Loop {
         callback: Py<PyAny>,
         args: &Bound<'py, PyTuple>,
         context: Option<Py<PyAny>>,
-        method: &str,
     ) -> PyResult<Bound<'py, TimerHandle>> {
         let py = slf.py();
         slf.get().check_schedulable(py)?;
         let debug = slf.get().is_debug(py);
         if debug {
-            debug::check_callback(callback.bind(py), method)?;
+            // `call_later` is `call_at` in other words, for asyncio too.
+            debug::check_callback(callback.bind(py), "call_at")?;
         }
         let context = match context {
             Some(context) => context,

@@ -1,6 +1,7 @@
 //! Making futures and tasks.
 
 use pyo3::exceptions::PyTypeError;
+#[cfg(not(Py_3_14))]
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

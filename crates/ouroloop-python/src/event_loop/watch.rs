@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 
+use ouroloop::Callback as _;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -24,7 +25,10 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        let before = slf.get().engine.with(py, |engine| engine.set_reader(number, callback));
+        // A refused callback is dropped here, not inside: that may run Python code.
+        let entry = callback.again();
+        let before = slf.get().engine.with(py, |engine| engine.set_reader(number, entry));
+        drop(callback);
         let before = before.map_err(|error| os_error(py, &error))?;
         cancel(py, before).map(drop)
     }
@@ -45,7 +49,9 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        let before = slf.get().engine.with(py, |engine| engine.set_writer(number, callback));
+        let entry = callback.again();
+        let before = slf.get().engine.with(py, |engine| engine.set_writer(number, entry));
+        drop(callback);
         let before = before.map_err(|error| os_error(py, &error))?;
         cancel(py, before).map(drop)
     }

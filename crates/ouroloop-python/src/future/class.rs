@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 use super::iter::FutureIter;
 use super::{Future, Home, Link, Links, Outcome, Phase, State};
 use crate::context::copy_current;
+use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state};
 
@@ -79,13 +80,8 @@ impl Future {
     }
 
     #[getter(__dict__)]
-    fn instance_dict<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        if let Some(dict) = self.dict.fetch(py) {
-            return dict.into_bound(py);
-        }
-        let dict = PyDict::new(py);
-        self.dict.set(py, Some(dict.clone().unbind()));
-        dict
+    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        instance_dict::get(slf.as_any())
     }
 
     fn __del__(slf: &Bound<'_, Self>) {
@@ -235,6 +231,26 @@ impl Future {
         PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?).map(Some)
     }
 
+    /// The tasks that wait for it, for `asyncio.capture_call_graph`.
+    #[cfg(Py_3_14)]
+    #[getter(_asyncio_awaited_by)]
+    fn awaited_by<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<Bound<'py, pyo3::types::PyFrozenSet>>> {
+        let waiting: Vec<_> = self.state.with(py, |state| {
+            let tasks = state.links.iter().filter_map(|link| match link {
+                Link::Wakeup(task) => Some(task.clone_ref(py)),
+                Link::Call { .. } => None,
+            });
+            tasks.collect()
+        });
+        if waiting.is_empty() {
+            return Ok(None);
+        }
+        pyo3::types::PyFrozenSet::new(py, waiting).map(Some)
+    }
+
     #[getter(_result)]
     fn raw_result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| reference(py, state.result.as_ref()))
@@ -277,7 +293,7 @@ impl Future {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            self.dict.traverse(|dict| visit.call(dict))?;
+            instance_dict::visit(self.object(), visit)?;
             self.state.traverse(|state| {
                 if let Some(home) = state.home.object() {
                     visit.call(home)?;
@@ -306,7 +322,8 @@ impl Future {
     fn __clear__(&self) {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
-        drop(self.dict.take(py));
+        // SAFETY: futures and tasks have a dictionary.
+        drop(unsafe { instance_dict::take(self.object()) });
         drop(self.state.with(py, |state| {
             (
                 std::mem::replace(&mut state.home, Home::None),

@@ -54,7 +54,9 @@ impl Shelved for FutureIter {
     }
 
     fn blank(slf: &Bound<'_, Self>) {
-        drop(slf.get().future.take(slf.py()));
+        if let Some(future) = slf.get().future.take(slf.py()) {
+            future.drop_ref(slf.py());
+        }
     }
 }
 

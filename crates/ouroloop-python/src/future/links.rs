@@ -25,6 +25,17 @@ impl Link {
         }
     }
 
+    /// Drops the references at once.
+    pub(crate) fn release(self, py: Python<'_>) {
+        match self {
+            Self::Wakeup(task) => task.drop_ref(py),
+            Self::Call { callback, context } => {
+                callback.drop_ref(py);
+                context.drop_ref(py);
+            }
+        }
+    }
+
     /// A second reference to the same waiter.
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {

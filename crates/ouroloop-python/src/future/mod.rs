@@ -27,6 +27,7 @@ use pyo3::types::PyDict;
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state};
@@ -120,6 +121,27 @@ impl State {
             source_traceback: None,
         }
     }
+
+    /// Drops every reference at once, as [`shelf`] needs it.
+    fn release(self, py: Python<'_>) {
+        match self.home {
+            Home::None => {}
+            Home::Native(native) => native.drop_ref(py),
+            Home::Foreign(foreign) => foreign.drop_ref(py),
+        }
+        self.links.into_iter().for_each(|link| link.release(py));
+        [
+            self.result,
+            self.exception,
+            self.exception_traceback,
+            self.cancel_message,
+            self.cancelled_error,
+            self.source_traceback,
+        ]
+        .into_iter()
+        .flatten()
+        .for_each(|reference| reference.drop_ref(py));
+    }
 }
 
 /// A native `asyncio.Future`.
@@ -127,12 +149,11 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Future {
     pub(crate) state: AttachedCell<State>,
-    pub(super) dict: AttachedCell<Option<Py<PyDict>>>,
 }
 
 impl Future {
     pub(crate) fn new(home: Home) -> Self {
-        Self { state: AttachedCell::new(State::new(home)), dict: AttachedCell::new(None) }
+        Self { state: AttachedCell::new(State::new(home)) }
     }
 
     /// A pending future of a native loop.
@@ -204,10 +225,11 @@ impl Future {
     /// `InvalidStateError` if it has ended before; what the loop's `call_soon` raises.
     pub(crate) fn finish(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
-        let Some(links) = slf.get().state.with(py, |state| {
+        let Some((links, message)) = slf.get().state.with(py, |state| {
             if state.phase != Phase::Pending {
                 return None;
             }
+            let mut old_message = None;
             match outcome {
                 Outcome::Result(result) => {
                     state.phase = Phase::Finished;
@@ -228,13 +250,14 @@ impl Future {
                 }
                 Outcome::Cancelled { message } => {
                     state.phase = Phase::Cancelled;
-                    state.cancel_message = message;
+                    old_message = std::mem::replace(&mut state.cancel_message, message);
                 }
             }
-            Some(std::mem::take(&mut state.links))
+            Some((std::mem::take(&mut state.links), old_message))
         }) else {
             return Err(invalid_state(py, "invalid state"));
         };
+        drop(message);
         links.into_iter().try_for_each(|link| Self::call_back(slf, link))
     }
 
@@ -441,6 +464,13 @@ impl Deallocate for Future {
         // SAFETY: the caller's promise is the same.
         unsafe { shelf::put(slf) }
     }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: futures and tasks have a dictionary.
+        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
+            dict.drop_ref(slf.py());
+        }
+    }
 }
 
 impl Shelved for Future {
@@ -451,16 +481,32 @@ impl Shelved for Future {
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        drop(slf.get().dict.take(py));
-        drop(slf.get().state.replace(py, State::new(Home::None)));
+        // SAFETY: futures and tasks have a dictionary.
+        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
+            dict.drop_ref(py);
+        }
+        slf.get().state.replace(py, State::new(Home::None)).release(py);
+    }
+}
+
+/// How far behind the beginning of its object a future's Rust value lies.
+static VALUE_OFFSET: OnceLock<usize> = OnceLock::new();
+
+impl Future {
+    /// The object of which this is the value.
+    fn object(&self) -> *mut ffi::PyObject {
+        let offset = VALUE_OFFSET.get().copied().unwrap_or_default();
+        std::ptr::from_ref(self).wrapping_byte_sub(offset).cast::<ffi::PyObject>().cast_mut()
     }
 }
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     let example = Bound::new(py, Future::new(Home::None))?;
-    crate::slots::install_dict(&example, |future| future.dict.place());
+    let (start, value) = (example.as_ptr().addr(), std::ptr::from_ref(example.get()).addr());
+    VALUE_OFFSET.get_or_init(|| value - start);
     drop(example);
+    instance_dict::install::<Future>(py);
     crate::slots::install_deallocate::<Future>(py);
     crate::slots::install_deallocate::<iter::FutureIter>(py);
     crate::slots::install_resume::<iter::FutureIter>(py);

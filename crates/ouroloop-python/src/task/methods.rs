@@ -82,13 +82,16 @@ unsafe extern "C" fn task_wakeup(
             Bound::from_borrowed_ptr(py, future),
         )
     };
-    match step::wake_anywhere(&task, &future) {
+    let wake = |_: Python<'_>| match step::wake_anywhere(&task, &future) {
         Ok(()) => py.None().into_ptr(),
         Err(error) => {
             error.restore(py);
             std::ptr::null_mut()
         }
-    }
+    };
+    // SAFETY: the thread is attached; this tells PyO3, which otherwise would put off every drop
+    // to its own next call: on a loop that is not ours that may be long after.
+    unsafe { Python::attach_unchecked(wake) }
 }
 
 /// The bound method `task_wakeup`, under which a waiting task stands in a future's callbacks.

@@ -19,7 +19,7 @@ pub(crate) mod step;
 
 use std::sync::OnceLock;
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -73,6 +73,14 @@ pub(crate) struct Making<'py> {
     pub(crate) eager_start: bool,
 }
 
+/// What a request to cancel a task found.
+enum Request {
+    /// The task has ended.
+    Done,
+    /// It was counted; the task awaits this, if anything.
+    Counted(Option<Py<PyAny>>),
+}
+
 impl State {
     fn empty() -> Self {
         Self {
@@ -85,6 +93,18 @@ impl State {
             cancel_requests: 0,
             registered: None,
         }
+    }
+
+    /// Drops every reference at once, as [`shelf`] needs it.
+    fn release(self, py: Python<'_>) {
+        let name = match self.name {
+            Name::Given(name) => Some(name),
+            Name::Numbered(_) => None,
+        };
+        [self.coroutine, self.context, self.awaited, name]
+            .into_iter()
+            .flatten()
+            .for_each(|reference| reference.drop_ref(py));
     }
 }
 
@@ -232,28 +252,62 @@ impl Task {
     }
 
     /// `Task.cancel`.
+    ///
+    /// Goes down a chain of tasks that await each other by a loop: it may be of any length.
+    ///
+    /// # Errors
+    /// `RecursionError` for tasks that await each other in a circle; what a foreign future's
+    /// `cancel` raises.
     pub(crate) fn cancel(slf: &Bound<'_, Self>, message: Option<Py<PyAny>>) -> PyResult<bool> {
         let py = slf.py();
-        let future = slf.as_super().get();
-        let done = future.state.with(py, |state| {
-            state.log_traceback = false;
-            state.phase != Phase::Pending
-        });
-        if done {
-            return Ok(false);
-        }
-        let awaited = slf.get().state.with(py, |state| {
-            state.cancel_requests += 1;
-            state.awaited.as_ref().map(|awaited| awaited.clone_ref(py))
-        });
-        if let Some(awaited) = awaited
-            && cancel_awaited(awaited.bind(py), message.as_ref())?
-        {
+        let Request::Counted(mut awaited) = Self::request_cancel(slf) else { return Ok(false) };
+        let mut task = slf.clone();
+        let mut left = registry::live_count(py);
+        loop {
+            let passed_on = match awaited.take().map(|object| object.into_bound(py)) {
+                None => false,
+                Some(object) => match object.cast_exact::<Self>() {
+                    Ok(next) => {
+                        if let Request::Counted(further) = Self::request_cancel(next) {
+                            left = left.checked_sub(1).ok_or_else(|| {
+                                PyRecursionError::new_err("maximum recursion depth exceeded")
+                            })?;
+                            task = next.clone();
+                            awaited = further;
+                            continue;
+                        }
+                        false
+                    }
+                    Err(_) => cancel_awaited(&object, message.as_ref())?,
+                },
+            };
+            if !passed_on {
+                task.get().state.with(py, |state| state.must_cancel = true);
+                let future = task.as_super().get();
+                drop(
+                    future
+                        .state
+                        .with(py, |state| std::mem::replace(&mut state.cancel_message, message)),
+                );
+            }
             return Ok(true);
         }
-        slf.get().state.with(py, |state| state.must_cancel = true);
-        drop(future.state.with(py, |state| std::mem::replace(&mut state.cancel_message, message)));
-        Ok(true)
+    }
+
+    /// Counts a request to cancel a task.
+    fn request_cancel(slf: &Bound<'_, Self>) -> Request {
+        let py = slf.py();
+        let pending = slf.as_super().get().state.with(py, |state| {
+            state.log_traceback = false;
+            state.phase == Phase::Pending
+        });
+        if !pending {
+            return Request::Done;
+        }
+        Request::Counted(slf.get().state.with(py, |state| {
+            state.cancel_requests += 1;
+            state.awaited.as_ref().map(|awaited| awaited.clone_ref(py))
+        }))
     }
 
     fn report_destroyed(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -354,6 +408,11 @@ impl Deallocate for Task {
         // SAFETY: the caller's promise is the same.
         unsafe { shelf::put(slf) }
     }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { Future::strip(slf.as_super()) }
+    }
 }
 
 impl Shelved for Task {
@@ -365,13 +424,14 @@ impl Shelved for Task {
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();
         registry::forget(py, slf.get());
-        drop(slf.get().state.replace(py, State::empty()));
+        slf.get().state.replace(py, State::empty()).release(py);
         Future::blank(slf.as_super());
     }
 }
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    crate::instance_dict::install::<Task>(py);
     crate::slots::install_deallocate::<Task>(py);
     registry::install(py)
 }

@@ -69,12 +69,19 @@ pub(super) fn next_number(py: Python<'_>) -> u64 {
 #[inline]
 pub(super) fn register(task: &Bound<'_, Task>) {
     let py = task.py();
+    // `__init__` may run inside `__init__` (a name's `__str__`): one entry a task, which it knows.
+    forget(py, task.get());
     let owner = NonNull::new(task.as_ptr()).expect("a reference is not null");
     let place = registry(py).live.with(py, |live| {
         live.push(owner);
         live.len() - 1
     });
     task.get().state.with(py, |state| state.registered = Some(place));
+}
+
+/// How many live tasks there are.
+pub(super) fn live_count(py: Python<'_>) -> usize {
+    registry(py).live.with(py, |live| live.len())
 }
 
 /// Takes a task that is done, or about to go, from among the live ones.

@@ -34,10 +34,7 @@ impl TcpTransport {
         }
         Self::stop_reading(slf);
         let drained = slf.get().state.with(py, |state| state.stream.queued() == 0);
-        if drained {
-            Self::lose(slf, None);
-        }
-        Ok(())
+        if drained { Self::lose(slf, None) } else { Ok(()) }
     }
 
     /// `abort()`: what waits is lost, what the protocol has written before is not.
@@ -46,12 +43,14 @@ impl TcpTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(crate) fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::flush_unsent(slf)?;
-        Self::force_close(slf, None);
-        Ok(())
+        Self::force_close(slf, None)
     }
 
     /// Closes without writing what waits; `error` is for `connection_lost`.
-    pub(super) fn force_close(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) {
+    ///
+    /// # Errors
+    /// Those of [`TcpTransport::lose`].
+    pub(super) fn force_close(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let lost = slf.get().state.with(py, |state| {
             if state.losses > 0 {
@@ -60,24 +59,28 @@ impl TcpTransport {
             state.closing = true;
             Some(state.stream.take_queue())
         });
-        let Some(queue) = lost else { return };
+        let Some(queue) = lost else { return Ok(()) };
         drop(queue);
         Self::stop_writing(slf);
         Self::stop_reading(slf);
-        Self::lose(slf, error);
+        Self::lose(slf, error)
     }
 
     /// Schedules the connection's last callback.
-    fn lose(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) {
+    ///
+    /// # Errors
+    /// `RuntimeError` on a closed loop, which would never run it.
+    fn lose(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         drop(slf.get().state.with(py, |state| {
             state.losses += 1;
             std::mem::replace(&mut state.error, error)
         }));
         Self::stop_writing(slf);
-        if let Some(event_loop) = slf.get().event_loop(py) {
-            event_loop.get().push(py, Callback::Lost(slf.clone().unbind()));
-        }
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        event_loop.get().check_closed(py)?;
+        event_loop.get().push(py, Callback::Lost(slf.clone().unbind()));
+        Ok(())
     }
 
     /// Tells the protocol that the connection is lost and closes the descriptor.
@@ -175,6 +178,11 @@ impl Deallocate for TcpTransport {
         let warned = slf
             .repr()
             .and_then(|shown| warn_resource(slf.as_any(), &format!("unclosed transport {shown}")));
+        // Should somebody keep it: it is closed.
+        slf.get().state.with(py, |state| {
+            state.closing = true;
+            state.losses += 1;
+        });
         Self::stop_reading(slf);
         Self::stop_writing(slf);
         let released = Self::release(slf);

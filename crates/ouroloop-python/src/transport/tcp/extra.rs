@@ -56,7 +56,7 @@ impl TcpTransport {
         }
         let extra = PyDict::new(py);
         let kept = extra.clone().unbind();
-        slf.get().state.with(py, |state| state.extra = Some(kept));
+        drop(slf.get().state.with(py, |state| state.extra.replace(kept)));
         extra
     }
 
@@ -90,7 +90,7 @@ impl TcpTransport {
             let users = socket.getattr(intern!(py, "_io_refs"))?;
             socket.setattr(intern!(py, "_io_refs"), users.add(1)?)?;
             let kept = socket.clone().unbind();
-            slf.get().state.with(py, |state| state.socket = Some(kept));
+            drop(slf.get().state.with(py, |state| state.socket.replace(kept)));
         } else {
             socket.call_method0(intern!(py, "close"))?;
         }

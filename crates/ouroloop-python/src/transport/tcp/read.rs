@@ -91,10 +91,7 @@ impl TcpTransport {
         Self::call_protocol(slf, |protocol| {
             protocol.call_method1(intern!(py, "data_received"), (data,)).map(drop)
         })
-        .or_else(|error| {
-            let message = "Fatal error: protocol.data_received() call failed.";
-            Self::fatal_error(slf, error, message)
-        })
+        .or_else(|error| Self::protocol_failed(slf, "data_received", error))
     }
 
     /// A read into memory of a `BufferedProtocol`.
@@ -110,8 +107,7 @@ impl TcpTransport {
             Ok(())
         });
         if let Err(error) = got {
-            let message = "Fatal error: protocol.get_buffer() call failed.";
-            return Self::fatal_error(slf, error, message);
+            return Self::protocol_failed(slf, "get_buffer", error);
         }
         let Some(target) = target else { return Ok(()) };
         // SAFETY: the buffer is a writable, contiguous piece of memory that its exporter keeps in
@@ -128,10 +124,7 @@ impl TcpTransport {
         Self::call_protocol(slf, |protocol| {
             protocol.call_method1(intern!(py, "buffer_updated"), (length,)).map(drop)
         })
-        .or_else(|error| {
-            let message = "Fatal error: protocol.buffer_updated() call failed.";
-            Self::fatal_error(slf, error, message)
-        })
+        .or_else(|error| Self::protocol_failed(slf, "buffer_updated", error))
     }
 
     /// What a read that brought no bytes means.
@@ -160,10 +153,7 @@ impl TcpTransport {
             Ok(())
         });
         match answer {
-            Err(error) => {
-                let message = "Fatal error: protocol.eof_received() call failed.";
-                Self::fatal_error(slf, error, message)
-            }
+            Err(error) => Self::protocol_failed(slf, "eof_received", error),
             // The protocol goes on writing; there is nothing left to read.
             Ok(()) if keep_open => {
                 Self::stop_reading(slf);
@@ -173,7 +163,17 @@ impl TcpTransport {
         }
     }
 
+    /// A method of the protocol raised, which ends the connection; what the protocol wrote before
+    /// that leaves, as it would have under asyncio.
+    fn protocol_failed(slf: &Bound<'_, Self>, method: &str, error: PyErr) -> PyResult<()> {
+        Self::flush_unsent(slf)?;
+        Self::fatal_error(slf, error, &format!("Fatal error: protocol.{method}() call failed."))
+    }
+
     /// Begins to watch the descriptor, unless reading is paused or over.
+    ///
+    /// # Errors
+    /// `RuntimeError` on a closed loop; the kernel's refusal to watch the descriptor.
     pub(super) fn start_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
@@ -182,6 +182,7 @@ impl TcpTransport {
             (!idle).then_some(state.fd)
         });
         let Some(fd) = fd else { return Ok(()) };
+        event_loop.get().check_closed(py)?;
         let callback = Callback::Readable(slf.clone().unbind());
         event_loop.get().watch_readable(py, fd, callback)?;
         slf.get().state.with(py, |state| state.watching_reads = true);
@@ -203,7 +204,7 @@ impl TcpTransport {
     /// only logged in debug mode, any other goes to the exception handler.
     ///
     /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop.
+    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; `RuntimeError` on a closed one.
     pub(super) fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
         let py = slf.py();
         if error.is_instance_of::<PySystemExit>(py)
@@ -215,8 +216,7 @@ impl TcpTransport {
         if let Some(event_loop) = slf.get().event_loop(py) {
             Self::report_fatal(slf, &event_loop, &error, message)?;
         }
-        Self::force_close(slf, Some(value.unbind()));
-        Ok(())
+        Self::force_close(slf, Some(value.unbind()))
     }
 
     fn report_fatal(

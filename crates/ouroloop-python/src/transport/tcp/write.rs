@@ -68,7 +68,9 @@ impl TcpTransport {
         let py = slf.py();
         let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (lines,))?;
         let joined = joined.cast_into::<PyBytes>()?;
-        if !Self::may_write(slf, joined.as_bytes().is_empty(), "writelines")? {
+        // Python 3.11 writes the lines by `write`.
+        let method = if cfg!(Py_3_12) { "writelines" } else { "write" };
+        if !Self::may_write(slf, joined.as_bytes().is_empty(), method)? {
             return Ok(());
         }
         Self::take_in(slf, Chunk::new(&joined))
@@ -223,13 +225,12 @@ impl TcpTransport {
     fn start_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let fd = slf.get().state.with(py, |state| {
-            (!std::mem::replace(&mut state.watching_writes, true)).then_some(state.fd)
-        });
-        if let Some(fd) = fd {
-            let callback = Callback::Writable(slf.clone().unbind());
-            event_loop.get().watch_writable(py, fd, callback)?;
-        }
+        let fd = slf.get().state.with(py, |state| (!state.watching_writes).then_some(state.fd));
+        let Some(fd) = fd else { return Ok(()) };
+        event_loop.get().check_closed(py)?;
+        let callback = Callback::Writable(slf.clone().unbind());
+        event_loop.get().watch_writable(py, fd, callback)?;
+        slf.get().state.with(py, |state| state.watching_writes = true);
         Ok(())
     }
 

@@ -1,0 +1,71 @@
+//! Instance dictionaries of native classes, so that a program can put attributes on a task.
+//!
+//! The pointer to the dictionary lies behind everything that PyO3 knows of an object. It cannot be
+//! a field of the Rust value: before Python 3.13, `object.__new__` makes the dictionary of a new
+//! object at once, and PyO3, which writes the Rust value after that, would write over it.
+//!
+//! PyO3 does not know the dictionary, so the class has to visit, clear and drop it by these
+//! functions. A class derived in Rust has its own place, behind its own value.
+
+use pyo3::PyTraverseError;
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::type_object::PyTypeInfo;
+use pyo3::types::PyDict;
+
+/// Gives the instances of `T` a dictionary; to be called before any of them exists.
+pub(crate) fn install<T: PyTypeInfo>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    let size = size_of::<*mut ffi::PyObject>();
+    // SAFETY: attached; the class was just made and has neither instances nor subclasses. The
+    // place is aligned as the structure before it is, which begins with pointers.
+    unsafe {
+        (*class).tp_dictoffset = (*class).tp_basicsize;
+        (*class).tp_basicsize += ffi::Py_ssize_t::try_from(size).unwrap_or(0);
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// Where an object's dictionary is; NULL until something needs one.
+///
+/// # Safety
+/// `object` must be an instance of a class with a dictionary of ours, or derived from one.
+unsafe fn place(object: *mut ffi::PyObject) -> *mut Option<Py<PyDict>> {
+    // SAFETY: the offset lies inside the object by `install`, and a nullable pointer to an object
+    // is what an `Option<Py<PyDict>>` is made of.
+    unsafe { object.byte_offset((*ffi::Py_TYPE(object)).tp_dictoffset).cast() }
+}
+
+/// The object's `__dict__`.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn get<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: attached; the object is alive and its class has a dictionary.
+    unsafe {
+        let dict = ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(object.py(), dict)
+    }
+}
+
+/// Takes the object's dictionary, if it has one.
+///
+/// # Safety
+/// As for [`place`].
+pub(crate) unsafe fn take(object: *mut ffi::PyObject) -> Option<Py<PyDict>> {
+    // SAFETY: the caller's promise; attached threads do not run at the same time.
+    unsafe { (*place(object)).take() }
+}
+
+/// Shows the garbage collector the object's dictionary.
+///
+/// # Safety
+/// As for [`place`]; to be called from `tp_traverse` alone.
+pub(crate) unsafe fn visit(
+    object: *mut ffi::PyObject,
+    visit: PyVisit<'_>,
+) -> Result<(), PyTraverseError> {
+    // SAFETY: the caller's promise; nothing changes the place during a traversal.
+    visit.call(unsafe { &*place(object) })
+}

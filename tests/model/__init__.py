@@ -1,0 +1,1 @@
+"""The object model: futures, tasks, handles, loops, on stock asyncio and on Ouroloop."""
