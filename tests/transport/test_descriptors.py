@@ -1,6 +1,7 @@
 """Every descriptor is closed once, by its owner, and by nobody else."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import random
@@ -152,6 +153,35 @@ def test_a_number_can_be_watched_again_after_the_end(run: Run) -> None:
             assert loop.remove_reader(fd)
             for each in (readable, writable, fd):
                 os.close(each)
+
+    run(main())
+
+
+def test_a_forgotten_transport_holds_no_number(run: Run) -> None:
+    """Other transports may stand in its memory by then; its number is the user's."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        readable, writable = os.pipe()
+        near, first = tcp_pair()
+        fd = near.fileno()
+        transport = await attach(near, Recorder())
+        transport.close()
+        await gone(transport)
+        del near, transport
+        gc.collect()
+        os.dup2(readable, fd)
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(20):
+                await stack.enter_async_context(connected(Recorder()))
+            fired: list[int] = []
+            loop.add_reader(fd, fired.append, 1)
+            os.write(writable, b"x")
+            await until(lambda: fired)
+            assert loop.remove_reader(fd)
+        first.close()
+        for each in (readable, writable, fd):
+            os.close(each)
 
     run(main())
 

@@ -17,7 +17,7 @@ use crate::cell::AttachedCell;
 use crate::slots::Deallocate;
 
 /// No shelf holds more objects than this.
-const CAPACITY: usize = 512;
+const CAPACITY: usize = 2048;
 
 /// The kept objects of one class.
 #[derive(Debug)]

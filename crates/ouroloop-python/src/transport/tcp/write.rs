@@ -136,6 +136,7 @@ impl TcpTransport {
         if buffer.len_bytes() <= GATHERED_BYTES || !buffer.is_c_contiguous() {
             return Ok(0);
         }
+        let length = buffer.len_bytes();
         // SAFETY: contiguous memory that its exporter keeps in place while `buffer` is alive;
         // nothing that could write to it runs before the send is over.
         let bytes = unsafe {
@@ -157,7 +158,7 @@ impl TcpTransport {
             Err(error) => {
                 let message = "Fatal write error on socket transport";
                 Self::fatal_error(slf, os_error(slf.py(), &error), message)?;
-                Ok(data.len()?)
+                Ok(length)
             }
         }
     }
