@@ -220,7 +220,7 @@ impl Loop {
         (!transport.get().is_closing(py)).then(|| transport.unbind())
     }
 
-    /// Watches a descriptor of the loop's own.
+    /// Watches a descriptor for readability; answers the callback that this replaces.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -229,14 +229,12 @@ impl Loop {
         py: Python<'_>,
         fd: RawFd,
         callback: Callback,
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<Callback>> {
         // A refused callback is dropped here, not inside: that may run Python code.
         let entry = callback.again();
         let before = self.engine.with(py, |engine| engine.set_reader(fd, entry));
         drop(callback);
-        let before = before.map_err(|error| os_error(py, &error))?;
-        drop(before);
-        Ok(())
+        before.map_err(|error| os_error(py, &error))
     }
 
     /// Stops watching a descriptor of the loop's own for readability.
@@ -245,7 +243,7 @@ impl Loop {
         drop(before);
     }
 
-    /// Watches a descriptor of the loop's own for writability.
+    /// Watches a descriptor for writability; answers the callback that this replaces.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -254,14 +252,12 @@ impl Loop {
         py: Python<'_>,
         fd: RawFd,
         callback: Callback,
-    ) -> PyResult<()> {
-        // As above.
+    ) -> PyResult<Option<Callback>> {
+        // As for readability.
         let entry = callback.again();
         let before = self.engine.with(py, |engine| engine.set_writer(fd, entry));
         drop(callback);
-        let before = before.map_err(|error| os_error(py, &error))?;
-        drop(before);
-        Ok(())
+        before.map_err(|error| os_error(py, &error))
     }
 
     /// Stops watching a descriptor of the loop's own for writability.

@@ -2,7 +2,6 @@
 
 use std::os::fd::RawFd;
 
-use ouroloop::Callback as _;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -11,7 +10,6 @@ use pyo3::types::{PyInt, PyTuple};
 use super::Loop;
 use crate::callback::Callback;
 use crate::handle::Handle;
-use crate::os_error::os_error;
 
 #[pymethods]
 impl Loop {
@@ -25,11 +23,7 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        // A refused callback is dropped here, not inside: that may run Python code.
-        let entry = callback.again();
-        let before = slf.get().engine.with(py, |engine| engine.set_reader(number, entry));
-        drop(callback);
-        let before = before.map_err(|error| os_error(py, &error))?;
+        let before = slf.get().watch_readable(py, number, callback)?;
         cancel(py, before).map(drop)
     }
 
@@ -49,10 +43,7 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        let entry = callback.again();
-        let before = slf.get().engine.with(py, |engine| engine.set_writer(number, entry));
-        drop(callback);
-        let before = before.map_err(|error| os_error(py, &error))?;
+        let before = slf.get().watch_writable(py, number, callback)?;
         cancel(py, before).map(drop)
     }
 

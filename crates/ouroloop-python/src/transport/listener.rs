@@ -291,7 +291,9 @@ impl Listener {
         drop(retry);
         let Some(port) = slf.get().port(py)? else { return Ok(()) };
         let event_loop = port.server.get().event_loop(py).get();
-        event_loop.watch_readable(py, slf.get().fd, Callback::Accept(slf.clone().unbind()))
+        event_loop
+            .watch_readable(py, slf.get().fd, Callback::Accept(slf.clone().unbind()))
+            .map(drop)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
