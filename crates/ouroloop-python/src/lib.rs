@@ -15,6 +15,7 @@ mod standard;
 mod task;
 mod transport;
 mod trashcan;
+mod waiter;
 
 use pyo3::prelude::*;
 

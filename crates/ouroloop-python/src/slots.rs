@@ -159,8 +159,7 @@ unsafe extern "C" fn send<T: Resume>(
     answer: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
     // SAFETY: called attached, with a live instance of `T`, a live value and room for an answer.
-    unsafe {
-        let py = Python::assume_attached();
+    let step = |py: Python<'_>| unsafe {
         let object = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
         let value = Bound::from_borrowed_ptr(py, value);
         match T::resume(&object, &value) {
@@ -178,14 +177,15 @@ unsafe extern "C" fn send<T: Resume>(
                 ffi::PySendResult::PYGEN_ERROR
             }
         }
-    }
+    };
+    // SAFETY: the thread is attached; this tells PyO3, which otherwise would put off every drop.
+    unsafe { Python::attach_unchecked(step) }
 }
 
 unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: called attached, with a live instance of `T`.
-    unsafe {
-        let py = Python::assume_attached();
-        let object = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+    let step = |py: Python<'_>| {
+        // SAFETY: called attached, with a live instance of `T`.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>() };
         match T::resume(&object, py.None().bind(py)) {
             Resumed::Yielded(awaited) => awaited.into_ptr(),
             Resumed::Returned(result) => {
@@ -197,7 +197,14 @@ unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::Py
                 ptr::null_mut()
             }
         }
-    }
+    };
+    // SAFETY: as in `send`.
+    unsafe { Python::attach_unchecked(step) }
+}
+
+unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: called attached, with a live object.
+    unsafe { ffi::Py_NewRef(object) }
 }
 
 /// Sets the error that ends an iteration with `result`, as cheaply as the interpreter allows.
@@ -218,15 +225,17 @@ fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     }
 }
 
-/// Gives class `T` its `am_send` and `__next__` slots.
+/// Gives class `T` its `am_send`, `__next__`, `__await__` and `__iter__` slots; it is its own iterator.
 pub(crate) fn install_resume<T: Resume>(py: Python<'_>) {
     let class = T::type_object_raw(py);
     // SAFETY: see the top of the file; a heap type made from a spec with an async or iterator
     // slot has room for both, and a null table is left alone.
     unsafe {
         (*class).tp_iternext = Some(next::<T>);
+        (*class).tp_iter = Some(itself);
         if let Some(methods) = (*class).tp_as_async.as_mut() {
             methods.am_send = Some(send::<T>);
+            methods.am_await = Some(itself);
         }
         ffi::PyType_Modified(class);
     }

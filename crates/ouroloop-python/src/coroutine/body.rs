@@ -1,0 +1,109 @@
+//! What a native coroutine does between two `await`s of its caller.
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyGeneratorExit, PyStopIteration};
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::Coroutine;
+use crate::future::Future;
+use crate::future::iter::FutureIter;
+use crate::slots::Resumed;
+
+/// What a step brings: the value sent (`None` from every task), or the exception thrown.
+pub(crate) type Incoming<'py> = Result<Bound<'py, PyAny>, PyErr>;
+
+/// A coroutine's body: a state machine, or an `async fn` ([`super::Scope`]).
+///
+/// The first step always brings `Ok(None)`. After it has returned or raised, a body is dropped and
+/// not stepped again. A suspended body that nobody wants any more is stepped with `GeneratorExit`.
+pub(crate) trait Body {
+    /// Runs to the next object to wait for, or to the end.
+    fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed;
+
+    /// Shows the garbage collector every reference that the body holds.
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
+
+/// What `await awaitable` steps through.
+///
+/// # Errors
+/// `TypeError` for what cannot be awaited; what its `__await__` raises.
+pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if let Ok(future) = awaitable.cast_exact::<Future>() {
+        return Ok(FutureIter::create(future)?.into_any());
+    }
+    // SAFETY: attached; compares the object's type.
+    let coroutine = unsafe { ffi::PyCoro_CheckExact(awaitable.as_ptr()) != 0 };
+    if coroutine || awaitable.is_exact_instance_of::<Coroutine>() {
+        return Ok(awaitable.clone());
+    }
+    let Some(method) = awaitable.getattr_opt(intern!(awaitable.py(), "__await__"))? else {
+        let kind = awaitable.get_type();
+        return Err(pyo3::exceptions::PyTypeError::new_err(if cfg!(Py_3_14) {
+            format!("'{}' object can't be awaited", kind.name()?)
+        } else {
+            format!("object {} can't be used in 'await' expression", kind.name()?)
+        }));
+    };
+    method.call0()
+}
+
+/// Steps a coroutine or an iterator of `__await__`.
+///
+/// `GeneratorExit` closes it and is then raised, as `await` does.
+pub(crate) fn step_into(iterator: &Bound<'_, PyAny>, incoming: Incoming<'_>) -> Resumed {
+    let py = iterator.py();
+    match incoming {
+        Ok(value) => {
+            let mut answer = std::ptr::null_mut();
+            // SAFETY: attached; both objects are alive, and by the contract of `PyIter_Send` the
+            // answer is a new reference unless the status is an error, which has set one.
+            unsafe {
+                match ffi::PyIter_Send(iterator.as_ptr(), value.as_ptr(), &raw mut answer) {
+                    ffi::PySendResult::PYGEN_NEXT => {
+                        Resumed::Yielded(Bound::from_owned_ptr(py, answer).unbind())
+                    }
+                    ffi::PySendResult::PYGEN_RETURN => {
+                        Resumed::Returned(Bound::from_owned_ptr(py, answer).unbind())
+                    }
+                    ffi::PySendResult::PYGEN_ERROR => Resumed::Raised(PyErr::fetch(py)),
+                }
+            }
+        }
+        Err(error) if error.is_instance_of::<PyGeneratorExit>(py) => match close(iterator) {
+            Ok(()) => Resumed::Raised(error),
+            Err(failed) => Resumed::Raised(failed),
+        },
+        Err(error) => throw_into(iterator, error),
+    }
+}
+
+fn throw_into(iterator: &Bound<'_, PyAny>, error: PyErr) -> Resumed {
+    let py = iterator.py();
+    let throw = match iterator.getattr_opt(intern!(py, "throw")) {
+        Ok(Some(throw)) => throw,
+        Ok(None) => return Resumed::Raised(error),
+        Err(lookup) => return Resumed::Raised(lookup),
+    };
+    match throw.call1((error.into_value(py),)) {
+        Ok(object) => Resumed::Yielded(object.unbind()),
+        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+            match error.value(py).getattr(intern!(py, "value")) {
+                Ok(value) => Resumed::Returned(value.unbind()),
+                Err(error) => Resumed::Raised(error),
+            }
+        }
+        Err(error) => Resumed::Raised(error),
+    }
+}
+
+/// Calls `close()` of an iterator that has it.
+pub(super) fn close(iterator: &Bound<'_, PyAny>) -> PyResult<()> {
+    match iterator.getattr_opt(intern!(iterator.py(), "close"))? {
+        Some(close) => close.call0().map(drop),
+        None => Ok(()),
+    }
+}

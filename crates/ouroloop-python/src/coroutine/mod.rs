@@ -1,0 +1,276 @@
+//! Native coroutines: objects that Python awaits and Rust carries out.
+//!
+//! A [`Coroutine`] is stepped like any Python coroutine, by `send`, `throw` and `close`. What it does
+//! is its [`Body`]: a state machine where every nanosecond counts, an `async fn` elsewhere.
+//!
+//! | it is | `stand` | a step |
+//! | --- | --- | --- |
+//! | not started | `Fresh(body)` | runs the body |
+//! | waiting | `Suspended(body)` | runs the body |
+//! | running | `Stepping` | `ValueError` |
+//! | over | `Finished` | `RuntimeError` |
+
+mod body;
+mod scope;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::OnceLock;
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{
+    PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError,
+};
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use crate::cell::AttachedCell;
+use crate::future::iter::thrown;
+use crate::shelf::{self, Shelf, Shelved};
+use crate::slots::{Deallocate, Resume, Resumed};
+use crate::standard::Standard;
+
+pub(crate) use body::{Body, Incoming, iterator_of, step_into};
+pub(crate) use scope::{Kept, Scope, nothing};
+
+use scope::AsyncBody;
+
+/// Where a coroutine stands.
+enum Stand {
+    Fresh(Box<dyn Body>),
+    Suspended(Box<dyn Body>),
+    Stepping,
+    Finished,
+}
+
+impl fmt::Debug for Stand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fresh(_) => "Fresh",
+            Self::Suspended(_) => "Suspended",
+            Self::Stepping => "Stepping",
+            Self::Finished => "Finished",
+        })
+    }
+}
+
+/// A coroutine object whose body is Rust; `asyncio.iscoroutine` holds for it.
+#[pyclass(frozen, weakref, name = "coroutine", module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Coroutine {
+    stand: AttachedCell<Stand>,
+    name: AttachedCell<&'static str>,
+}
+
+impl Coroutine {
+    /// A coroutine named `name` (a qualified name) that has not started; its body is an `async fn`.
+    pub(crate) fn new<'py, F>(
+        py: Python<'py>,
+        name: &'static str,
+        body: impl FnOnce(Scope) -> F,
+    ) -> PyResult<Bound<'py, Self>>
+    where
+        F: Future<Output = PyResult<Py<PyAny>>> + 'static,
+    {
+        Self::of(py, name, AsyncBody::new(body))
+    }
+
+    /// A coroutine named `name` (a qualified name) that has not started.
+    pub(crate) fn of<'py>(
+        py: Python<'py>,
+        name: &'static str,
+        body: impl Body + 'static,
+    ) -> PyResult<Bound<'py, Self>> {
+        let stand = Stand::Fresh(Box::new(body));
+        let Some(coroutine) = shelf::take::<Self>(py) else {
+            let (stand, name) = (AttachedCell::new(stand), AttachedCell::new(name));
+            return Bound::new(py, Self { stand, name });
+        };
+        coroutine.get().stand.set(py, stand);
+        coroutine.get().name.set(py, name);
+        shelf::track(&coroutine);
+        Ok(coroutine)
+    }
+
+    fn step(slf: &Bound<'_, Self>, incoming: Incoming<'_>) -> Resumed {
+        let py = slf.py();
+        let stand = &slf.get().stand;
+        let mut body = match stand.replace(py, Stand::Stepping) {
+            Stand::Fresh(body) => match &incoming {
+                Ok(value) if value.is_none() => body,
+                Ok(_) => {
+                    stand.set(py, Stand::Fresh(body));
+                    let message = "can't send non-None value to a just-started coroutine";
+                    return Resumed::Raised(pyo3::exceptions::PyTypeError::new_err(message));
+                }
+                Err(error) => {
+                    stand.set(py, Stand::Finished);
+                    return Resumed::Raised(error.clone_ref(py));
+                }
+            },
+            Stand::Suspended(body) => body,
+            Stand::Stepping => {
+                return Resumed::Raised(PyValueError::new_err("coroutine already executing"));
+            }
+            Stand::Finished => {
+                stand.set(py, Stand::Finished);
+                let message = "cannot reuse already awaited coroutine";
+                return Resumed::Raised(PyRuntimeError::new_err(message));
+            }
+        };
+        let resumed = body.step(py, incoming);
+        let suspended = matches!(resumed, Resumed::Yielded(_));
+        stand.set(py, if suspended { Stand::Suspended(body) } else { Stand::Finished });
+        resumed
+    }
+
+    fn name(&self, py: Python<'_>) -> &'static str {
+        self.name.with(py, |name| *name)
+    }
+}
+
+impl Resume for Coroutine {
+    fn resume(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Resumed {
+        Self::step(slf, Ok(value.clone()))
+    }
+}
+
+fn answer(resumed: Resumed) -> PyResult<Py<PyAny>> {
+    match resumed {
+        Resumed::Yielded(object) => Ok(object),
+        Resumed::Returned(result) => Err(PyErr::new::<PyStopIteration, _>((result,))),
+        Resumed::Raised(error) => Err(error),
+    }
+}
+
+#[pymethods]
+impl Coroutine {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    /// Replaced by the slots that [`Resume`] describes; here so that the type has them.
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        answer(Self::step(slf, Ok(slf.py().None().into_bound(slf.py())))).map(Some)
+    }
+
+    fn send<'py>(slf: &Bound<'py, Self>, value: Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
+        answer(Self::step(slf, Ok(value)))
+    }
+
+    #[pyo3(signature = (exception, value=None, traceback=None, /))]
+    fn throw(
+        slf: &Bound<'_, Self>,
+        exception: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let error = thrown(exception, value, traceback)?;
+        answer(Self::step(slf, Err(error)))
+    }
+
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().stand.with(py, |stand| matches!(stand, Stand::Finished)) {
+            return Ok(());
+        }
+        match Self::step(slf, Err(PyGeneratorExit::new_err(()))) {
+            Resumed::Yielded(_) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
+            Resumed::Returned(_) => Ok(()),
+            Resumed::Raised(error) if error.is_instance_of::<PyGeneratorExit>(py) => Ok(()),
+            Resumed::Raised(error) => Err(error),
+        }
+    }
+
+    #[getter]
+    fn __name__(&self, py: Python<'_>) -> &'static str {
+        let name = self.name(py);
+        name.rsplit('.').next().unwrap_or(name)
+    }
+
+    #[getter]
+    fn __qualname__(&self, py: Python<'_>) -> &'static str {
+        self.name(py)
+    }
+
+    #[getter]
+    fn cr_running(&self, py: Python<'_>) -> bool {
+        self.stand.with(py, |stand| matches!(stand, Stand::Stepping))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        format!("<coroutine object {} at {:p}>", slf.get().name(slf.py()), slf.as_ptr())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.stand.traverse(|stand| match stand {
+                Stand::Fresh(body) | Stand::Suspended(body) => body.visit(&visit),
+                Stand::Stepping | Stand::Finished => Ok(()),
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.stand.replace(py, Stand::Finished));
+    }
+}
+
+impl Deallocate for Coroutine {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        slf.get().stand.with(slf.py(), |stand| !matches!(stand, Stand::Finished))
+    }
+
+    /// Warns of a coroutine that never ran; closes one that waits, so that its body can clean up
+    /// while everything it refers to is whole.
+    fn last_words(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let said = if slf.get().stand.with(py, |stand| matches!(stand, Stand::Fresh(_))) {
+            let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
+            Standard::get(py).and_then(|standard| {
+                standard.warn.bind(py).call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
+            })
+        } else {
+            Self::close(slf)
+        };
+        if let Err(error) = said {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
+    }
+
+    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { shelf::put(slf) }
+    }
+}
+
+impl Shelved for Coroutine {
+    fn shelf() -> &'static Shelf {
+        static SHELF: Shelf = Shelf::new();
+        &SHELF
+    }
+
+    fn blank(slf: &Bound<'_, Self>) {
+        // A body is left only by a coroutine that had last words, which is never shelved.
+        drop(slf.get().stand.replace(slf.py(), Stand::Finished));
+    }
+}
+
+/// Makes the class complete.
+pub(crate) fn install(py: Python<'_>) {
+    crate::slots::install_deallocate::<Coroutine>(py);
+    crate::slots::install_resume::<Coroutine>(py);
+}

@@ -1,0 +1,101 @@
+//! The future by which something waits on whatever loop runs: ours, or any other.
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::event_loop::Loop;
+use crate::future::{Future, Outcome};
+use crate::standard::Standard;
+use crate::task::step::exactly_native;
+
+/// The loop that runs in this thread.
+///
+/// # Errors
+/// `RuntimeError` when none does.
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
+    if running.is_none() {
+        return Err(PyRuntimeError::new_err("no running event loop"));
+    }
+    Ok(running)
+}
+
+/// A future of any kind, with a direct way for native ones.
+#[derive(Debug)]
+pub(crate) struct Waiter(Py<PyAny>);
+
+impl Waiter {
+    /// A new future of `event_loop`.
+    ///
+    /// # Errors
+    /// What a foreign loop's `create_future` raises.
+    pub(crate) fn create(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        match event_loop.cast::<Loop>() {
+            Ok(native) => Ok(Self(Future::create(native)?.into_any().unbind())),
+            Err(_) => {
+                let future = event_loop.call_method0(intern!(event_loop.py(), "create_future"))?;
+                Ok(Self(future.unbind()))
+            }
+        }
+    }
+
+    /// A future that somebody else has made.
+    pub(crate) fn of(future: Bound<'_, PyAny>) -> Self {
+        Self(future.unbind())
+    }
+
+    pub(crate) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+        self.0.bind(py)
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self(self.0.clone_ref(py))
+    }
+
+    /// Whether both are the same object.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.as_ptr() == other.0.as_ptr()
+    }
+
+    /// `future.done()`.
+    pub(crate) fn is_done(&self, py: Python<'_>) -> PyResult<bool> {
+        match exactly_native(self.bind(py)) {
+            Some(future) => Ok(future.get().is_done(py)),
+            None => self.bind(py).call_method0(intern!(py, "done"))?.is_truthy(),
+        }
+    }
+
+    /// `future.cancelled()`.
+    pub(crate) fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
+        match exactly_native(self.bind(py)) {
+            Some(future) => Ok(future.get().phase(py) == crate::future::Phase::Cancelled),
+            None => self.bind(py).call_method0(intern!(py, "cancelled"))?.is_truthy(),
+        }
+    }
+
+    /// `future.set_result(value)`.
+    ///
+    /// # Errors
+    /// `InvalidStateError` if it has ended before.
+    pub(crate) fn set_result(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+        match self.bind(py).cast_exact::<Future>() {
+            Ok(future) => Future::finish(future, Outcome::Result(value)),
+            Err(_) => self.bind(py).call_method1(intern!(py, "set_result"), (value,)).map(drop),
+        }
+    }
+
+    /// `future.cancel()`.
+    pub(crate) fn cancel(&self, py: Python<'_>) -> PyResult<bool> {
+        match self.bind(py).cast_exact::<Future>() {
+            Ok(future) => Future::cancel(future, None),
+            Err(_) => self.bind(py).call_method0(intern!(py, "cancel"))?.is_truthy(),
+        }
+    }
+
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+}
