@@ -8,6 +8,7 @@ mod event_loop;
 mod future;
 mod handle;
 mod instance_dict;
+mod method;
 mod os_error;
 mod shelf;
 mod slots;
@@ -29,7 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     slots::install_deallocate::<handle::Handle>(py);
     slots::install_deallocate::<handle::TimerHandle>(py);
     coroutine::install(py);
-    slots::install_deallocate::<event_loop::Loop>(py);
+    event_loop::install(py)?;
     slots::install_deallocate::<transport::tcp::TcpTransport>(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;

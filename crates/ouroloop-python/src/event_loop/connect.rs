@@ -151,7 +151,7 @@ fn start(
     let connected = Future::create(event_loop)?;
     let callback = wrap_pyfunction!(finish, py)?.into_any().unbind();
     let arguments = (&connected, socket, address).into_pyobject(py)?;
-    let handle = Loop::make_handle(event_loop, callback, &arguments, None)?.unbind();
+    let handle = Loop::make_handle(event_loop, callback, arguments, None)?.unbind();
     let entry = Callback::Call(handle.clone_ref(py));
     let watched = event_loop.get().engine.with(py, |engine| engine.set_writer(fd, entry));
     let before = watched.map_err(|error| os_error(py, &error))?;

@@ -38,7 +38,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::os_error::os_error;
 use crate::standard::Standard;
-use crate::task::{Task, registry};
+use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
 use crate::transport::tcp::TcpTransport;
 
@@ -83,9 +83,8 @@ pub(crate) struct Loop {
     pub(crate) engine: AttachedCell<EventLoop<Callback>>,
     pub(crate) state: AttachedCell<State>,
     waker: ouroloop::waker::Waker<ouroloop::interrupt::InterruptDescriptor>,
-    /// The standard module's current task for this loop is one of ours that may have stepped
-    /// already: see [`Loop::leave_task`].
-    task_entered: AttachedCell<bool>,
+    /// The task of ours that runs, or ran last.
+    pub(crate) current: Current,
     /// Transports with something written in this turn.
     unsent: AttachedCell<Vec<Py<TcpTransport>>>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
@@ -146,25 +145,13 @@ impl Loop {
         self.waker.wake();
     }
 
-    /// Writes `task` as the running one, for a step from the ready queue.
-    #[inline]
-    pub(crate) fn enter_task(slf: &Bound<'_, Self>, task: &Bound<'_, Task>) -> PyResult<()> {
-        registry::set_current(slf.py(), slf.as_ptr(), Some(task))?;
-        slf.get().task_entered.set(slf.py(), true);
-        Ok(())
-    }
-
-    /// No task runs from here on.
+    /// No task of ours runs from here on.
     ///
-    /// A native step leaves its entry in place, because usually the next callback is a native
-    /// step too and overwrites it. Whatever else may ask who runs (a handle, a standard task, a
-    /// signal handler, the world outside the loop) is preceded by this.
+    /// Whatever else may ask who runs (a handle, a standard task, a signal handler, the world
+    /// outside the loop) is preceded by this: see [`Current`].
     #[inline]
     pub(crate) fn leave_task(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().task_entered.replace(slf.py(), false) {
-            registry::set_current(slf.py(), slf.as_ptr(), None)?;
-        }
-        Ok(())
+        slf.get().current.leave(slf.as_any())
     }
 
     /// Remembers a transport whose writes leave when the turn is over, or sooner.
@@ -295,7 +282,7 @@ impl Loop {
                 saved_origin_depth: None,
                 signals: None,
             }),
-            task_entered: AttachedCell::new(false),
+            current: Current::new(),
             unsent: AttachedCell::new(Vec::new()),
             transports: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),
@@ -350,4 +337,10 @@ impl Loop {
             ]
         }));
     }
+}
+
+/// Makes the class complete.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    crate::slots::install_deallocate::<Loop>(py);
+    schedule::install(py)
 }

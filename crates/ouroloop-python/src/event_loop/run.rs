@@ -115,6 +115,7 @@ impl Loop {
         let running_loop = standard.get_running_loop.bind(py).call0()?;
         slf.get().state.with(py, |state| state.phase = Phase::Running(thread_identifier()));
         standard.set_running_loop.bind(py).call1((slf,))?;
+        slf.get().current.begin_run(slf.as_any())?;
         Self::attach_signals(slf)?;
         slf.get().engine.with(py, ouroloop::EventLoop::look);
         Ok(Saved { asyncgen_hooks, running_loop })
@@ -150,8 +151,9 @@ impl Loop {
         let this = slf.get();
         let (stopping, debug) = this.state.with(py, |state| (state.stopping, state.debug));
         if let Some(mut wait) = this.engine.with(py, |engine| engine.plan(!stopping)) {
-            Self::leave_task(slf)?;
             if wait.blocks() {
+                // Other threads run now, and may ask.
+                Self::leave_task(slf)?;
                 py.detach(|| wait.perform());
             } else {
                 wait.perform();

@@ -1,5 +1,7 @@
 //! Scheduling callbacks: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`.
 
+use std::ffi::CStr;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -10,6 +12,7 @@ use super::{Loop, debug};
 use crate::callback::Callback;
 use crate::context::copy_current;
 use crate::handle::{Handle, TimerHandle, When};
+use crate::method::{Arguments, Method, install_method, unexpected_keyword};
 
 #[pymethods]
 impl Loop {
@@ -18,71 +21,156 @@ impl Loop {
     fn py_time(&self, py: Python<'_>) -> f64 {
         self.time(py)
     }
+}
 
-    /// Calls `callback(*args)` in the next turn.
-    #[pyo3(signature = (callback, *args, context=None))]
-    fn call_soon<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Py<PyAny>,
-        args: &Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
+/// The arguments of a scheduling method: `leading` ones by place or name, `*args`, `context=None`.
+struct Order<'a, 'py, const N: usize> {
+    leading: [Borrowed<'a, 'py, PyAny>; N],
+    args: Bound<'py, PyTuple>,
+    context: Option<Py<PyAny>>,
+}
+
+impl<'a, 'py, const N: usize> Order<'a, 'py, N> {
+    #[inline]
+    fn parse(method: &str, names: [&str; N], arguments: &Arguments<'a, 'py>) -> PyResult<Self> {
+        let mut leading: [_; N] = std::array::from_fn(|place| arguments.get(place));
+        let mut context = None;
+        for (keyword, value) in arguments.keywords() {
+            let word = keyword.to_str()?;
+            if word == "context" {
+                context = Some(value.to_owned().unbind()).filter(|_| !value.is_none());
+                continue;
+            }
+            let known = names.iter().position(|name| *name == word);
+            let Some(place) = known else { return Err(unexpected_keyword(method, &keyword)) };
+            if leading[place].replace(value).is_some() {
+                return Err(PyTypeError::new_err(format!(
+                    "{method}() got multiple values for argument '{word}'"
+                )));
+            }
+        }
+        let missing: Vec<_> =
+            names.iter().zip(&leading).filter(|(_, value)| value.is_none()).collect();
+        if let [(name, _), further @ ..] = missing.as_slice() {
+            let listed = match further {
+                [] => format!("1 required positional argument: '{name}'"),
+                [(other, _), ..] => {
+                    format!("2 required positional arguments: '{name}' and '{other}'")
+                }
+            };
+            return Err(PyTypeError::new_err(format!("{method}() missing {listed}")));
+        }
+        let leading = leading.map(|value| value.expect("none is missing"));
+        Ok(Self { leading, args: arguments.rest(N)?, context })
+    }
+}
+
+/// `call_soon(callback, *args, context=None)`.
+struct CallSoon;
+
+impl Method for CallSoon {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_soon";
+    const DOC: &'static CStr = c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
+        Calls `callback(*args)` in the next turn.";
+
+    #[inline]
+    fn call<'py>(
+        slf: &Bound<'py, Loop>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let Order { leading: [callback], args, context } =
+            Order::parse("call_soon", ["callback"], arguments)?;
         slf.get().check_schedulable(py)?;
         if slf.get().is_debug(py) {
-            debug::check_callback(callback.bind(py), "call_soon")?;
+            debug::check_callback(&callback, "call_soon")?;
         }
-        Self::queue(slf, callback, args, context)
+        Ok(Loop::queue(slf, callback.to_owned().unbind(), args, context)?.into_any())
     }
+}
 
-    /// `call_soon` for other threads and for signal handlers.
-    #[pyo3(signature = (callback, *args, context=None))]
-    fn call_soon_threadsafe<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Py<PyAny>,
-        args: &Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
+/// `call_soon` for other threads and for signal handlers.
+struct CallSoonThreadsafe;
+
+impl Method for CallSoonThreadsafe {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_soon_threadsafe";
+    const DOC: &'static CStr = c"call_soon_threadsafe($self, callback, /, *args, context=None)\n\
+        --\n\n\
+        Calls `callback(*args)` in the next turn; for other threads and for signal handlers.";
+
+    fn call<'py>(
+        slf: &Bound<'py, Loop>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let Order { leading: [callback], args, context } =
+            Order::parse("call_soon_threadsafe", ["callback"], arguments)?;
         slf.get().check_closed(py)?;
         if slf.get().is_debug(py) {
-            debug::check_callback(callback.bind(py), "call_soon_threadsafe")?;
+            debug::check_callback(&callback, "call_soon_threadsafe")?;
         }
-        let handle = Self::queue(slf, callback, args, context)?;
+        let handle = Loop::queue(slf, callback.to_owned().unbind(), args, context)?;
         slf.get().wake();
-        Ok(handle)
+        Ok(handle.into_any())
     }
+}
 
-    /// Calls `callback(*args)` once `delay` seconds have passed.
-    #[pyo3(signature = (delay, callback, *args, context=None))]
-    fn call_later<'py>(
-        slf: &Bound<'py, Self>,
-        delay: Option<&Bound<'py, PyAny>>,
-        callback: Py<PyAny>,
-        args: &Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
-        let Some(delay) = delay else {
+/// `call_later(delay, callback, *args, context=None)`.
+struct CallLater;
+
+impl Method for CallLater {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_later";
+    const DOC: &'static CStr = c"call_later($self, delay, callback, /, *args, context=None)\n\
+        --\n\n\
+        Calls `callback(*args)` once `delay` seconds have passed.";
+
+    fn call<'py>(
+        slf: &Bound<'py, Loop>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Order { leading: [delay, callback], args, context } =
+            Order::parse("call_later", ["delay", "callback"], arguments)?;
+        if delay.is_none() {
             return Err(PyTypeError::new_err("delay must not be None"));
-        };
+        }
         let when = slf.get().time(slf.py()) + delay.extract::<f64>()?;
-        Self::queue_at(slf, When::Seconds(when), callback, args, context)
+        let callback = callback.to_owned().unbind();
+        Ok(Loop::queue_at(slf, When::Seconds(when), callback, args, context)?.into_any())
     }
+}
 
-    /// Calls `callback(*args)` once `time()` has reached `when`.
-    #[pyo3(signature = (when, callback, *args, context=None))]
-    fn call_at<'py>(
-        slf: &Bound<'py, Self>,
-        when: Option<&Bound<'py, PyAny>>,
-        callback: Py<PyAny>,
-        args: &Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
-        let Some(when) = when else {
+/// `call_at(when, callback, *args, context=None)`.
+struct CallAt;
+
+impl Method for CallAt {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_at";
+    const DOC: &'static CStr = c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+        Calls `callback(*args)` once `time()` has reached `when`.";
+
+    fn call<'py>(
+        slf: &Bound<'py, Loop>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Order { leading: [when, callback], args, context } =
+            Order::parse("call_at", ["when", "callback"], arguments)?;
+        if when.is_none() {
             return Err(PyTypeError::new_err("when cannot be None"));
-        };
-        Self::queue_at(slf, When::Given(when), callback, args, context)
+        }
+        let callback = callback.to_owned().unbind();
+        Ok(Loop::queue_at(slf, When::Given(&when), callback, args, context)?.into_any())
     }
+}
+
+/// Puts these methods into the class.
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    install_method::<CallSoon>(py)?;
+    install_method::<CallSoonThreadsafe>(py)?;
+    install_method::<CallLater>(py)?;
+    install_method::<CallAt>(py)
 }
 
 impl Loop {
@@ -94,7 +182,7 @@ impl Loop {
     pub(super) fn queue<'py>(
         slf: &Bound<'py, Self>,
         callback: Py<PyAny>,
-        args: &Bound<'py, PyTuple>,
+        args: Bound<'py, PyTuple>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let handle = Self::make_handle(slf, callback, args, context)?;
@@ -106,7 +194,7 @@ impl Loop {
     pub(super) fn make_handle<'py>(
         slf: &Bound<'py, Self>,
         callback: Py<PyAny>,
-        args: &Bound<'py, PyTuple>,
+        args: Bound<'py, PyTuple>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
@@ -114,7 +202,7 @@ impl Loop {
             Some(context) => context,
             None => copy_current(py)?,
         };
-        let args = args.clone().into_any().unbind();
+        let args = args.into_any().unbind();
         let handle = Handle::create(slf, callback, args, context)?;
         if slf.get().is_debug(py) {
             handle.get().remember_source(py)?;
@@ -126,7 +214,7 @@ impl Loop {
         slf: &Bound<'py, Self>,
         when: When<'_, 'py>,
         callback: Py<PyAny>,
-        args: &Bound<'py, PyTuple>,
+        args: Bound<'py, PyTuple>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, TimerHandle>> {
         let py = slf.py();
@@ -140,7 +228,7 @@ impl Loop {
             Some(context) => context,
             None => copy_current(py)?,
         };
-        let args = args.clone().into_any().unbind();
+        let args = args.into_any().unbind();
         let timer = TimerHandle::create(slf, when, callback, args, context)?;
         if debug {
             timer.as_super().get().remember_source(py)?;

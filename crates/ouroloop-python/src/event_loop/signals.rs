@@ -81,7 +81,7 @@ impl Loop {
                 error
             });
         }
-        let handle = Self::make_handle(slf, callback, args, None)?.unbind();
+        let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
         let before = slf.get().state.with(py, |state| {
             let signals = state.signals.as_mut()?;
             signals.attached = true;

@@ -63,7 +63,7 @@ impl Loop {
     ) -> PyResult<(RawFd, Callback)> {
         let number = Self::user_descriptor(slf, fd)?;
         slf.get().check_closed(slf.py())?;
-        let handle = Self::make_handle(slf, callback, args, None)?;
+        let handle = Self::make_handle(slf, callback, args.clone(), None)?;
         Ok((number, Callback::Call(handle.unbind())))
     }
 

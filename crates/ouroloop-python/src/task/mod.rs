@@ -13,6 +13,7 @@
 //! future to pass it on to; the next step throws it into the coroutine.
 
 mod class;
+pub(crate) mod current;
 mod methods;
 pub(crate) mod registry;
 pub(crate) mod step;

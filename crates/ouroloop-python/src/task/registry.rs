@@ -1,10 +1,8 @@
 //! Which tasks are alive and which one runs, as the standard module's `all_tasks` and
 //! `current_task` see them.
 //!
-//! **Current task.** Up to 3.13 the standard module keeps a dictionary from loop to running task,
-//! from 3.14 on a pair in the thread's state. A native loop writes its entry at each step but
-//! does not remove it when the next callback is a native step too, which overwrites it: see
-//! [`Loop::leave_task`](crate::event_loop::Loop::leave_task).
+//! **Current task.** Here are the standard module's own ways to it, for steps on other loops and
+//! eager ones; a native loop's steps use [`super::current`].
 //!
 //! **All tasks.** Live tasks stand in a vector without being owned; a task knows its place.
 //! `ouroloop._tasks` makes the standard module's own weak set iterate over them as well, so that
@@ -118,42 +116,11 @@ pub(crate) fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     PyList::new(py, tasks)
 }
 
-/// Writes the running task of `event_loop` without asking which one ran before.
+/// The standard module's dictionary from loop to running task.
+#[cfg(not(Py_3_14))]
 #[inline]
-pub(crate) fn set_current(
-    py: Python<'_>,
-    event_loop: *mut ffi::PyObject,
-    task: Option<&Bound<'_, Task>>,
-) -> PyResult<()> {
-    let registry = registry(py);
-    #[cfg(not(Py_3_14))]
-    {
-        // SAFETY: attached; the dictionary, the loop and the task are alive.
-        let done = unsafe {
-            match task {
-                Some(task) => {
-                    ffi::PyDict_SetItem(registry.current.as_ptr(), event_loop, task.as_ptr())
-                }
-                None => ffi::PyDict_DelItem(registry.current.as_ptr(), event_loop),
-            }
-        };
-        if done < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
-    }
-    #[cfg(Py_3_14)]
-    {
-        // SAFETY: attached; all three objects are alive, and `arguments` outlives the call.
-        unsafe {
-            let task = task.map_or_else(|| ffi::Py_None(), |task| task.as_ptr());
-            let arguments = [event_loop, task];
-            let before = ffi::PyObject_Vectorcall(
-                registry.swap.as_ptr(),
-                arguments.as_ptr(),
-                arguments.len(),
-                std::ptr::null_mut(),
-            );
-            Bound::from_owned_ptr_or_err(py, before).map(drop)
-        }
-    }
+pub(super) fn current_tasks(py: Python<'_>) -> &Bound<'_, pyo3::types::PyDict> {
+    registry(py).current.bind(py)
 }
 
 /// Exchanges the running task of `event_loop`; answers the one before, or `None`.

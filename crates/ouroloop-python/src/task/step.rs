@@ -22,7 +22,7 @@ pub(crate) fn step(
     error: Option<PyErr>,
 ) -> PyResult<()> {
     let py = task.py();
-    Loop::enter_task(event_loop, task)?;
+    event_loop.get().current.enter(event_loop.as_any(), task)?;
     let context = task.get().context(py);
     run_in(py, &context, || advance(task, Some(event_loop), error))
 }
