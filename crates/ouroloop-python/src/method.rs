@@ -107,13 +107,13 @@ unsafe extern "C" fn trampoline<M: Method>(
         // SAFETY: the descriptor has checked that `object` is an instance of the class; the
         // vectorcall protocol gives `count` objects and one more for each name.
         let (object, arguments) = unsafe {
-            let named = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
-            let (count, named) =
-                (usize::try_from(count).unwrap_or(0), usize::try_from(named).unwrap_or(0));
+            let naming = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
+            let (count, naming) =
+                (usize::try_from(count).unwrap_or(0), usize::try_from(naming).unwrap_or(0));
             let all = if arguments.is_null() {
                 &[][..]
             } else {
-                std::slice::from_raw_parts(arguments, count + named)
+                std::slice::from_raw_parts(arguments, count + naming)
             };
             let (positional, values) = all.split_at(count);
             (
