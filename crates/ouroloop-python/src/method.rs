@@ -72,14 +72,17 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 }
 
-/// One such method.
+/// The name of a method, and its documentation with the text signature first.
+pub(crate) struct Described {
+    pub(crate) name: &'static CStr,
+    pub(crate) doc: &'static CStr,
+}
+
+/// A method with arguments of any kind.
 pub(crate) trait Method {
     /// The class that has it.
     type Class: PyClass<Frozen = True> + Sync;
-    /// Its name.
-    const NAME: &'static CStr;
-    /// Its documentation, the text signature first.
-    const DOC: &'static CStr;
+    const DESCRIBED: Described;
 
     /// Carries it out.
     ///
@@ -91,22 +94,74 @@ pub(crate) trait Method {
     ) -> PyResult<Bound<'py, PyAny>>;
 }
 
+/// A method without arguments.
+pub(crate) trait Nullary {
+    /// The class that has it.
+    type Class: PyClass<Frozen = True> + Sync;
+    const DESCRIBED: Described;
+
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// What the method raises.
+    fn call<'py>(slf: &Bound<'py, Self::Class>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// A method with one argument, which has no name.
+pub(crate) trait Unary {
+    /// The class that has it.
+    type Class: PyClass<Frozen = True> + Sync;
+    const DESCRIBED: Described;
+
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// What the method raises.
+    fn call<'py>(
+        slf: &Bound<'py, Self::Class>,
+        argument: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+}
+
 /// The error for a keyword that a method does not know.
 #[cold]
 pub(crate) fn unexpected_keyword(method: &str, name: &Bound<'_, PyString>) -> PyErr {
     PyTypeError::new_err(format!("{method}() got an unexpected keyword argument '{name}'"))
 }
 
-unsafe extern "C" fn trampoline<M: Method>(
+/// Runs a method's body for the interpreter, which has attached the thread.
+///
+/// # Safety
+/// To be called attached.
+#[inline]
+unsafe fn run<'py>(
+    py: Python<'py>,
+    body: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> *mut ffi::PyObject {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(answer)) => answer.into_ptr(),
+        Ok(Err(error)) => {
+            error.restore(py);
+            ptr::null_mut()
+        }
+        Err(panic) => {
+            panicked(&*panic).restore(py);
+            ptr::null_mut()
+        }
+    }
+}
+
+unsafe extern "C" fn any_arguments<M: Method>(
     object: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let body = |py: Python<'_>| {
-        // SAFETY: the descriptor has checked that `object` is an instance of the class; the
-        // vectorcall protocol gives `count` objects and one more for each name.
-        let (object, arguments) = unsafe {
+    // SAFETY: methods are called attached, which PyO3 is told here: it would put off every drop
+    // otherwise. The descriptor has checked that `object` is an instance of the class; by the
+    // vectorcall protocol there are `count` objects and one more for each name.
+    unsafe {
+        Python::attach_unchecked(|py| {
             let naming = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
             let (count, naming) =
                 (usize::try_from(count).unwrap_or(0), usize::try_from(naming).unwrap_or(0));
@@ -116,25 +171,36 @@ unsafe extern "C" fn trampoline<M: Method>(
                 std::slice::from_raw_parts(arguments, count + naming)
             };
             let (positional, values) = all.split_at(count);
-            (
-                Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>(),
-                Arguments { positional, names, values, py },
-            )
-        };
-        match catch_unwind(AssertUnwindSafe(|| M::call(&object, &arguments))) {
-            Ok(Ok(answer)) => answer.into_ptr(),
-            Ok(Err(error)) => {
-                error.restore(py);
-                ptr::null_mut()
-            }
-            Err(panic) => {
-                panicked(&*panic).restore(py);
-                ptr::null_mut()
-            }
-        }
-    };
-    // SAFETY: methods are called attached; this tells PyO3, which otherwise would put off drops.
-    unsafe { Python::attach_unchecked(body) }
+            let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
+            run(py, || M::call(&object, &Arguments { positional, names, values, py }))
+        })
+    }
+}
+
+unsafe extern "C" fn no_argument<M: Nullary>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any_arguments`.
+    unsafe {
+        Python::attach_unchecked(|py| {
+            let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
+            run(py, || M::call(&object))
+        })
+    }
+}
+
+unsafe extern "C" fn one_argument<M: Unary>(
+    object: *mut ffi::PyObject,
+    argument: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any_arguments`; the argument is alive during the call.
+    unsafe {
+        Python::attach_unchecked(|py| {
+            let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
+            run(py, || M::call(&object, &Borrowed::from_ptr(py, argument)))
+        })
+    }
 }
 
 /// The error by which Python learns of a panic.
@@ -153,18 +219,46 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> PyErr {
 /// # Errors
 /// Those of making the descriptor.
 pub(crate) fn install_method<M: Method>(py: Python<'_>) -> PyResult<()> {
+    let function = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: any_arguments::<M> };
+    install::<M::Class>(py, &M::DESCRIBED, function, ffi::METH_FASTCALL | ffi::METH_KEYWORDS)
+}
+
+/// [`install_method`] for a method without arguments.
+///
+/// # Errors
+/// Those of making the descriptor.
+pub(crate) fn install_nullary<M: Nullary>(py: Python<'_>) -> PyResult<()> {
+    let function = ffi::PyMethodDefPointer { PyCFunction: no_argument::<M> };
+    install::<M::Class>(py, &M::DESCRIBED, function, ffi::METH_NOARGS)
+}
+
+/// [`install_method`] for a method with one argument.
+///
+/// # Errors
+/// Those of making the descriptor.
+pub(crate) fn install_unary<M: Unary>(py: Python<'_>) -> PyResult<()> {
+    let function = ffi::PyMethodDefPointer { PyCFunction: one_argument::<M> };
+    install::<M::Class>(py, &M::DESCRIBED, function, ffi::METH_O)
+}
+
+fn install<T: PyClass>(
+    py: Python<'_>,
+    described: &Described,
+    function: ffi::PyMethodDefPointer,
+    flags: std::ffi::c_int,
+) -> PyResult<()> {
     let definition = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: M::NAME.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::<M> },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: M::DOC.as_ptr(),
+        ml_name: described.name.as_ptr(),
+        ml_meth: function,
+        ml_flags: flags,
+        ml_doc: described.doc.as_ptr(),
     }));
-    let class = py.get_type::<M::Class>();
-    // SAFETY: attached; the definition lives for ever, and `trampoline` has the signature that its
-    // flags promise.
+    let class = py.get_type::<T>();
+    // SAFETY: attached; the definition lives for ever, and the callers give each function with the
+    // flags that promise its signature.
     let descriptor = unsafe {
         let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
         Bound::from_owned_ptr_or_err(py, descriptor)?
     };
-    class.setattr(M::NAME.to_string_lossy().as_ref(), descriptor)
+    class.setattr(described.name.to_string_lossy().as_ref(), descriptor)
 }

@@ -65,25 +65,27 @@ pub(crate) fn track<T: Shelved>(object: &Bound<'_, T>) {
 /// Puts an object whose count is zero on its shelf; answers whether it did.
 ///
 /// # Safety
-/// To be called from `tp_dealloc`, after the finalizer.
+/// To be called from `tp_dealloc`, after the finalizer, with an object that the garbage collector
+/// does not track any more.
 #[inline]
 pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
     let py = object.py();
     let pointer = object.as_ptr();
+    let class = T::type_object_raw(py);
     // SAFETY: attached; the object is complete.
     let keep = unsafe {
-        ffi::Py_TYPE(pointer) == T::type_object_raw(py)
+        ffi::Py_TYPE(pointer) == class
             && ffi::PyObject_GC_IsFinalized(pointer) == 0
             && T::shelf().has_room(py)
     };
     if !keep {
         return false;
     }
-    // SAFETY: as `tp_dealloc` has to do before it takes an object apart; then weak references go
-    // before what they could be used to reach.
+    // SAFETY: the offset is that of a pointer inside the object; weak references go before what
+    // they could be used to reach.
     unsafe {
-        ffi::PyObject_GC_UnTrack(pointer.cast());
-        if (*T::type_object_raw(py)).tp_weaklistoffset > 0 {
+        let offset = (*class).tp_weaklistoffset;
+        if offset > 0 && !(*pointer.byte_offset(offset).cast::<*mut ffi::PyObject>()).is_null() {
             ffi::PyObject_ClearWeakRefs(pointer);
         }
     }
@@ -93,7 +95,7 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
         return false;
     }
     // SAFETY: every instance of a heap type owns a reference to it; `take` makes a new one.
-    unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
+    unsafe { ffi::Py_DECREF(class.cast()) };
     let object = NonNull::new(pointer).expect("a reference is not null");
     T::shelf().objects.with(py, |objects| objects.push(object));
     true

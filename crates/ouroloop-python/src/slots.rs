@@ -6,6 +6,7 @@
 //! * [`Deallocate`]: `tp_finalize`, which (unlike `Drop`) runs while the object is whole and may
 //!   be given to Python code; and a `tp_dealloc` that calls it first, only when it is needed, and
 //!   may keep the object on a shelf.
+//! * [`Await`]: `am_await` without a description of the call.
 //! * [`Resume`]: `am_send` and `tp_iternext`, by which a coroutine hands out a result without a
 //!   `StopIteration` exception object.
 
@@ -96,7 +97,7 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
         if ffi::PyType_IS_GC(ffi::Py_TYPE(object)) != 0 {
             ffi::PyObject_GC_UnTrack(object.cast());
         }
-        trashcan::take_apart_or_put_off(object, take_apart::<T>);
+        trashcan::take_apart_or_put_off(py, object, take_apart::<T>);
     }
 }
 
@@ -149,6 +150,9 @@ pub(crate) enum Resumed {
 
 /// A class whose instances can be stepped by `PyIter_Send`.
 pub(crate) trait Resume: PyClass<Frozen = True> + Sync {
+    /// Whether a step may drop a `Py`, which PyO3 puts off unless it knows that it is attached.
+    const DROPS: bool = true;
+
     /// One step, with the value that the awaited object answered.
     fn resume(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Resumed;
 }
@@ -178,8 +182,10 @@ unsafe extern "C" fn send<T: Resume>(
             }
         }
     };
-    // SAFETY: the thread is attached; this tells PyO3, which otherwise would put off every drop.
-    unsafe { Python::attach_unchecked(step) }
+    // SAFETY: the thread is attached; the first way tells PyO3, too.
+    unsafe {
+        if T::DROPS { Python::attach_unchecked(step) } else { step(Python::assume_attached()) }
+    }
 }
 
 unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -199,7 +205,9 @@ unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::Py
         }
     };
     // SAFETY: as in `send`.
-    unsafe { Python::attach_unchecked(step) }
+    unsafe {
+        if T::DROPS { Python::attach_unchecked(step) } else { step(Python::assume_attached()) }
+    }
 }
 
 unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -236,6 +244,43 @@ pub(crate) fn install_resume<T: Resume>(py: Python<'_>) {
         if let Some(methods) = (*class).tp_as_async.as_mut() {
             methods.am_send = Some(send::<T>);
             methods.am_await = Some(itself);
+        }
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// A class whose `__await__` (and `__iter__`, for `yield from`) makes an iterator.
+pub(crate) trait Await: PyClass<Frozen = True> + Sync {
+    /// The iterator of one `await`.
+    ///
+    /// # Errors
+    /// What awaiting the object raises at once.
+    fn iterator<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+unsafe extern "C" fn iterator<T: Await>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: called attached, with a live instance of `T`.
+    unsafe {
+        let py = Python::assume_attached();
+        let object = Borrowed::from_ptr(py, object).cast_unchecked::<T>();
+        match T::iterator(&object) {
+            Ok(iterator) => iterator.into_ptr(),
+            Err(error) => {
+                error.restore(py);
+                ptr::null_mut()
+            }
+        }
+    }
+}
+
+/// Gives class `T` its `__await__` and `__iter__` slots.
+pub(crate) fn install_await<T: Await>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: see the top of the file and `install_resume`.
+    unsafe {
+        (*class).tp_iter = Some(iterator::<T>);
+        if let Some(methods) = (*class).tp_as_async.as_mut() {
+            methods.am_await = Some(iterator::<T>);
         }
         ffi::PyType_Modified(class);
     }

@@ -4,16 +4,16 @@
 //! the next one: a hundred thousand tasks of which each awaits the one before would need as many
 //! nested calls. The interpreter has a trashcan for its own types; this is ours.
 //!
-//! 1. Each thread counts how many of our objects it takes apart at the moment, one inside the
-//!    other.
-//! 2. At [`DEEPEST`] an object waits in the thread's list instead: its count is zero, its
-//!    finalizer has run, the garbage collector does not track it, and nobody owns it but the list.
-//! 3. The outermost call empties the list before it returns.
-
-use std::cell::{Cell, RefCell};
-use std::mem::ManuallyDrop;
+//! 1. It counts how many of our objects are taken apart at the moment, one inside the other.
+//! 2. At [`DEEPEST`] an object waits in the list instead: its count is zero, its finalizer has
+//!    run, the garbage collector does not track it, and nobody owns it but the list.
+//! 3. The outermost call empties the list before it returns. (When threads alternate in the middle
+//!    of finalizers, that is the last of the outermost.)
 
 use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::cell::AttachedCell;
 
 /// So many objects are taken apart one inside the other, as many as by the interpreter.
 const DEEPEST: u32 = 50;
@@ -21,42 +21,46 @@ const DEEPEST: u32 = 50;
 /// Takes an object apart and gives its memory back.
 pub(crate) type TakeApart = unsafe fn(*mut ffi::PyObject);
 
-thread_local! {
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Never dropped, so that it serves to a thread's very end; it is empty then.
-    static WAITING: RefCell<ManuallyDrop<Vec<(*mut ffi::PyObject, TakeApart)>>> =
-        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
-}
+static DEPTH: AttachedCell<u32> = AttachedCell::new(0);
+static WAITING: AttachedCell<Vec<(*mut ffi::PyObject, TakeApart)>> = AttachedCell::new(Vec::new());
 
-/// Takes `object` apart, now or before the outermost call of this thread returns.
+/// Takes `object` apart, now or before the outermost call returns.
 ///
 /// # Safety
-/// To be called attached, from `tp_dealloc`, with an object that its finalizer and the garbage
-/// collector have done with; `take_apart` must fit its class.
+/// To be called from `tp_dealloc`, with an object that its finalizer and the garbage collector
+/// have done with; `take_apart` must fit its class.
 #[inline]
-pub(crate) unsafe fn take_apart_or_put_off(object: *mut ffi::PyObject, take_apart: TakeApart) {
-    let depth = DEPTH.get();
-    if depth >= DEEPEST {
-        WAITING.with_borrow_mut(|waiting| waiting.push((object, take_apart)));
+pub(crate) unsafe fn take_apart_or_put_off(
+    py: Python<'_>,
+    object: *mut ffi::PyObject,
+    take_apart: TakeApart,
+) {
+    let enters = DEPTH.with(py, |depth| {
+        let enters = *depth < DEEPEST;
+        *depth += u32::from(enters);
+        enters
+    });
+    if !enters {
+        WAITING.with(py, |waiting| waiting.push((object, take_apart)));
         return;
     }
-    DEPTH.set(depth + 1);
     // SAFETY: the caller's promise.
     unsafe { take_apart(object) };
-    if depth == 0 {
-        // SAFETY: as above, for each object that waits.
-        unsafe { empty() };
+    let outermost = DEPTH.with(py, |depth| *depth == 1);
+    if outermost && WAITING.with(py, |waiting| !waiting.is_empty()) {
+        // SAFETY: for each object that waits, as above.
+        unsafe { empty(py) };
     }
-    DEPTH.set(depth);
+    DEPTH.with(py, |depth| *depth -= 1);
 }
 
 /// # Safety
-/// To be called attached.
-#[inline]
-unsafe fn empty() {
+/// The objects that wait and their functions fit.
+#[cold]
+unsafe fn empty(py: Python<'_>) {
     loop {
-        // No borrow is held during the calls: they put off more.
-        let waiting = WAITING.with_borrow_mut(|waiting| std::mem::take(&mut **waiting));
+        // Nothing is lent during the calls: they put off more.
+        let waiting = WAITING.with(py, std::mem::take);
         if waiting.is_empty() {
             return;
         }

@@ -1,7 +1,5 @@
 //! Scheduling callbacks: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`.
 
-use std::ffi::CStr;
-
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -12,7 +10,7 @@ use super::{Loop, debug};
 use crate::callback::Callback;
 use crate::context::copy_current;
 use crate::handle::{Handle, TimerHandle, When};
-use crate::method::{Arguments, Method, install_method, unexpected_keyword};
+use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 
 #[pymethods]
 impl Loop {
@@ -70,9 +68,11 @@ struct CallSoon;
 
 impl Method for CallSoon {
     type Class = Loop;
-    const NAME: &'static CStr = c"call_soon";
-    const DOC: &'static CStr = c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
-        Calls `callback(*args)` in the next turn.";
+    const DESCRIBED: Described = Described {
+        name: c"call_soon",
+        doc: c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
+        Calls `callback(*args)` in the next turn.",
+    };
 
     #[inline]
     fn call<'py>(
@@ -95,10 +95,12 @@ struct CallSoonThreadsafe;
 
 impl Method for CallSoonThreadsafe {
     type Class = Loop;
-    const NAME: &'static CStr = c"call_soon_threadsafe";
-    const DOC: &'static CStr = c"call_soon_threadsafe($self, callback, /, *args, context=None)\n\
+    const DESCRIBED: Described = Described {
+        name: c"call_soon_threadsafe",
+        doc: c"call_soon_threadsafe($self, callback, /, *args, context=None)\n\
         --\n\n\
-        Calls `callback(*args)` in the next turn; for other threads and for signal handlers.";
+        Calls `callback(*args)` in the next turn; for other threads and for signal handlers.",
+    };
 
     fn call<'py>(
         slf: &Bound<'py, Loop>,
@@ -122,10 +124,12 @@ struct CallLater;
 
 impl Method for CallLater {
     type Class = Loop;
-    const NAME: &'static CStr = c"call_later";
-    const DOC: &'static CStr = c"call_later($self, delay, callback, /, *args, context=None)\n\
+    const DESCRIBED: Described = Described {
+        name: c"call_later",
+        doc: c"call_later($self, delay, callback, /, *args, context=None)\n\
         --\n\n\
-        Calls `callback(*args)` once `delay` seconds have passed.";
+        Calls `callback(*args)` once `delay` seconds have passed.",
+    };
 
     fn call<'py>(
         slf: &Bound<'py, Loop>,
@@ -147,9 +151,11 @@ struct CallAt;
 
 impl Method for CallAt {
     type Class = Loop;
-    const NAME: &'static CStr = c"call_at";
-    const DOC: &'static CStr = c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
-        Calls `callback(*args)` once `time()` has reached `when`.";
+    const DESCRIBED: Described = Described {
+        name: c"call_at",
+        doc: c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+        Calls `callback(*args)` once `time()` has reached `when`.",
+    };
 
     fn call<'py>(
         slf: &Bound<'py, Loop>,

@@ -6,11 +6,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
-use super::iter::FutureIter;
-use super::{Future, Home, Link, Links, Outcome, Phase, State};
+use super::{Future, Home, Link, Links, Phase, State};
 use crate::context::copy_current;
 use crate::instance_dict;
-use crate::slots::Deallocate;
+use crate::slots::{Await, Deallocate};
 use crate::standard::{Standard, invalid_state};
 
 impl Future {
@@ -75,7 +74,7 @@ impl Future {
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().event_loop(slf.py())?;
+        slf.get().check_initialized(slf.py())?;
         Standard::get(slf.py())?.future_repr.bind(slf.py()).call1((slf,))
     }
 
@@ -90,16 +89,6 @@ impl Future {
 
     fn cancelled(&self, py: Python<'_>) -> bool {
         self.phase(py) == Phase::Cancelled
-    }
-
-    fn done(&self, py: Python<'_>) -> bool {
-        self.is_done(py)
-    }
-
-    #[pyo3(name = "result")]
-    fn py_result(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        slf.get().event_loop(slf.py()).map_err(|_| invalid_state(slf.py(), NOT_INITIALIZED))?;
-        Self::result(slf)
     }
 
     fn exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
@@ -118,21 +107,15 @@ impl Future {
         }
     }
 
-    #[pyo3(signature = (result, /))]
-    fn set_result(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
-        slf.get().event_loop(slf.py())?;
-        Self::finish(slf, Outcome::Result(result))
-    }
-
     #[pyo3(signature = (exception, /))]
     fn set_exception(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
-        slf.get().event_loop(slf.py())?;
+        slf.get().check_initialized(slf.py())?;
         Self::finish_with_error(slf, exception)
     }
 
     #[pyo3(name = "cancel", signature = (msg=None))]
     fn py_cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
-        slf.get().event_loop(slf.py())?;
+        slf.get().check_initialized(slf.py())?;
         Self::cancel(slf, msg)
     }
 
@@ -142,7 +125,7 @@ impl Future {
         r#fn: Py<PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        slf.get().event_loop(slf.py())?;
+        slf.get().check_initialized(slf.py())?;
         let context = match context {
             Some(context) => context,
             None => copy_current(slf.py())?,
@@ -153,7 +136,7 @@ impl Future {
     #[pyo3(signature = (r#fn, /))]
     fn remove_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<usize> {
         let py = slf.py();
-        slf.get().event_loop(py)?;
+        slf.get().check_initialized(py)?;
         // Comparing calls Python code, which may change the list: work on a copy, then take out
         // exactly what compared equal.
         let links = slf.get().state.with(py, |state| {
@@ -187,13 +170,13 @@ impl Future {
         self.event_loop(py)
     }
 
-    fn __iter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, FutureIter>> {
-        slf.get().event_loop(slf.py())?;
-        FutureIter::create(&slf)
+    /// Replaced by the slots that [`Await`] describes; here so that the type has them.
+    fn __iter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
+        Self::iterator(&slf)
     }
 
-    fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, FutureIter>> {
-        Self::__iter__(slf)
+    fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
+        Self::iterator(&slf)
     }
 
     #[pyo3(name = "_make_cancelled_error")]
@@ -283,39 +266,24 @@ impl Future {
 
     #[getter(_source_traceback)]
     fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.source_traceback.as_ref()))
+        self.state.with(py, |state| state.rare(py, |rare| &rare.source_traceback))
     }
 
     #[getter(_cancel_message)]
     fn cancel_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.cancel_message.as_ref()))
+        self.state.with(py, |state| state.rare(py, |rare| &rare.cancel_message))
     }
 
     #[setter(_cancel_message)]
     fn set_cancel_message(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        drop(self.state.with(py, |state| std::mem::replace(&mut state.cancel_message, value)));
+        drop(self.state.with(py, |state| state.set_rare(|rare| &mut rare.cancel_message, value)));
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
             instance_dict::visit(self.object(), visit)?;
-            self.state.traverse(|state| {
-                if let Some(home) = state.home.object() {
-                    visit.call(home)?;
-                }
-                for value in [
-                    &state.result,
-                    &state.exception,
-                    &state.exception_traceback,
-                    &state.cancel_message,
-                    &state.cancelled_error,
-                    &state.source_traceback,
-                ] {
-                    visit.call(value)?;
-                }
-                state.links.iter().try_for_each(|link| link.visit(&visit))
-            })
+            self.state.traverse(|state| state.visit(&visit))
         }
     }
 
@@ -324,20 +292,7 @@ impl Future {
         let py = unsafe { Python::assume_attached() };
         // SAFETY: futures and tasks have a dictionary.
         drop(unsafe { instance_dict::take(self.object()) });
-        drop(self.state.with(py, |state| {
-            (
-                std::mem::replace(&mut state.home, Home::None),
-                [
-                    state.result.take(),
-                    state.exception.take(),
-                    state.exception_traceback.take(),
-                    state.cancel_message.take(),
-                    state.cancelled_error.take(),
-                    state.source_traceback.take(),
-                ],
-                std::mem::take(&mut state.links),
-            )
-        }));
+        drop(self.state.with(py, State::clear));
     }
 }
 

@@ -68,6 +68,8 @@ enum Step {
 }
 
 impl Resume for FutureIter {
+    const DROPS: bool = false;
+
     #[inline]
     fn resume(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> Resumed {
         let py = slf.py();

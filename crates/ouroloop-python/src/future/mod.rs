@@ -16,6 +16,8 @@ mod class;
 pub(crate) mod iter;
 mod links;
 pub(crate) mod listen;
+mod methods;
+mod state;
 
 use std::sync::OnceLock;
 
@@ -30,120 +32,11 @@ use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::Deallocate;
+use crate::slots::{Await, Deallocate};
 use crate::standard::{Standard, invalid_state};
 
 pub(crate) use links::{Link, Links};
-
-/// Where a future stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Pending,
-    Cancelled,
-    Finished,
-}
-
-impl Phase {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Cancelled => "CANCELLED",
-            Self::Finished => "FINISHED",
-        }
-    }
-}
-
-/// The loop on which a future's callbacks run.
-#[derive(Debug)]
-pub(crate) enum Home {
-    /// `__init__` has not run.
-    None,
-    /// Our own loop: callbacks go straight into its ready queue.
-    Native(Py<Loop>),
-    /// Any other loop: callbacks go through its `call_soon`.
-    Foreign(Py<PyAny>),
-}
-
-impl Home {
-    pub(crate) fn of(event_loop: &Bound<'_, PyAny>) -> Self {
-        match event_loop.cast::<Loop>() {
-            Ok(native) => Self::Native(native.clone().unbind()),
-            Err(_) => Self::Foreign(event_loop.clone().unbind()),
-        }
-    }
-
-    pub(crate) fn object(&self) -> Option<&Py<PyAny>> {
-        match self {
-            Self::None => None,
-            Self::Native(native) => Some(native.as_any()),
-            Self::Foreign(foreign) => Some(foreign),
-        }
-    }
-}
-
-/// How a future ends.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Result(Py<PyAny>),
-    Exception(Py<PyAny>),
-    Cancelled { message: Option<Py<PyAny>> },
-}
-
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) home: Home,
-    pub(crate) phase: Phase,
-    /// Somebody's `yield from` is under way: the `_asyncio_future_blocking` of the protocol.
-    pub(crate) blocking: bool,
-    /// The exception was not looked at yet.
-    pub(crate) log_traceback: bool,
-    pub(crate) result: Option<Py<PyAny>>,
-    pub(crate) exception: Option<Py<PyAny>>,
-    pub(crate) exception_traceback: Option<Py<PyAny>>,
-    pub(crate) links: Links,
-    pub(crate) cancel_message: Option<Py<PyAny>>,
-    pub(crate) cancelled_error: Option<Py<PyAny>>,
-    pub(crate) source_traceback: Option<Py<PyAny>>,
-}
-
-impl State {
-    fn new(home: Home) -> Self {
-        Self {
-            home,
-            phase: Phase::Pending,
-            blocking: false,
-            log_traceback: false,
-            result: None,
-            exception: None,
-            exception_traceback: None,
-            links: Links::None,
-            cancel_message: None,
-            cancelled_error: None,
-            source_traceback: None,
-        }
-    }
-
-    /// Drops every reference at once, as [`shelf`] needs it.
-    fn release(self, py: Python<'_>) {
-        match self.home {
-            Home::None => {}
-            Home::Native(native) => native.drop_ref(py),
-            Home::Foreign(foreign) => foreign.drop_ref(py),
-        }
-        self.links.into_iter().for_each(|link| link.release(py));
-        [
-            self.result,
-            self.exception,
-            self.exception_traceback,
-            self.cancel_message,
-            self.cancelled_error,
-            self.source_traceback,
-        ]
-        .into_iter()
-        .flatten()
-        .for_each(|reference| reference.drop_ref(py));
-    }
-}
+pub(crate) use state::{Home, Outcome, Phase, State};
 
 /// A native `asyncio.Future`.
 #[pyclass(frozen, subclass, weakref, module = "ouroloop")]
@@ -196,6 +89,16 @@ impl Future {
             .ok_or_else(|| PyRuntimeError::new_err("Future object is not initialized."))
     }
 
+    /// # Errors
+    /// `RuntimeError` before `__init__` has run.
+    #[inline]
+    pub(crate) fn check_initialized(&self, py: Python<'_>) -> PyResult<()> {
+        if self.state.with(py, |state| matches!(state.home, Home::None)) {
+            return Err(PyRuntimeError::new_err("Future object is not initialized."));
+        }
+        Ok(())
+    }
+
     /// Whether `event_loop` is this future's loop.
     pub(crate) fn lives_on(&self, py: Python<'_>, event_loop: *mut ffi::PyObject) -> bool {
         self.state.with(py, |state| {
@@ -215,7 +118,11 @@ impl Future {
         };
         if debug {
             let stack = Standard::get(py)?.extract_stack.call0(py)?;
-            drop(self.state.with(py, |state| state.source_traceback.replace(stack)));
+            drop(
+                self.state.with(py, |state| {
+                    state.set_rare(|rare| &mut rare.source_traceback, Some(stack))
+                }),
+            );
         }
         Ok(())
     }
@@ -239,19 +146,20 @@ impl Future {
                 Outcome::Exception(exception) => {
                     state.phase = Phase::Finished;
                     // SAFETY: attached, and the caller checked that this is an exception.
-                    state.exception_traceback = unsafe {
+                    let traceback = unsafe {
                         Bound::from_owned_ptr_or_opt(
                             py,
                             ffi::PyException_GetTraceback(exception.as_ptr()),
                         )
-                        .map(Bound::unbind)
                     };
+                    let traceback = traceback.map(Bound::unbind);
+                    state.set_rare(|rare| &mut rare.exception_traceback, traceback);
                     state.exception = Some(exception);
                     state.log_traceback = true;
                 }
                 Outcome::Cancelled { message } => {
                     state.phase = Phase::Cancelled;
-                    old_message = std::mem::replace(&mut state.cancel_message, message);
+                    old_message = state.set_rare(|rare| &mut rare.cancel_message, message);
                 }
             }
             Some((std::mem::take(&mut state.links), old_message))
@@ -259,7 +167,11 @@ impl Future {
             return Err(invalid_state(py, "invalid state"));
         };
         drop(message);
-        links.into_iter().try_for_each(|link| Self::call_back(slf, link))
+        match links {
+            Links::None => Ok(()),
+            Links::One(link) => Self::call_back(slf, link),
+            Links::Many(links) => links.into_iter().try_for_each(|link| Self::call_back(slf, link)),
+        }
     }
 
     /// Ends the future with an exception that Python code handed in.
@@ -373,7 +285,7 @@ impl Future {
                 state.phase,
                 state.result.as_ref().map(|result| result.clone_ref(py)),
                 state.exception.as_ref().map(|exception| exception.clone_ref(py)),
-                state.exception_traceback.take(),
+                state.set_rare(|rare| &mut rare.exception_traceback, None),
             )
         });
         match phase {
@@ -400,8 +312,8 @@ impl Future {
     pub(crate) fn cancelled_error(slf: &Bound<'_, Self>) -> PyResult<PyErr> {
         let py = slf.py();
         let (kept, message) = slf.get().state.with(py, |state| {
-            let message = state.cancel_message.as_ref().map(|message| message.clone_ref(py));
-            (state.cancelled_error.take(), message)
+            let kept = state.set_rare(|rare| &mut rare.cancelled_error, None);
+            (kept, state.rare(py, |rare| &rare.cancel_message))
         });
         let error = match (kept, message) {
             (Some(kept), _) => kept,
@@ -418,7 +330,7 @@ impl Future {
             state.log_traceback = false;
             (
                 state.exception.as_ref().map(|exception| exception.clone_ref(py)),
-                state.source_traceback.as_ref().map(|source| source.clone_ref(py)),
+                state.rare(py, |rare| &rare.source_traceback),
             )
         });
         let Some(exception) = exception else { return Ok(()) };
@@ -444,6 +356,14 @@ fn with_traceback(py: Python<'_>, exception: Py<PyAny>, traceback: Option<Py<PyA
     // failure leaves the exception with the traceback that it has.
     unsafe { ffi::PyException_SetTraceback(exception.as_ptr(), traceback.as_ptr()) };
     PyErr::from_value(exception.into_bound(py))
+}
+
+impl Await for Future {
+    #[inline]
+    fn iterator<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().check_initialized(slf.py())?;
+        Ok(iter::FutureIter::create(slf)?.into_any())
+    }
 }
 
 impl Deallocate for Future {
@@ -510,6 +430,8 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     drop(example);
     instance_dict::install::<Future>(py);
     crate::slots::install_deallocate::<Future>(py);
+    crate::slots::install_await::<Future>(py);
+    methods::install(py)?;
     crate::slots::install_deallocate::<iter::FutureIter>(py);
     crate::slots::install_resume::<iter::FutureIter>(py);
     Ok(())

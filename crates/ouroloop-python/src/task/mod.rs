@@ -288,7 +288,7 @@ impl Task {
                 drop(
                     future
                         .state
-                        .with(py, |state| std::mem::replace(&mut state.cancel_message, message)),
+                        .with(py, |state| state.set_rare(|rare| &mut rare.cancel_message, message)),
                 );
             }
             return Ok(true);
@@ -318,9 +318,7 @@ impl Task {
         context.set_item(intern!(py, "task"), slf)?;
         context.set_item(intern!(py, "message"), "Task was destroyed but it is pending!")?;
         let future = slf.as_super().get();
-        let source = future
-            .state
-            .with(py, |state| state.source_traceback.as_ref().map(|source| source.clone_ref(py)));
+        let source = future.state.with(py, |state| state.rare(py, |rare| &rare.source_traceback));
         if let Some(source) = source {
             context.set_item(intern!(py, "source_traceback"), source)?;
         }

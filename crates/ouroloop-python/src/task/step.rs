@@ -184,7 +184,11 @@ fn end_with_result(task: &Bound<'_, Task>, result: Py<PyAny>) -> PyResult<()> {
     registry::forget(py, task.get());
     let cancelled = task.get().state.with(py, |state| std::mem::take(&mut state.must_cancel));
     let outcome = if cancelled {
-        let message = task.as_super().get().state.with(py, |state| state.cancel_message.take());
+        let message = task
+            .as_super()
+            .get()
+            .state
+            .with(py, |state| state.set_rare(|rare| &mut rare.cancel_message, None));
         Outcome::Cancelled { message }
     } else {
         Outcome::Result(result)
@@ -198,7 +202,12 @@ fn end_with_error(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
     if error.matches(py, Standard::get(py)?.cancelled_error.bind(py))? {
         let kept = error.into_value(py).into_any();
         let future = task.as_super();
-        drop(future.get().state.with(py, |state| state.cancelled_error.replace(kept)));
+        drop(
+            future
+                .get()
+                .state
+                .with(py, |state| state.set_rare(|rare| &mut rare.cancelled_error, Some(kept))),
+        );
         return Future::finish(future, Outcome::Cancelled { message: None });
     }
     let leaves_loop =
@@ -295,9 +304,7 @@ fn remember_awaited(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResu
     drop(before);
     if must_cancel {
         let future = task.as_super().get();
-        let message = future
-            .state
-            .with(py, |state| state.cancel_message.as_ref().map(|message| message.clone_ref(py)));
+        let message = future.state.with(py, |state| state.rare(py, |rare| &rare.cancel_message));
         if cancel_awaited(&awaited, message.as_ref())? {
             task.get().state.with(py, |state| state.must_cancel = false);
         }

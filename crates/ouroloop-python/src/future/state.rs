@@ -1,0 +1,183 @@
+//! What a future keeps.
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use super::Links;
+use crate::event_loop::Loop;
+
+/// Where a future stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Pending,
+    Cancelled,
+    Finished,
+}
+
+impl Phase {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Cancelled => "CANCELLED",
+            Self::Finished => "FINISHED",
+        }
+    }
+}
+
+/// The loop on which a future's callbacks run.
+#[derive(Debug)]
+pub(crate) enum Home {
+    /// `__init__` has not run.
+    None,
+    /// Our own loop: callbacks go straight into its ready queue.
+    Native(Py<Loop>),
+    /// Any other loop: callbacks go through its `call_soon`.
+    Foreign(Py<PyAny>),
+}
+
+impl Home {
+    pub(crate) fn of(event_loop: &Bound<'_, PyAny>) -> Self {
+        match event_loop.cast::<Loop>() {
+            Ok(native) => Self::Native(native.clone().unbind()),
+            Err(_) => Self::Foreign(event_loop.clone().unbind()),
+        }
+    }
+
+    pub(crate) fn object(&self) -> Option<&Py<PyAny>> {
+        match self {
+            Self::None => None,
+            Self::Native(native) => Some(native.as_any()),
+            Self::Foreign(foreign) => Some(foreign),
+        }
+    }
+}
+
+/// How a future ends.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Result(Py<PyAny>),
+    Exception(Py<PyAny>),
+    Cancelled { message: Option<Py<PyAny>> },
+}
+
+/// What most futures never have.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    pub(crate) exception_traceback: Option<Py<PyAny>>,
+    pub(crate) cancel_message: Option<Py<PyAny>>,
+    pub(crate) cancelled_error: Option<Py<PyAny>>,
+    pub(crate) source_traceback: Option<Py<PyAny>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) home: Home,
+    pub(crate) phase: Phase,
+    /// Somebody's `yield from` is under way: the `_asyncio_future_blocking` of the protocol.
+    pub(crate) blocking: bool,
+    /// The exception was not looked at yet.
+    pub(crate) log_traceback: bool,
+    pub(crate) result: Option<Py<PyAny>>,
+    pub(crate) exception: Option<Py<PyAny>>,
+    pub(crate) links: Links,
+    rare: Option<Box<Rare>>,
+}
+
+impl State {
+    pub(crate) fn new(home: Home) -> Self {
+        Self {
+            home,
+            phase: Phase::Pending,
+            blocking: false,
+            log_traceback: false,
+            result: None,
+            exception: None,
+            links: Links::None,
+            rare: None,
+        }
+    }
+
+    /// A new reference to something rare.
+    pub(crate) fn rare(
+        &self,
+        py: Python<'_>,
+        field: impl FnOnce(&Rare) -> &Option<Py<PyAny>>,
+    ) -> Option<Py<PyAny>> {
+        self.rare.as_ref().and_then(|rare| field(rare).as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    /// Exchanges something rare.
+    pub(crate) fn set_rare(
+        &mut self,
+        field: impl FnOnce(&mut Rare) -> &mut Option<Py<PyAny>>,
+        value: Option<Py<PyAny>>,
+    ) -> Option<Py<PyAny>> {
+        match (&mut self.rare, value) {
+            (None, None) => None,
+            (rare, value) => std::mem::replace(field(rare.get_or_insert_default()), value),
+        }
+    }
+
+    /// Takes every reference out, for `tp_clear`; what the future was stays.
+    pub(crate) fn clear(&mut self) -> Self {
+        let Self { phase, blocking, log_traceback, .. } = *self;
+        std::mem::replace(self, Self { phase, blocking, log_traceback, ..Self::new(Home::None) })
+    }
+
+    /// Drops every reference at once, as [`crate::shelf`] needs it.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        match self.home {
+            Home::None => {}
+            Home::Native(native) => native.drop_ref(py),
+            Home::Foreign(foreign) => foreign.drop_ref(py),
+        }
+        match self.links {
+            Links::None => {}
+            links => links.into_iter().for_each(|link| link.release(py)),
+        }
+        if let Some(result) = self.result {
+            result.drop_ref(py);
+        }
+        if let Some(exception) = self.exception {
+            exception.drop_ref(py);
+        }
+        if let Some(rare) = self.rare {
+            rare.release(py);
+        }
+    }
+
+    /// Shows the garbage collector what the future keeps.
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.home.object())?;
+        visit.call(&self.result)?;
+        visit.call(&self.exception)?;
+        if let Some(rare) = &self.rare {
+            for reference in [
+                &rare.exception_traceback,
+                &rare.cancel_message,
+                &rare.cancelled_error,
+                &rare.source_traceback,
+            ] {
+                visit.call(reference)?;
+            }
+        }
+        self.links.iter().try_for_each(|link| link.visit(visit))
+    }
+}
+
+impl Rare {
+    #[cold]
+    fn release(self, py: Python<'_>) {
+        [
+            self.exception_traceback,
+            self.cancel_message,
+            self.cancelled_error,
+            self.source_traceback,
+        ]
+        .into_iter()
+        .flatten()
+        .for_each(|reference| reference.drop_ref(py));
+    }
+}
