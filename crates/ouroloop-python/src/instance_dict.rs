@@ -49,6 +49,15 @@ pub(crate) fn get<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     }
 }
 
+/// Whether no attribute is set on the object.
+///
+/// # Safety
+/// As for [`place`].
+pub(crate) unsafe fn is_empty(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise; nothing below runs Python code.
+    unsafe { (*place(object)).as_ref().is_none_or(|dict| ffi::PyDict_Size(dict.as_ptr()) == 0) }
+}
+
 /// Takes the object's dictionary, if it has one.
 ///
 /// # Safety

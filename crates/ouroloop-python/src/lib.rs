@@ -13,6 +13,7 @@ mod os_error;
 mod shelf;
 mod slots;
 mod standard;
+mod sync;
 mod task;
 mod transport;
 mod trashcan;
@@ -31,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     slots::install_deallocate::<handle::TimerHandle>(py);
     coroutine::install(py);
     event_loop::install(py)?;
+    sync::install(py)?;
     slots::install_deallocate::<transport::tcp::TcpTransport>(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
@@ -39,6 +41,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::tcp::TcpTransport>()?;
+    module.add_class::<sync::Lock>()?;
+    module.add_class::<sync::Event>()?;
+    module.add_class::<sync::Condition>()?;
+    module.add_class::<sync::Semaphore>()?;
+    module.add_class::<sync::BoundedSemaphore>()?;
+    module.add_class::<sync::Barrier>()?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

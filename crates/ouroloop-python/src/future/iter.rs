@@ -67,6 +67,33 @@ enum Step {
     Done,
 }
 
+/// Looks at a future for somebody who awaits it.
+#[inline]
+fn look(future: &Bound<'_, Future>) -> Step {
+    future.get().state.with(future.py(), |state| match state.phase {
+        Phase::Pending if state.blocking => Step::AlreadyWaiting,
+        Phase::Pending => {
+            state.blocking = true;
+            Step::Wait
+        }
+        _ => Step::Done,
+    })
+}
+
+fn not_awaited() -> PyErr {
+    PyRuntimeError::new_err("await wasn't used with future")
+}
+
+/// A step of `await future` without an iterator, for native coroutines.
+#[inline]
+pub(crate) fn await_native(future: &Bound<'_, Future>) -> Resumed {
+    match look(future) {
+        Step::Wait => Resumed::Yielded(future.clone().into_any().unbind()),
+        Step::Done => Future::result(future).map_or_else(Resumed::Raised, Resumed::Returned),
+        Step::AlreadyWaiting => Resumed::Raised(not_awaited()),
+    }
+}
+
 impl Resume for FutureIter {
     const DROPS: bool = false;
 
@@ -77,15 +104,7 @@ impl Resume for FutureIter {
             return Resumed::Returned(py.None());
         };
         let future = future.into_bound(py);
-        let step = future.get().state.with(py, |state| match state.phase {
-            Phase::Pending if state.blocking => Step::AlreadyWaiting,
-            Phase::Pending => {
-                state.blocking = true;
-                Step::Wait
-            }
-            _ => Step::Done,
-        });
-        match step {
+        match look(&future) {
             Step::Done => match Future::result(&future) {
                 Ok(result) => Resumed::Returned(result),
                 Err(error) => Resumed::Raised(error),
@@ -96,7 +115,7 @@ impl Resume for FutureIter {
             }
             Step::AlreadyWaiting => {
                 slf.get().future.set(py, Some(future.unbind()));
-                Resumed::Raised(PyRuntimeError::new_err("await wasn't used with future"))
+                Resumed::Raised(not_awaited())
             }
         }
     }

@@ -1,0 +1,241 @@
+//! The queue of those who wait, and the wait itself.
+
+use std::collections::VecDeque;
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyList};
+
+use super::{LoopBound, truth};
+use crate::cell::AttachedCell;
+use crate::coroutine::{Incoming, iterator_of, step_into};
+use crate::future::Future;
+use crate::future::iter::await_native;
+use crate::slots::Resumed;
+use crate::waiter::Waiter;
+
+/// Futures in the order in which they came.
+///
+/// Looking at a foreign future runs Python code, which may change the queue: walks go by index and
+/// hold nothing but the future they look at.
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    queue: AttachedCell<VecDeque<Waiter>>,
+}
+
+impl Waiters {
+    pub(super) fn new() -> Self {
+        Self { queue: AttachedCell::new(VecDeque::new()) }
+    }
+
+    pub(super) fn push(&self, py: Python<'_>, waiter: Waiter) {
+        self.queue.with(py, |queue| queue.push_back(waiter));
+    }
+
+    pub(super) fn len(&self, py: Python<'_>) -> usize {
+        self.queue.with(py, |queue| queue.len())
+    }
+
+    /// Takes a waiter out, wherever it stands; answers whether it was there.
+    pub(super) fn remove(&self, py: Python<'_>, waiter: &Bound<'_, PyAny>) -> bool {
+        let removed = self.queue.with(py, |queue| {
+            let place = queue.iter().position(|other| other.bind(py).is(waiter))?;
+            queue.remove(place)
+        });
+        removed.is_some()
+    }
+
+    pub(super) fn clear(&self, py: Python<'_>) {
+        self.queue.set(py, VecDeque::new());
+    }
+
+    #[inline]
+    fn at(&self, py: Python<'_>, place: usize) -> Option<Waiter> {
+        self.queue.with(py, |queue| queue.get(place).map(|waiter| waiter.clone_ref(py)))
+    }
+
+    /// Whether somebody waits who was not cancelled, woken or not.
+    #[inline]
+    pub(super) fn has_living(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut place = 0;
+        while let Some(waiter) = self.at(py, place) {
+            if !waiter.is_cancelled(py)? {
+                return Ok(true);
+            }
+            place += 1;
+        }
+        Ok(false)
+    }
+
+    /// Wakes the first waiter up unless that is under way.
+    #[inline]
+    pub(super) fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
+        match self.at(py, 0) {
+            Some(waiter) if !waiter.is_done(py)? => waiter.set_result(py, truth(py, true)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first waiter who was neither woken nor cancelled.
+    pub(super) fn first_pending(&self, py: Python<'_>) -> PyResult<Option<Waiter>> {
+        let mut place = 0;
+        while let Some(waiter) = self.at(py, place) {
+            if !waiter.is_done(py)? {
+                return Ok(Some(waiter));
+            }
+            place += 1;
+        }
+        Ok(None)
+    }
+
+    /// Wakes up everybody who waits, or as many of them as `enough` does not refuse: it is asked
+    /// before each waiter with the number of those woken so far.
+    #[inline]
+    pub(super) fn wake_until(
+        &self,
+        py: Python<'_>,
+        answer: bool,
+        enough: impl Fn(usize) -> bool,
+    ) -> PyResult<()> {
+        let (mut place, mut woken) = (0, 0);
+        while let Some(waiter) = self.at(py, place) {
+            if enough(woken) {
+                break;
+            }
+            if !waiter.is_done(py)? {
+                woken += 1;
+                waiter.set_result(py, truth(py, answer))?;
+            }
+            place += 1;
+        }
+        Ok(())
+    }
+
+    /// The `waiters:3` of a representation, if anybody waits.
+    pub(super) fn describe(&self, py: Python<'_>, state: &str) -> String {
+        match self.len(py) {
+            0 => state.to_owned(),
+            count => format!("{state}, waiters:{count}"),
+        }
+    }
+
+    /// # Safety
+    /// To be called from `tp_traverse` alone.
+    pub(super) unsafe fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.queue.traverse(|queue| queue.iter().try_for_each(|one| one.visit(visit))) }
+    }
+}
+
+/// `await` of a waiter's future, for bodies that are state machines.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(super) waiter: Waiter,
+    /// What a foreign future is stepped through, from the first step on.
+    iterator: Option<Py<PyAny>>,
+}
+
+impl Waiting {
+    pub(super) fn new(waiter: Waiter) -> Self {
+        Self { waiter, iterator: None }
+    }
+
+    /// A step of the wait; the first one brings `None`.
+    #[inline]
+    pub(super) fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
+        let future = self.waiter.bind(py);
+        if let Ok(native) = future.cast_exact::<Future>() {
+            return match incoming {
+                Ok(_) => await_native(native),
+                Err(error) => Resumed::Raised(error),
+            };
+        }
+        if self.iterator.is_none() {
+            match iterator_of(future) {
+                Ok(iterator) => self.iterator = Some(iterator.unbind()),
+                Err(error) => return Resumed::Raised(error),
+            }
+        }
+        match &self.iterator {
+            Some(iterator) => step_into(iterator.bind(py), incoming),
+            None => Resumed::Returned(py.None()),
+        }
+    }
+
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.waiter.visit(visit)?;
+        visit.call(&self.iterator)
+    }
+}
+
+/// The `_waiters` of a primitive, as far as the standard class's deque is used by its friends.
+#[pyclass(frozen, sequence, name = "waiters", module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct WaitersView {
+    owner: Py<LoopBound>,
+}
+
+impl WaitersView {
+    pub(super) fn create(owner: Bound<'_, LoopBound>) -> PyResult<Bound<'_, Self>> {
+        let py = owner.py();
+        Bound::new(py, Self { owner: owner.unbind() })
+    }
+
+    fn waiters(&self) -> &Waiters {
+        &self.owner.get().waiters
+    }
+
+    fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let waiters = self
+            .waiters()
+            .queue
+            .with(py, |queue| queue.iter().map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>());
+        PyList::new(py, waiters.iter().map(|waiter| waiter.bind(py)))
+    }
+}
+
+#[pymethods]
+impl WaitersView {
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.waiters().len(py)
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.list(py)?.try_iter()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyAny>> {
+        self.list(py)?.as_any().get_item(index)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("waiters({})", self.list(py)?.repr()?))
+    }
+
+    /// Puts a future at the end of the queue.
+    #[pyo3(signature = (future, /))]
+    fn append(&self, future: Bound<'_, PyAny>) {
+        let py = future.py();
+        self.waiters().push(py, Waiter::of(future));
+    }
+
+    /// Takes a future out of the queue.
+    #[pyo3(signature = (future, /))]
+    fn remove(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.waiters().remove(future.py(), future) {
+            return Ok(());
+        }
+        Err(PyValueError::new_err("no such waiter"))
+    }
+
+    /// Empties the queue.
+    fn clear(&self, py: Python<'_>) {
+        self.waiters().clear(py);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)
+    }
+}
