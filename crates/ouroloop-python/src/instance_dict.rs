@@ -49,6 +49,16 @@ pub(crate) fn get<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     }
 }
 
+/// Whether nothing was put into the object's dictionary.
+///
+/// # Safety
+/// As for [`place`], attached.
+#[inline]
+pub(crate) unsafe fn is_empty(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise; the size of a dictionary is a field of it.
+    unsafe { (*place(object)).as_ref().is_none_or(|dict| ffi::PyDict_Size(dict.as_ptr()) == 0) }
+}
+
 /// Takes the object's dictionary, if it has one.
 ///
 /// # Safety

@@ -9,6 +9,7 @@ mod future;
 mod handle;
 mod instance_dict;
 mod os_error;
+mod queue;
 mod shelf;
 mod slots;
 mod standard;
@@ -29,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     slots::install_deallocate::<handle::Handle>(py);
     slots::install_deallocate::<handle::TimerHandle>(py);
     coroutine::install(py);
+    queue::install(py)?;
     slots::install_deallocate::<event_loop::Loop>(py);
     slots::install_deallocate::<transport::tcp::TcpTransport>(py);
     module.add_class::<event_loop::Loop>()?;
@@ -36,6 +38,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<task::Task>()?;
     module.add_class::<handle::Handle>()?;
     module.add_class::<handle::TimerHandle>()?;
+    module.add_class::<queue::Queue>()?;
+    module.add_class::<queue::PriorityQueue>()?;
+    module.add_class::<queue::LifoQueue>()?;
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::tcp::TcpTransport>()?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
