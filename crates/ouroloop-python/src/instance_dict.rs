@@ -49,12 +49,13 @@ pub(crate) fn get<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     }
 }
 
-/// Whether no attribute is set on the object.
+/// Whether nothing was put into the object's dictionary.
 ///
 /// # Safety
-/// As for [`place`].
+/// As for [`place`], attached.
+#[inline]
 pub(crate) unsafe fn is_empty(object: *mut ffi::PyObject) -> bool {
-    // SAFETY: the caller's promise; nothing below runs Python code.
+    // SAFETY: the caller's promise; the size of a dictionary is a field of it.
     unsafe { (*place(object)).as_ref().is_none_or(|dict| ffi::PyDict_Size(dict.as_ptr()) == 0) }
 }
 

@@ -55,6 +55,11 @@ impl Waiter {
         Self(self.0.clone_ref(py))
     }
 
+    /// The future itself.
+    pub(crate) fn into_object(self) -> Py<PyAny> {
+        self.0
+    }
+
     /// Whether both are the same object.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.as_ptr() == other.0.as_ptr()

@@ -1,0 +1,468 @@
+//! `Queue` as Python sees it.
+
+use std::fmt::Write as _;
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
+
+use super::containers::{self, Items, Waiters, show_items, show_waiters};
+use super::waiting::{Get, Join, Put};
+use super::{Capacity, Order, Queue, Side, State, bound_loop, finished, open, plain};
+use crate::coroutine::Coroutine;
+use crate::instance_dict;
+use crate::standard::Standard;
+
+#[pymethods]
+impl Queue {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::new()
+    }
+
+    #[pyo3(signature = (maxsize=None))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let maxsize = match maxsize {
+            Some(maxsize) => maxsize,
+            None => 0_i64.into_pyobject(py)?.into_any(),
+        };
+        drop(slf.get().state.with(py, |state| {
+            let fresh = State { home: state.home.take(), ..State::new() };
+            std::mem::replace(state, fresh)
+        }));
+        slf.get().set_maxsize(&maxsize);
+        match Order::of(slf) {
+            Some(Order::First) => Self::init(slf, maxsize),
+            _ => slf.call_method1(intern!(py, "_init"), (maxsize,)).map(drop),
+        }
+    }
+
+    /// The standard class for native objects proper, so that `isinstance` holds; a subclass is
+    /// its own.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let standard = Standard::get(py)?;
+        Ok(match Order::of(slf) {
+            Some(Order::First) => standard.queue.bind(py).clone(),
+            Some(Order::Least) => standard.priority_queue.bind(py).clone(),
+            Some(Order::Last) => standard.lifo_queue.bind(py).clone(),
+            None => slf.get_type().into_any(),
+        })
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyGenericAlias>> {
+        PyGenericAlias::new(cls.py(), cls.as_any(), item)
+    }
+
+    #[getter(__dict__)]
+    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        instance_dict::get(slf.as_any())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (name, format) = (slf.get_type().name()?, format_of(slf)?);
+        Ok(format!("<{name} at {:#x} {format}>", slf.as_ptr().addr()))
+    }
+
+    fn __str__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!("<{} {}>", slf.get_type().name()?, format_of(slf)?))
+    }
+
+    /// What `repr` and `str` say about the queue.
+    #[pyo3(name = "_format")]
+    fn format(slf: &Bound<'_, Self>) -> PyResult<String> {
+        described(slf)
+    }
+
+    /// How many items the queue takes; zero or less means any number.
+    #[getter(maxsize)]
+    fn maxsize(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        if plain(slf).is_some() {
+            return Ok(slf.get().raw_maxsize(slf.py()));
+        }
+        Ok(slf.getattr(intern!(slf.py(), "_maxsize"))?.unbind())
+    }
+
+    /// How many items are in the queue.
+    fn qsize(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        match plain(slf) {
+            Some(_) => Ok(slf.get().state.with(slf.py(), |state| state.items.len(slf.py()))),
+            None => open::size(slf),
+        }
+    }
+
+    /// Whether the queue has no items.
+    fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        match plain(slf) {
+            Some(_) => super::is_empty(slf),
+            None => open::is_empty(slf),
+        }
+    }
+
+    /// Whether the queue has as many items as it takes; never, if `maxsize` is zero or less.
+    fn full(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        match plain(slf) {
+            Some(_) => super::is_full(slf),
+            None => open::is_full(slf),
+        }
+    }
+
+    /// Put an item in, once there is room for it.
+    ///
+    /// A cancelled call has put nothing in. Raises `QueueShutDown` (Python 3.13) if the queue is
+    /// shut down, before or meanwhile.
+    fn put<'py>(slf: &Bound<'py, Self>, item: Py<PyAny>) -> PyResult<Bound<'py, Coroutine>> {
+        Coroutine::of(slf.py(), "Queue.put", Put::new(slf, item))
+    }
+
+    /// Take an item out, once there is one.
+    ///
+    /// A cancelled call has taken nothing out. Raises `QueueShutDown` (Python 3.13) if the queue
+    /// is shut down and has no items, before or meanwhile.
+    fn get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
+        Coroutine::of(slf.py(), "Queue.get", Get::new(slf))
+    }
+
+    /// Put an item in at once.
+    ///
+    /// Raises `QueueFull` if there is no room, `QueueShutDown` (Python 3.13) if the queue is shut
+    /// down.
+    #[pyo3(name = "put_nowait")]
+    fn py_put_nowait(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
+        match plain(slf) {
+            Some(order) => super::plain::put(slf, order, item),
+            None => open::put(slf, item),
+        }
+    }
+
+    /// Take an item out at once.
+    ///
+    /// Raises `QueueEmpty` if there is none, `QueueShutDown` (Python 3.13) if there never will be.
+    #[pyo3(name = "get_nowait")]
+    fn py_get_nowait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        match plain(slf) {
+            Some(order) => super::plain::get(slf, order),
+            None => open::get(slf),
+        }
+    }
+
+    /// Say that the work on an item taken out earlier is done.
+    ///
+    /// Once this was called for every item ever put in, whoever waits in `join` goes on. Raises
+    /// `ValueError` if it is called more often than that.
+    fn task_done(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let left = slf.get().state.with(slf.py(), |state| {
+            if state.unfinished <= 0 {
+                return None;
+            }
+            state.unfinished -= 1;
+            Some(state.unfinished)
+        });
+        match left {
+            None => Err(PyValueError::new_err("task_done() called too many times")),
+            Some(0) => finished::set(slf),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Wait until the work on every item that was put in is done.
+    fn join<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
+        Coroutine::of(slf.py(), "Queue.join", Join::new(slf))
+    }
+
+    /// Let nothing more be put in, and wake whoever waits.
+    ///
+    /// What is in the queue can still be taken out, unless `immediate` is true: then it is
+    /// dropped, and counts as done.
+    #[cfg(Py_3_13)]
+    #[pyo3(signature = (immediate=None))]
+    fn shutdown(slf: &Bound<'_, Self>, immediate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.with(py, |state| state.shut_down = true);
+        if immediate.map_or(Ok(false), PyAnyMethods::is_truthy)? {
+            drain(slf)?;
+            if slf.get().state.with(py, |state| state.unfinished) == 0 {
+                finished::set(slf)?;
+            }
+        }
+        wake_all(slf, Side::Getters)?;
+        wake_all(slf, Side::Putters)
+    }
+
+    /// Make the container of the items; may be overridden.
+    #[pyo3(name = "_init")]
+    fn init(slf: &Bound<'_, Self>, maxsize: Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = maxsize;
+        let items = match Order::of(slf) {
+            Some(_) => Items::Own(std::collections::VecDeque::new()),
+            None => Items::Foreign(containers::new_deque(slf.py())?.unbind()),
+        };
+        slf.get().set_items(slf.py(), items);
+        Ok(())
+    }
+
+    /// Take an item out of the container; may be overridden.
+    #[pyo3(name = "_get")]
+    fn get_item(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        if plain(slf) == Some(Order::First) {
+            let empty = || PyIndexError::new_err("pop from an empty deque");
+            return super::plain::remove(slf, Order::First)?.ok_or_else(empty);
+        }
+        let py = slf.py();
+        Ok(open::items(slf)?.call_method0(intern!(py, "popleft"))?.unbind())
+    }
+
+    /// Put an item into the container; may be overridden.
+    #[pyo3(name = "_put")]
+    fn put_item(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
+        if plain(slf) == Some(Order::First) {
+            return super::plain::insert(slf, Order::First, item);
+        }
+        open::items(slf)?.call_method1(intern!(slf.py(), "append"), (item,)).map(drop)
+    }
+
+    /// Wake the first of `waiters` who still waits.
+    #[pyo3(name = "_wakeup_next")]
+    fn wakeup_next(&self, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        open::wake(waiters, false)
+    }
+
+    #[pyo3(name = "_get_loop")]
+    fn get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        bound_loop(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            instance_dict::visit(self.object(), visit.clone())?;
+            self.state.traverse(|state| {
+                visit.call(&state.maxsize)?;
+                state.items.visit(&visit)?;
+                state.getters.visit(&visit)?;
+                state.putters.visit(&visit)?;
+                state.finished.visit(&visit)?;
+                visit.call(&state.home)
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        // SAFETY: queues have a dictionary.
+        drop(unsafe { instance_dict::take(self.object()) });
+        drop(self.state.with(py, |state| {
+            (
+                state.maxsize.take(),
+                std::mem::replace(&mut state.items, Items::Unset),
+                std::mem::replace(&mut state.getters, Waiters::new()),
+                std::mem::replace(&mut state.putters, Waiters::new()),
+                state.finished.take(),
+                state.home.take(),
+            )
+        }));
+    }
+}
+
+/// The attributes that asyncio's queues have, for the libraries that use them.
+#[pymethods]
+impl Queue {
+    #[getter(_maxsize)]
+    fn raw_maxsize(&self, py: Python<'_>) -> Py<PyAny> {
+        let maxsize = self.state.with(py, |state| Some(state.maxsize.as_ref()?.clone_ref(py)));
+        maxsize.unwrap_or_else(|| py.None())
+    }
+
+    #[setter(_maxsize)]
+    fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) {
+        let capacity = Capacity::of(maxsize);
+        let reference = maxsize.clone().unbind();
+        drop(self.state.with(maxsize.py(), |state| {
+            state.capacity = capacity;
+            state.maxsize.replace(reference)
+        }));
+    }
+
+    #[getter(_queue)]
+    fn items<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        show_items(slf)
+    }
+
+    #[setter(_queue)]
+    fn replace_items(&self, value: Bound<'_, PyAny>) {
+        let py = value.py();
+        let items = match value.cast_into_exact::<PyList>() {
+            Ok(list) => Items::List(list.unbind()),
+            Err(error) => Items::Foreign(error.into_inner().unbind()),
+        };
+        self.set_items(py, items);
+    }
+
+    #[getter(_getters)]
+    fn getters<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        show_waiters(slf, Side::Getters)
+    }
+
+    #[setter(_getters)]
+    fn set_getters(&self, py: Python<'_>, value: Py<PyAny>) {
+        let waiters = Waiters::Foreign(value);
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.getters, waiters)));
+    }
+
+    #[getter(_putters)]
+    fn putters<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        show_waiters(slf, Side::Putters)
+    }
+
+    #[setter(_putters)]
+    fn set_putters(&self, py: Python<'_>, value: Py<PyAny>) {
+        let waiters = Waiters::Foreign(value);
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.putters, waiters)));
+    }
+
+    #[getter(_unfinished_tasks)]
+    fn unfinished(&self, py: Python<'_>) -> i64 {
+        self.state.with(py, |state| state.unfinished)
+    }
+
+    #[setter(_unfinished_tasks)]
+    fn set_unfinished(&self, py: Python<'_>, value: i64) {
+        self.state.with(py, |state| state.unfinished = value);
+    }
+
+    #[getter(_finished)]
+    fn finished<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        finished::show(slf)
+    }
+
+    #[setter(_finished)]
+    fn set_finished(slf: &Bound<'_, Self>, value: Py<PyAny>) {
+        finished::replace(slf, value);
+    }
+
+    #[cfg(Py_3_13)]
+    #[getter(_is_shutdown)]
+    fn shut_down(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.shut_down)
+    }
+
+    #[cfg(Py_3_13)]
+    #[setter(_is_shutdown)]
+    fn set_shut_down(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let shut_down = value.is_truthy()?;
+        self.state.with(value.py(), |state| state.shut_down = shut_down);
+        Ok(())
+    }
+
+    #[getter(_loop)]
+    fn home(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.home.as_ref().map(|home| home.clone_ref(py)))
+    }
+
+    #[setter(_loop)]
+    fn set_home(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.home, value)));
+    }
+}
+
+impl Queue {
+    pub(super) fn set_items(&self, py: Python<'_>, items: Items) {
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.items, items)));
+    }
+}
+
+/// `self._format()`.
+fn format_of(slf: &Bound<'_, Queue>) -> PyResult<String> {
+    match Order::of(slf) {
+        Some(_) => described(slf),
+        None => slf.call_method0(intern!(slf.py(), "_format"))?.extract(),
+    }
+}
+
+fn described(slf: &Bound<'_, Queue>) -> PyResult<String> {
+    let py = slf.py();
+    let this = slf.get();
+    let mut text = format!("maxsize={}", this.raw_maxsize(py).bind(py).repr()?);
+    if let Some(items) = listed_items(slf)? {
+        let _ = write!(text, " _queue={}", items.repr()?);
+    }
+    for side in [Side::Getters, Side::Putters] {
+        let known = this.state.with(py, |state| {
+            let line = state.line(side);
+            line.are_own().then(|| line.len())
+        });
+        let waiting = match known {
+            Some(count) => count,
+            None => slf.getattr(side.attribute(py))?.len()?,
+        };
+        if waiting > 0 {
+            let _ = write!(text, " {}[{waiting}]", side.attribute(py));
+        }
+    }
+    let (unfinished, shut_down) = this.state.with(py, |state| (state.unfinished, state.shut_down));
+    if unfinished != 0 {
+        let _ = write!(text, " tasks={unfinished}");
+    }
+    if shut_down {
+        text.push_str(" shutdown");
+    }
+    Ok(text)
+}
+
+/// The items as a list, if there are any.
+fn listed_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyList>>> {
+    let py = slf.py();
+    let own = slf.get().state.with(py, |state| match &state.items {
+        Items::Own(items) => Some(items.iter().map(|item| item.clone_ref(py)).collect::<Vec<_>>()),
+        _ => None,
+    });
+    if let Some(items) = own {
+        return (!items.is_empty()).then(|| PyList::new(py, items)).transpose();
+    }
+    match slf.getattr_opt(intern!(py, "_queue"))? {
+        Some(items) if items.is_truthy()? => {
+            PyList::new(py, items.try_iter()?.collect::<PyResult<Vec<_>>>()?).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Drops every item, each of which counts as done.
+#[cfg(Py_3_13)]
+fn drain(slf: &Bound<'_, Queue>) -> PyResult<()> {
+    let py = slf.py();
+    while !super::is_empty(slf)? {
+        match plain(slf) {
+            Some(order) => drop(super::plain::remove(slf, order)?),
+            None => drop(slf.call_method0(intern!(py, "_get"))?),
+        }
+        slf.get().state.with(py, |state| state.unfinished = (state.unfinished - 1).max(0));
+    }
+    Ok(())
+}
+
+/// Wakes everybody in a line.
+#[cfg(Py_3_13)]
+fn wake_all(slf: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
+    let py = slf.py();
+    while let Some(waiter) = slf.get().state.with(py, |state| state.line(side).pop()) {
+        if !waiter.is_done(py)? {
+            waiter.set_result(py, py.None())?;
+        }
+    }
+    if slf.get().state.with(py, |state| state.line(side).are_own()) {
+        return Ok(());
+    }
+    open::wake(&slf.getattr(side.attribute(py))?, true)
+}

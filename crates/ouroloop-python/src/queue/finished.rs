@@ -1,0 +1,101 @@
+//! `_finished`: the event for which `join` waits.
+//!
+//! The event object is made when it is needed first, by a `join` that has to wait or by Python
+//! code that asks for it. Until then, and while it is known to the queue alone, `raised` tells
+//! whether it is set, and an item more that changes nothing costs nothing.
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::Queue;
+
+#[derive(Debug)]
+pub(super) struct Finished {
+    raised: bool,
+    event: Option<Py<PyAny>>,
+    /// Python code has the event and may have set or cleared it.
+    shown: bool,
+}
+
+impl Finished {
+    pub(super) const fn new() -> Self {
+        Self { raised: true, event: None, shown: false }
+    }
+
+    /// Notes whether everything is done; answers the event that has to be told.
+    fn note(&mut self, py: Python<'_>, raised: bool) -> Option<Py<PyAny>> {
+        let changed = std::mem::replace(&mut self.raised, raised) != raised;
+        let event = self.event.as_ref().filter(|_| changed || self.shown)?;
+        Some(event.clone_ref(py))
+    }
+
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event)
+    }
+
+    /// Lets the event go, for `tp_clear`.
+    pub(super) fn take(&mut self) -> Option<Py<PyAny>> {
+        self.event.take()
+    }
+}
+
+/// `_finished.set()`.
+pub(super) fn set(slf: &Bound<'_, Queue>) -> PyResult<()> {
+    let py = slf.py();
+    match slf.get().state.with(py, |state| state.finished.note(py, true)) {
+        Some(event) => event.call_method0(py, intern!(py, "set")).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Counts an item that was put: `_unfinished_tasks += 1` and `_finished.clear()`.
+pub(super) fn count(slf: &Bound<'_, Queue>) -> PyResult<()> {
+    let py = slf.py();
+    let event = slf.get().state.with(py, |state| {
+        state.unfinished += 1;
+        state.finished.note(py, false)
+    });
+    match event {
+        Some(event) => event.call_method0(py, intern!(py, "clear")).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The event, for `join`, which keeps it to itself.
+pub(super) fn event<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let state = &slf.get().state;
+    let known =
+        || state.with(py, |state| state.finished.event.as_ref().map(|event| event.clone_ref(py)));
+    if let Some(event) = known() {
+        return Ok(event.into_bound(py));
+    }
+    // Looked up here and now, because `install` puts the native class there.
+    let event = py.import("asyncio.locks")?.getattr("Event")?.call0()?;
+    if state.with(py, |state| state.finished.raised) {
+        event.call_method0(intern!(py, "set"))?;
+    }
+    if let Some(event) = known() {
+        return Ok(event.into_bound(py));
+    }
+    let reference = event.clone().unbind();
+    drop(state.with(py, |state| state.finished.event.replace(reference)));
+    Ok(event)
+}
+
+/// The event, for Python code.
+pub(super) fn show<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+    let event = event(slf)?;
+    slf.get().state.with(slf.py(), |state| state.finished.shown = true);
+    Ok(event)
+}
+
+/// Another event, from Python code.
+pub(super) fn replace(slf: &Bound<'_, Queue>, event: Py<PyAny>) {
+    drop(slf.get().state.with(slf.py(), |state| {
+        state.finished.shown = true;
+        state.finished.event.replace(event)
+    }));
+}

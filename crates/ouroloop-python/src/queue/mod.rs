@@ -1,0 +1,313 @@
+//! `Queue`, `PriorityQueue` and `LifoQueue`.
+//!
+//! # Two ways to work
+//!
+//! | a queue is | when | its containers | what a step calls |
+//! | --- | --- | --- | --- |
+//! | *plain* | its class is exactly one of ours, nobody put attributes on it, and nobody was shown its containers | Rust's; the list of the two ordered classes | native code ([`plain`]) |
+//! | *open* | otherwise | Python's | the methods that a derived class may override, in asyncio's order ([`open`]) |
+//!
+//! 1. Whether a queue is plain is asked anew after everything that may have run Python code.
+//! 2. Showing `_queue`, `_getters` or `_putters` of a plain queue moves what is inside into a
+//!    `deque`, which is the container from then on ([`containers`]): whoever changes it changes
+//!    the queue.
+//! 3. A waiter is taken out of its line by whoever wakes it. One that was woken but cannot go on
+//!    wakes the next in line ([`waiting`]).
+
+mod class;
+mod containers;
+mod finished;
+mod open;
+mod ordered;
+mod plain;
+mod waiting;
+
+use std::sync::OnceLock;
+
+use pyo3::PyClass;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::type_object::PyTypeInfo;
+use pyo3::types::PyType;
+
+use crate::cell::AttachedCell;
+use crate::instance_dict;
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+
+use containers::{Items, Waiters};
+use finished::Finished;
+
+pub(crate) use ordered::{LifoQueue, PriorityQueue};
+
+/// A native `asyncio.Queue`.
+#[pyclass(frozen, subclass, weakref, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: AttachedCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// As it was given; `None` before `__init__` has run.
+    maxsize: Option<Py<PyAny>>,
+    capacity: Capacity,
+    items: Items,
+    getters: Waiters,
+    putters: Waiters,
+    /// How many items were put for which `task_done` was not called.
+    unfinished: i64,
+    finished: Finished,
+    /// Never set before Python 3.13.
+    shut_down: bool,
+    /// The loop on which the queue waited first.
+    home: Option<Py<PyAny>>,
+}
+
+impl State {
+    const fn new() -> Self {
+        Self {
+            maxsize: None,
+            capacity: Capacity::Unbounded,
+            items: Items::Unset,
+            getters: Waiters::new(),
+            putters: Waiters::new(),
+            unfinished: 0,
+            finished: Finished::new(),
+            shut_down: false,
+            home: None,
+        }
+    }
+
+    fn line(&mut self, side: Side) -> &mut Waiters {
+        match side {
+            Side::Getters => &mut self.getters,
+            Side::Putters => &mut self.putters,
+        }
+    }
+
+    fn is_private(&self, order: Order) -> bool {
+        !matches!(self.capacity, Capacity::Odd)
+            && self.getters.are_own()
+            && self.putters.are_own()
+            && match order {
+                Order::First => matches!(self.items, Items::Own(_)),
+                Order::Least | Order::Last => matches!(self.items, Items::List(_)),
+            }
+    }
+}
+
+/// How many items a queue takes.
+#[derive(Clone, Copy, Debug)]
+enum Capacity {
+    Unbounded,
+    Bounded(usize),
+    /// Something that only Python can compare with a number.
+    Odd,
+}
+
+impl Capacity {
+    fn of(maxsize: &Bound<'_, PyAny>) -> Self {
+        if maxsize.is_exact_instance_of::<pyo3::types::PyInt>() {
+            return match maxsize.extract::<i64>() {
+                Ok(size) if size <= 0 => Self::Unbounded,
+                Ok(size) => usize::try_from(size).map_or(Self::Unbounded, Self::Bounded),
+                // As good as unbounded, unless it is far below zero, which is just that.
+                Err(_) => Self::Unbounded,
+            };
+        }
+        match maxsize.cast_exact::<pyo3::types::PyFloat>() {
+            Ok(size) if size.value().is_infinite() => Self::Unbounded,
+            _ => Self::Odd,
+        }
+    }
+}
+
+/// Which item a class of queues gives first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// The one that was put first.
+    First,
+    /// The least.
+    Least,
+    /// The one that was put last.
+    Last,
+}
+
+impl Order {
+    /// The order of exactly our classes.
+    #[inline]
+    fn of(queue: &Bound<'_, Queue>) -> Option<Self> {
+        let py = queue.py();
+        let class = queue.get_type_ptr();
+        if class == Queue::type_object_raw(py) {
+            Some(Self::First)
+        } else if class == PriorityQueue::type_object_raw(py) {
+            Some(Self::Least)
+        } else if class == LifoQueue::type_object_raw(py) {
+            Some(Self::Last)
+        } else {
+            None
+        }
+    }
+}
+
+/// The two lines before a queue.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Getters,
+    Putters,
+}
+
+impl Side {
+    fn attribute(self, py: Python<'_>) -> &Bound<'_, pyo3::types::PyString> {
+        match self {
+            Self::Getters => intern!(py, "_getters"),
+            Self::Putters => intern!(py, "_putters"),
+        }
+    }
+}
+
+/// The order of a queue that is plain.
+#[inline]
+fn plain(slf: &Bound<'_, Queue>) -> Option<Order> {
+    let order = Order::of(slf)?;
+    // SAFETY: queues have a dictionary.
+    let unadorned = unsafe { instance_dict::is_empty(slf.as_ptr()) };
+    let private = slf.get().state.with(slf.py(), |state| state.is_private(order));
+    (unadorned && private).then_some(order)
+}
+
+/// `full()`, as a method of the queue calls it.
+fn is_full(slf: &Bound<'_, Queue>) -> PyResult<bool> {
+    match plain(slf) {
+        Some(_) => Ok(slf.get().state.with(slf.py(), |state| state.is_full(slf.py()))),
+        None => slf.call_method0(intern!(slf.py(), "full"))?.is_truthy(),
+    }
+}
+
+/// `empty()`, as a method of the queue calls it.
+fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
+    match plain(slf) {
+        Some(_) => Ok(slf.get().state.with(slf.py(), |state| state.items.len(slf.py()) == 0)),
+        None => slf.call_method0(intern!(slf.py(), "empty"))?.is_truthy(),
+    }
+}
+
+/// `put_nowait(item)`, as a method of the queue calls it.
+fn put_nowait(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<Py<PyAny>> {
+    match plain(slf) {
+        Some(order) => plain::put(slf, order, item).map(|()| slf.py().None()),
+        None => Ok(slf.call_method1(intern!(slf.py(), "put_nowait"), (item,))?.unbind()),
+    }
+}
+
+/// `get_nowait()`, as a method of the queue calls it.
+fn get_nowait(slf: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
+    match plain(slf) {
+        Some(order) => plain::get(slf, order),
+        None => Ok(slf.call_method0(intern!(slf.py(), "get_nowait"))?.unbind()),
+    }
+}
+
+fn is_shut_down(slf: &Bound<'_, Queue>) -> bool {
+    slf.get().state.with(slf.py(), |state| state.shut_down)
+}
+
+/// The running loop, to which the first call binds the queue; `None` when no loop runs.
+///
+/// # Errors
+/// `RuntimeError` on another loop than the first.
+fn bound_loop<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
+    let at_home = slf.get().state.with(py, |state| match &state.home {
+        Some(home) => home.is(&running),
+        None => {
+            state.home = (!running.is_none()).then(|| running.clone().unbind());
+            true
+        }
+    });
+    if at_home {
+        return Ok(running);
+    }
+    let message = format!("{} is bound to a different event loop", slf.repr()?);
+    Err(PyRuntimeError::new_err(message))
+}
+
+/// Why a queue does not do at once what it is asked.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Full,
+    Empty,
+    ShutDown,
+}
+
+impl Refusal {
+    /// asyncio's exception.
+    fn error(self, py: Python<'_>) -> PyErr {
+        let class = Standard::get(py).and_then(|standard| match self {
+            Self::Full => Ok(standard.queue_full.bind(py).clone()),
+            Self::Empty => Ok(standard.queue_empty.bind(py).clone()),
+            Self::ShutDown => py.import("asyncio.queues")?.getattr("QueueShutDown"),
+        });
+        match class.and_then(|class| Ok(class.cast_into::<PyType>()?)) {
+            Ok(class) => PyErr::from_type(class, ()),
+            Err(error) => error,
+        }
+    }
+}
+
+/// How far behind the beginning of its object a queue's Rust value lies.
+static VALUE_OFFSET: OnceLock<usize> = OnceLock::new();
+
+impl Queue {
+    const fn new() -> Self {
+        Self { state: AttachedCell::new(State::new()) }
+    }
+
+    /// The object of which this is the value.
+    fn object(&self) -> *mut ffi::PyObject {
+        let offset = VALUE_OFFSET.get().copied().unwrap_or_default();
+        std::ptr::from_ref(self).wrapping_byte_sub(offset).cast::<ffi::PyObject>().cast_mut()
+    }
+}
+
+/// Drops the dictionary of a queue that is taken apart.
+///
+/// # Safety
+/// As for [`Deallocate::strip`].
+unsafe fn strip<T: PyClass>(slf: &Bound<'_, T>) {
+    // SAFETY: queues have a dictionary.
+    if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
+        dict.drop_ref(slf.py());
+    }
+}
+
+impl Deallocate for Queue {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { strip(slf) }
+    }
+}
+
+/// Makes the classes of this module complete.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    let example = Bound::new(py, Queue::new())?;
+    let (start, value) = (example.as_ptr().addr(), std::ptr::from_ref(example.get()).addr());
+    VALUE_OFFSET.get_or_init(|| value - start);
+    drop(example);
+    // The classes that are derived in Rust have to be made while a queue has just the size of its
+    // Rust value, to which they add nothing: so the dictionary of all three lies in one place.
+    ordered::install(py);
+    instance_dict::install::<Queue>(py);
+    crate::slots::install_deallocate::<Queue>(py);
+    Ok(())
+}

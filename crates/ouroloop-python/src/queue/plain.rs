@@ -1,0 +1,122 @@
+//! What a plain queue does: native code on native containers.
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::containers::{Items, pop_front};
+use super::{Order, Queue, Refusal, Side, finished, open};
+use crate::standard::Standard;
+
+/// `put_nowait`.
+///
+/// # Errors
+/// `QueueFull`, `QueueShutDown`; what comparing items raises.
+pub(super) fn put(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let refusal = slf.get().state.with(py, |state| {
+        if state.shut_down {
+            Some(Refusal::ShutDown)
+        } else {
+            state.is_full(py).then_some(Refusal::Full)
+        }
+    });
+    if let Some(refusal) = refusal {
+        return Err(refusal.error(py));
+    }
+    insert(slf, order, item)?;
+    finished::count(slf)?;
+    wake_next(slf, Side::Getters)
+}
+
+/// `get_nowait`.
+///
+/// # Errors
+/// `QueueEmpty`, `QueueShutDown`; what comparing items raises.
+pub(super) fn get(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let Some(item) = remove(slf, order)? else {
+        let shut_down = slf.get().state.with(py, |state| state.shut_down);
+        return Err(if shut_down { Refusal::ShutDown } else { Refusal::Empty }.error(py));
+    };
+    wake_next(slf, Side::Putters)?;
+    Ok(item)
+}
+
+/// `_put`.
+pub(super) fn insert(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let state = &slf.get().state;
+    if order == Order::First {
+        // Given back by a queue that is not plain, which the caller excludes.
+        drop(state.with(py, |state| match &mut state.items {
+            Items::Own(items) => {
+                items.push_back(item);
+                None
+            }
+            _ => Some(item),
+        }));
+        return Ok(());
+    }
+    match state.with(py, |state| state.list(py)) {
+        Some(list) if order == Order::Least => push_on_heap(list.bind(py).as_any(), item),
+        Some(list) => list.bind(py).append(item),
+        None => Ok(()),
+    }
+}
+
+/// `_get`, or nothing when there is nothing.
+pub(super) fn remove(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Option<Py<PyAny>>> {
+    let py = slf.py();
+    let state = &slf.get().state;
+    if order == Order::First {
+        return Ok(state.with(py, |state| match &mut state.items {
+            Items::Own(items) => pop_front(items),
+            _ => None,
+        }));
+    }
+    let Some(list) = state.with(py, |state| state.list(py)) else { return Ok(None) };
+    let list = list.into_bound(py);
+    if list.is_empty() {
+        return Ok(None);
+    }
+    if order == Order::Least {
+        return pop_from_heap(list.as_any()).map(Some);
+    }
+    pop_last(&list).map(Some)
+}
+
+/// `heapq.heappush`: whatever comparing raises leaves the heap as that does.
+pub(super) fn push_on_heap(heap: &Bound<'_, PyAny>, item: Py<PyAny>) -> PyResult<()> {
+    Standard::get(heap.py())?.heappush.bind(heap.py()).call1((heap, item)).map(drop)
+}
+
+/// `heapq.heappop`.
+pub(super) fn pop_from_heap(heap: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    Ok(Standard::get(heap.py())?.heappop.bind(heap.py()).call1((heap,))?.unbind())
+}
+
+fn pop_last(list: &Bound<'_, PyList>) -> PyResult<Py<PyAny>> {
+    let last = list.len() - 1;
+    let item = list.get_item(last)?;
+    list.del_item(last)?;
+    Ok(item.unbind())
+}
+
+/// Wakes the first in line who still waits.
+#[inline]
+pub(super) fn wake_next(slf: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
+    let py = slf.py();
+    let state = &slf.get().state;
+    let nobody = |line: &super::Waiters| line.are_own() && line.len() == 0;
+    while !state.with(py, |state| nobody(state.line(side))) {
+        if super::plain(slf).is_none() {
+            return open::wake_next(slf, side);
+        }
+        if let Some(waiter) = state.with(py, |state| state.line(side).pop())
+            && !waiter.is_done(py)?
+        {
+            return waiter.set_result(py, py.None());
+        }
+    }
+    Ok(())
+}
