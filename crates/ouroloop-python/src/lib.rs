@@ -2,6 +2,7 @@
 
 mod callback;
 mod cell;
+mod combine;
 mod context;
 mod coroutine;
 mod event_loop;
@@ -38,6 +39,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::tcp::TcpTransport>()?;
+    combine::install(module)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

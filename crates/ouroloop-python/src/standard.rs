@@ -40,6 +40,8 @@ pub(crate) struct Standard {
     pub(crate) thread: Py<PyAny>,
     pub(crate) warn: Py<PyAny>,
     pub(crate) weak_set: Py<PyAny>,
+    pub(crate) timeout: Py<PyAny>,
+    pub(crate) task_group: Py<PyAny>,
     pub(crate) socket: Py<PyAny>,
     pub(crate) socket_module: Py<PyAny>,
 }
@@ -99,6 +101,8 @@ impl Standard {
             thread: from("threading", "Thread")?,
             warn: from("warnings", "warn")?,
             weak_set: from("weakref", "WeakSet")?,
+            timeout: from("asyncio.timeouts", "Timeout")?,
+            task_group: from("asyncio.taskgroups", "TaskGroup")?,
             socket: from("socket", "socket")?,
             socket_module: py.import("socket")?.into_any().unbind(),
         })

@@ -8,9 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Coroutine;
-use crate::future::Future;
 use crate::future::iter::FutureIter;
 use crate::slots::Resumed;
+use crate::task::step::exactly_native;
 
 /// What a step brings: the value sent (`None` from every task), or the exception thrown.
 pub(crate) type Incoming<'py> = Result<Bound<'py, PyAny>, PyErr>;
@@ -32,7 +32,7 @@ pub(crate) trait Body {
 /// # Errors
 /// `TypeError` for what cannot be awaited; what its `__await__` raises.
 pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if let Ok(future) = awaitable.cast_exact::<Future>() {
+    if let Some(future) = exactly_native(awaitable) {
         return Ok(FutureIter::create(future)?.into_any());
     }
     // SAFETY: attached; compares the object's type.

@@ -60,11 +60,35 @@ impl Shelved for FutureIter {
     }
 }
 
-/// What a step of the iterator finds.
+/// What a step of an `await` finds.
 enum Step {
     Wait,
     AlreadyWaiting,
     Done,
+}
+
+/// A step of `await future`, for bodies that do without the iterator: the first, and each one that
+/// brings no exception.
+#[inline]
+pub(crate) fn await_step(future: &Bound<'_, Future>) -> Resumed {
+    let step = future.get().state.with(future.py(), |state| match state.phase {
+        Phase::Pending if state.blocking => Step::AlreadyWaiting,
+        Phase::Pending => {
+            state.blocking = true;
+            Step::Wait
+        }
+        _ => Step::Done,
+    });
+    match step {
+        Step::Done => match Future::result(future) {
+            Ok(result) => Resumed::Returned(result),
+            Err(error) => Resumed::Raised(error),
+        },
+        Step::Wait => Resumed::Yielded(future.as_any().clone().unbind()),
+        Step::AlreadyWaiting => {
+            Resumed::Raised(PyRuntimeError::new_err("await wasn't used with future"))
+        }
+    }
 }
 
 impl Resume for FutureIter {
@@ -75,28 +99,12 @@ impl Resume for FutureIter {
             return Resumed::Returned(py.None());
         };
         let future = future.into_bound(py);
-        let step = future.get().state.with(py, |state| match state.phase {
-            Phase::Pending if state.blocking => Step::AlreadyWaiting,
-            Phase::Pending => {
-                state.blocking = true;
-                Step::Wait
-            }
-            _ => Step::Done,
-        });
-        match step {
-            Step::Done => match Future::result(&future) {
-                Ok(result) => Resumed::Returned(result),
-                Err(error) => Resumed::Raised(error),
-            },
-            Step::Wait => {
-                slf.get().future.set(py, Some(future.clone().unbind()));
-                Resumed::Yielded(future.into_any().unbind())
-            }
-            Step::AlreadyWaiting => {
-                slf.get().future.set(py, Some(future.unbind()));
-                Resumed::Raised(PyRuntimeError::new_err("await wasn't used with future"))
-            }
+        let pending = !future.get().is_done(py);
+        let resumed = await_step(&future);
+        if pending {
+            slf.get().future.set(py, Some(future.unbind()));
         }
+        resumed
     }
 }
 

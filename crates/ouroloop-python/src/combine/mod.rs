@@ -1,0 +1,14 @@
+//! What puts awaitables together and bounds their time: `asyncio.sleep`, `timeout`, `wait_for`,
+//! `TaskGroup`, ….
+
+mod sleep;
+mod tasks;
+pub(crate) mod timeout;
+
+use pyo3::prelude::*;
+
+/// Completes the classes of these modules and gives `module` their names.
+pub(crate) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    sleep::install(module)?;
+    timeout::install(module)
+}
