@@ -12,12 +12,11 @@
 use ouroloop::timers::TimerId;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyFloat;
 
+use super::delay::is_positive;
 use crate::callback::Callback;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
@@ -134,24 +133,6 @@ impl Sleep {
         *self = Self::Foreign { iterator, handle: handle.unbind() };
         Ok(self.step(py, Ok(py.None().into_bound(py))))
     }
-}
-
-/// `not delay <= 0`, which NaN is.
-#[inline]
-fn is_positive(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if let Ok(delay) = delay.cast_exact::<PyFloat>() {
-        let delay = delay.value();
-        return Ok(delay > 0.0 || delay.is_nan());
-    }
-    // SAFETY: attached; looks at the type, and at the value of what is an integer.
-    unsafe {
-        if ffi::PyLong_CheckExact(delay.as_ptr()) != 0 {
-            let mut overflow = 0;
-            let value = ffi::PyLong_AsLongLongAndOverflow(delay.as_ptr(), &raw mut overflow);
-            return Ok(overflow > 0 || (overflow == 0 && value > 0));
-        }
-    }
-    Ok(!delay.le(0)?)
 }
 
 /// `math.isnan(delay)`.

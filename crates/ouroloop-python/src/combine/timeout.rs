@@ -205,17 +205,16 @@ impl Timeout {
         slf.as_any().is_exact_instance_of::<Self>()
     }
 
-    /// `__aenter__`, which does not wait.
+    /// `__aenter__` on the running loop, which does not wait.
     ///
     /// # Errors
     /// `RuntimeError` on a second entry and outside of a task.
-    pub(super) fn enter(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn enter(slf: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if slf.get().phase(py) != Phase::Created {
             return Err(PyRuntimeError::new_err("Timeout has already been entered"));
         }
-        let event_loop = running_loop(py)?;
-        let task = task_of(&event_loop)?;
+        let task = task_of(event_loop)?;
         let requests = cancelling(&task)?;
         let (when, before) = slf.get().state.with(py, |state| {
             state.phase = Phase::Entered;
@@ -224,7 +223,7 @@ impl Timeout {
         });
         drop(before);
         if Self::is_exact(slf) {
-            return Self::set_alarm(slf, &event_loop, &when);
+            return Self::set_alarm(slf, event_loop, &when);
         }
         slf.call_method1(intern!(py, "reschedule"), (when.object(py),)).map(drop)
     }
@@ -443,7 +442,9 @@ impl Body for Passing {
     fn step(&mut self, py: Python<'_>, _incoming: Incoming<'_>) -> Resumed {
         let timeout = self.timeout.bind(py);
         let answer = match &self.passage {
-            Passage::Enter => Timeout::enter(timeout).map(|()| timeout.clone().into_any().unbind()),
+            Passage::Enter => running_loop(py)
+                .and_then(|event_loop| Timeout::enter(timeout, &event_loop))
+                .map(|()| timeout.clone().into_any().unbind()),
             Passage::Exit { class: None, .. } => Timeout::exit(timeout, None).map(|()| py.None()),
             Passage::Exit { class: Some(class), exception } => {
                 class.bind(py).cast::<PyType>().map_err(PyErr::from).and_then(|class| {

@@ -34,6 +34,7 @@ use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state};
 
 pub(crate) use links::{Link, Links};
+use listen::Listener;
 
 /// Where a future stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,6 +326,17 @@ impl Future {
             }
         });
         link.map_or(Ok(()), |link| Self::call_back(slf, link))
+    }
+
+    /// Takes back a listener that has not been called; answers whether it was there.
+    pub(crate) fn remove_listener(&self, py: Python<'_>, listener: &Listener) -> bool {
+        let (gone, kept): (Vec<_>, Vec<_>) = self.state.with(py, |state| {
+            std::mem::take(&mut state.links)
+                .into_iter()
+                .partition(|link| matches!(link, Link::Listener(other) if other.is(listener)))
+        });
+        self.state.with(py, |state| state.links = kept.into_iter().collect());
+        !gone.is_empty()
     }
 
     fn call_back(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
