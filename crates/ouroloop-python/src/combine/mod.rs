@@ -3,7 +3,9 @@
 
 mod cancel_and_wait;
 mod delay;
+mod raising;
 mod sleep;
+mod task_group;
 mod tasks;
 pub(crate) mod timeout;
 mod wait_for;
@@ -14,5 +16,6 @@ use pyo3::prelude::*;
 pub(crate) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sleep::install(module)?;
     timeout::install(module)?;
-    wait_for::install(module)
+    wait_for::install(module)?;
+    task_group::install(module)
 }
