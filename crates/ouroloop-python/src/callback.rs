@@ -7,9 +7,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::combine::timeout::Timeout;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::listen::Listener as FutureListener;
+use crate::future::{Future, Outcome};
 use crate::handle::Handle;
 use crate::task::{StepMethod, Task, step, wakeup_method};
 use crate::transport::listener::Listener;
@@ -28,6 +30,10 @@ pub(crate) enum Callback {
     Done { callback: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
     /// A native object is to hear that a future has ended.
     Ended(FutureListener, Py<PyAny>),
+    /// A sleep is over: its future gets this result unless it is done.
+    Expire(Py<Future>, Py<PyAny>),
+    /// A time-out's alarm of this number.
+    Deadline(Py<Timeout>, u32),
     /// A callback that Python code holds a handle of.
     Call(Py<Handle>),
     /// A transport is to call its protocol's `connection_made`.
@@ -93,6 +99,15 @@ impl Callback {
             Self::Ended(listener, future) => listener
                 .hear(future.bind(py))
                 .or_else(|error| report_ended(event_loop, &listener, future, error)),
+            Self::Expire(future, result) => {
+                let future = future.bind(py);
+                if future.get().is_done(py) {
+                    return Ok(());
+                }
+                Future::finish(future, Outcome::Result(result))
+            }
+            Self::Deadline(timeout, number) => Timeout::ring(timeout.bind(py), number)
+                .or_else(|error| report_ring(event_loop, timeout.bind(py), error)),
             Self::Open(transport) => TcpTransport::on_open(transport.bind(py)),
             Self::Lost(transport) => TcpTransport::on_lost(transport.bind(py)),
             Self::Readable(transport) => TcpTransport::on_readable(transport.bind(py)),
@@ -113,6 +128,8 @@ impl Callback {
             }
             Self::Done { callback, .. } => callback.bind(py).repr()?,
             Self::Ended(listener, _) => listener.callable(py)?.repr()?,
+            Self::Expire(future, _) => future.bind(py).repr()?,
+            Self::Deadline(timeout, _) => timeout.bind(py).repr()?,
             Self::Call(handle) => {
                 let callback = handle.bind(py).getattr("_callback")?;
                 match callback.getattr_opt("__self__")? {
@@ -147,6 +164,11 @@ impl Callback {
                 listener.visit(&visit)?;
                 visit.call(future)
             }
+            Self::Expire(future, result) => {
+                visit.call(future)?;
+                visit.call(result)
+            }
+            Self::Deadline(timeout, _) => visit.call(timeout),
             Self::Call(handle) => visit.call(handle),
             Self::Open(transport)
             | Self::Lost(transport)
@@ -181,6 +203,10 @@ impl Again for Callback {
             Self::Ended(listener, future) => {
                 Self::Ended(listener.clone_ref(py), future.clone_ref(py))
             }
+            Self::Expire(future, result) => {
+                Self::Expire(future.clone_ref(py), result.clone_ref(py))
+            }
+            Self::Deadline(timeout, number) => Self::Deadline(timeout.clone_ref(py), *number),
             Self::Signal => Self::Signal,
         }
     }
@@ -219,6 +245,17 @@ fn report_ended(
     let py = event_loop.py();
     let callback = listener.callable(py)?.unbind();
     report(event_loop, callback, Some(future), copy_current(py)?, error)
+}
+
+#[cold]
+fn report_ring(
+    event_loop: &Bound<'_, Loop>,
+    timeout: &Bound<'_, Timeout>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    let callback = timeout.getattr("_on_timeout")?.unbind();
+    report(event_loop, callback, None, copy_current(py)?, error)
 }
 
 /// Reports an error as that of a handle, which is what the exception handler expects.

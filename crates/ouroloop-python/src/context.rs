@@ -10,6 +10,19 @@ pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Py<PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()).map(Bound::unbind) }
 }
 
+/// A copy of a context.
+///
+/// # Errors
+/// `TypeError` if it is none.
+pub(crate) fn copy_of(py: Python<'_>, context: &Py<PyAny>) -> PyResult<Py<PyAny>> {
+    // SAFETY: attached; the object is alive, a wrong type is an error, and the answer is a new
+    // reference or NULL with an error set.
+    unsafe {
+        let copy = ffi::PyContext_Copy(context.as_ptr());
+        Bound::from_owned_ptr_or_err(py, copy).map(Bound::unbind)
+    }
+}
+
 /// Runs `body` with `context` as the current context, as `context.run(body)` would.
 ///
 /// # Errors

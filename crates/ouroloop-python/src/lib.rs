@@ -2,6 +2,7 @@
 
 mod callback;
 mod cell;
+mod combine;
 mod context;
 mod coroutine;
 mod event_loop;
@@ -52,6 +53,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sync::Semaphore>()?;
     module.add_class::<sync::BoundedSemaphore>()?;
     module.add_class::<sync::Barrier>()?;
+    combine::install(module)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! * [`Deallocate`]: `tp_finalize`, which (unlike `Drop`) runs while the object is whole and may
 //!   be given to Python code; and a `tp_dealloc` that calls it first, only when it is needed, and
 //!   may keep the object on a shelf.
-//! * [`Await`]: `am_await` without a description of the call.
+//! * [`Await`]: `am_await`, for objects that `await` steps through themselves.
 //! * [`Resume`]: `am_send` and `tp_iternext`, by which a coroutine hands out a result without a
 //!   `StopIteration` exception object.
 
@@ -249,22 +249,21 @@ pub(crate) fn install_resume<T: Resume>(py: Python<'_>) {
     }
 }
 
-/// A class whose `__await__` (and `__iter__`, for `yield from`) makes an iterator.
-pub(crate) trait Await: PyClass<Frozen = True> + Sync {
-    /// The iterator of one `await`.
+/// A class of which `await` steps through the object itself.
+pub(crate) trait Await: Resume {
+    /// Whether it can be awaited.
     ///
     /// # Errors
     /// What awaiting the object raises at once.
-    fn iterator<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>>;
+    fn check(slf: &Bound<'_, Self>) -> PyResult<()>;
 }
 
-unsafe extern "C" fn iterator<T: Await>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn checked<T: Await>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: called attached, with a live instance of `T`.
     unsafe {
         let py = Python::assume_attached();
-        let object = Borrowed::from_ptr(py, object).cast_unchecked::<T>();
-        match T::iterator(&object) {
-            Ok(iterator) => iterator.into_ptr(),
+        match T::check(&Borrowed::from_ptr(py, object).cast_unchecked::<T>()) {
+            Ok(()) => ffi::Py_NewRef(object),
             Err(error) => {
                 error.restore(py);
                 ptr::null_mut()
@@ -273,14 +272,15 @@ unsafe extern "C" fn iterator<T: Await>(object: *mut ffi::PyObject) -> *mut ffi:
     }
 }
 
-/// Gives class `T` its `__await__` and `__iter__` slots.
+/// Makes `await` step through instances of `T`. What `iter` and the method `__await__` give stays.
 pub(crate) fn install_await<T: Await>(py: Python<'_>) {
     let class = T::type_object_raw(py);
     // SAFETY: see the top of the file and `install_resume`.
     unsafe {
-        (*class).tp_iter = Some(iterator::<T>);
+        (*class).tp_iternext = Some(next::<T>);
         if let Some(methods) = (*class).tp_as_async.as_mut() {
-            methods.am_await = Some(iterator::<T>);
+            methods.am_await = Some(checked::<T>);
+            methods.am_send = Some(send::<T>);
         }
         ffi::PyType_Modified(class);
     }

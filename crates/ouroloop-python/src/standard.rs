@@ -55,6 +55,14 @@ pub(crate) struct Standard {
     pub(crate) lifo_queue: Py<PyAny>,
     pub(crate) queue_empty: Py<PyAny>,
     pub(crate) queue_full: Py<PyAny>,
+    pub(crate) release_waiter: Py<PyAny>,
+    pub(crate) partial: Py<PyAny>,
+    pub(crate) timeout: Py<PyAny>,
+    pub(crate) task_group: Py<PyAny>,
+    #[cfg(Py_3_14)]
+    pub(crate) add_to_awaited_by: Py<PyAny>,
+    #[cfg(Py_3_14)]
+    pub(crate) discard_from_awaited_by: Py<PyAny>,
     pub(crate) socket: Py<PyAny>,
     pub(crate) socket_module: Py<PyAny>,
 }
@@ -129,6 +137,14 @@ impl Standard {
             lifo_queue: from("asyncio.queues", "LifoQueue")?,
             queue_empty: from("asyncio.queues", "QueueEmpty")?,
             queue_full: from("asyncio.queues", "QueueFull")?,
+            release_waiter: from("asyncio.tasks", "_release_waiter")?,
+            partial: from("functools", "partial")?,
+            timeout: from("asyncio.timeouts", "Timeout")?,
+            task_group: from("asyncio.taskgroups", "TaskGroup")?,
+            #[cfg(Py_3_14)]
+            add_to_awaited_by: from("asyncio.futures", "future_add_to_awaited_by")?,
+            #[cfg(Py_3_14)]
+            discard_from_awaited_by: from("asyncio.futures", "future_discard_from_awaited_by")?,
             socket: from("socket", "socket")?,
             socket_module: py.import("socket")?.into_any().unbind(),
         })

@@ -8,9 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Coroutine;
-use crate::future::Future;
-use crate::future::iter::FutureIter;
 use crate::slots::Resumed;
+use crate::task::step::exactly_native;
 
 /// What a step brings: the value sent (`None` from every task), or the exception thrown.
 pub(crate) type Incoming<'py> = Result<Bound<'py, PyAny>, PyErr>;
@@ -32,12 +31,12 @@ pub(crate) trait Body {
 /// # Errors
 /// `TypeError` for what cannot be awaited; what its `__await__` raises.
 pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if let Ok(future) = awaitable.cast_exact::<Future>() {
-        return Ok(FutureIter::create(future)?.into_any());
-    }
     // SAFETY: attached; compares the object's type.
     let coroutine = unsafe { ffi::PyCoro_CheckExact(awaitable.as_ptr()) != 0 };
-    if coroutine || awaitable.is_exact_instance_of::<Coroutine>() {
+    if coroutine
+        || awaitable.is_exact_instance_of::<Coroutine>()
+        || exactly_native(awaitable).is_some()
+    {
         return Ok(awaitable.clone());
     }
     let Some(method) = awaitable.getattr_opt(intern!(awaitable.py(), "__await__"))? else {

@@ -36,6 +36,14 @@ pub(crate) use scope::{Kept, Scope, nothing};
 
 use scope::AsyncBody;
 
+/// An `async fn` as a body to which another one may hand over.
+pub(crate) fn async_body<F>(body: impl FnOnce(Scope) -> F) -> Box<dyn Body>
+where
+    F: Future<Output = PyResult<Py<PyAny>>> + 'static,
+{
+    Box::new(AsyncBody::new(body))
+}
+
 /// Where a coroutine stands.
 enum Stand {
     Fresh(Box<dyn Body>),

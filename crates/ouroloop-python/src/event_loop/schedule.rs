@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use ouroloop::clock::{as_seconds, from_seconds};
+use ouroloop::timers::TimerId;
 
 use super::{Loop, debug};
 use crate::callback::Callback;
@@ -214,6 +215,26 @@ impl Loop {
             handle.get().remember_source(py)?;
         }
         Ok(handle)
+    }
+
+    /// Schedules a callback without a handle for the time `when` of this loop's clock.
+    ///
+    /// # Errors
+    /// Those of [`Loop::check_schedulable`].
+    pub(crate) fn schedule_at(
+        &self,
+        py: Python<'_>,
+        when: f64,
+        callback: Callback,
+    ) -> PyResult<TimerId> {
+        self.check_schedulable(py)?;
+        let deadline = from_seconds(when);
+        Ok(self.engine.with(py, |engine| engine.schedule(deadline, callback)))
+    }
+
+    /// Takes a timer back, with what it holds; one that has fired stays as it is.
+    pub(crate) fn unschedule(&self, py: Python<'_>, timer: TimerId) {
+        drop(self.engine.with(py, |engine| engine.cancel(timer)));
     }
 
     fn queue_at<'py>(

@@ -20,7 +20,7 @@ impl Loop {
     /// Schedules a coroutine as a task.
     #[cfg(not(Py_3_14))]
     #[pyo3(signature = (coro, *, name=None, context=None))]
-    fn create_task<'py>(
+    pub(crate) fn create_task<'py>(
         slf: &Bound<'py, Self>,
         coro: Bound<'py, PyAny>,
         name: Option<Bound<'py, PyAny>>,
@@ -51,7 +51,7 @@ impl Loop {
     /// Schedules a coroutine as a task; the keywords are the task's own.
     #[cfg(Py_3_14)]
     #[pyo3(signature = (coro, **kwargs))]
-    fn create_task<'py>(
+    pub(crate) fn create_task<'py>(
         slf: &Bound<'py, Self>,
         coro: Bound<'py, PyAny>,
         kwargs: Option<&Bound<'py, PyDict>>,

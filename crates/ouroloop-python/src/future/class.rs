@@ -6,10 +6,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
+use super::iter::FutureIter;
 use super::{Future, Home, Link, Links, Phase, State};
 use crate::context::copy_current;
 use crate::instance_dict;
-use crate::slots::{Await, Deallocate};
+use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state};
 
 impl Future {
@@ -91,7 +92,7 @@ impl Future {
         self.phase(py) == Phase::Cancelled
     }
 
-    fn exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+    pub(crate) fn exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         slf.get().event_loop(py).map_err(|_| invalid_state(py, NOT_INITIALIZED))?;
         let (phase, exception) = slf.get().state.with(py, |state| {
@@ -170,13 +171,13 @@ impl Future {
         self.event_loop(py)
     }
 
-    /// Replaced by the slots that [`Await`] describes; here so that the type has them.
-    fn __iter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
-        Self::iterator(&slf)
+    fn __iter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, FutureIter>> {
+        slf.get().check_initialized(slf.py())?;
+        FutureIter::create(&slf)
     }
 
-    fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
-        Self::iterator(&slf)
+    fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, FutureIter>> {
+        Self::__iter__(slf)
     }
 
     #[pyo3(name = "_make_cancelled_error")]

@@ -1,21 +1,18 @@
 //! What `await future` steps through.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::{Future, Phase};
 use crate::cell::AttachedCell;
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::{Deallocate, Resume, Resumed};
+use crate::slots::{Await, Resume, Resumed};
 
-/// The iterator of `Future.__await__`: it yields the future once if that is pending, then gives
-/// its result.
+/// The iterator that `Future.__await__()` answers to Python code which calls it itself.
+///
+/// `await future` does without: see [`Future`]'s own [`Resume`].
 #[pyclass(frozen, module = "ouroloop")]
 #[derive(Debug)]
 pub(crate) struct FutureIter {
@@ -24,100 +21,67 @@ pub(crate) struct FutureIter {
 
 impl FutureIter {
     pub(crate) fn create<'py>(future: &Bound<'py, Future>) -> PyResult<Bound<'py, Self>> {
-        let py = future.py();
         let reference = Some(future.clone().unbind());
-        let Some(iterator) = shelf::take::<Self>(py) else {
-            return Bound::new(py, Self { future: AttachedCell::new(reference) });
-        };
-        iterator.get().future.set(py, reference);
-        shelf::track(&iterator);
-        Ok(iterator)
+        Bound::new(future.py(), Self { future: AttachedCell::new(reference) })
     }
 }
 
-impl Deallocate for FutureIter {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
-
-    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
-        // SAFETY: the caller's promise is the same.
-        unsafe { shelf::put(slf) }
-    }
-}
-
-impl Shelved for FutureIter {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
-
-    fn blank(slf: &Bound<'_, Self>) {
-        if let Some(future) = slf.get().future.take(slf.py()) {
-            future.drop_ref(slf.py());
-        }
-    }
-}
-
-/// What a step of the iterator finds.
-enum Step {
-    Wait,
-    AlreadyWaiting,
-    Done,
-}
-
-/// Looks at a future for somebody who awaits it.
+/// A step of `await future`: it yields the future if that is pending, else gives its result.
 #[inline]
-fn look(future: &Bound<'_, Future>) -> Step {
-    future.get().state.with(future.py(), |state| match state.phase {
-        Phase::Pending if state.blocking => Step::AlreadyWaiting,
+pub(crate) fn await_step(future: &Bound<'_, Future>) -> Resumed {
+    enum Finding {
+        Pending,
+        AlreadyAwaited,
+        Done,
+    }
+    let finding = future.get().state.with(future.py(), |state| match state.phase {
+        Phase::Pending if state.blocking => Finding::AlreadyAwaited,
         Phase::Pending => {
             state.blocking = true;
-            Step::Wait
+            Finding::Pending
         }
-        _ => Step::Done,
-    })
+        _ => Finding::Done,
+    });
+    match finding {
+        Finding::Pending => Resumed::Yielded(future.clone().into_any().unbind()),
+        Finding::Done => Future::result(future).map_or_else(Resumed::Raised, Resumed::Returned),
+        Finding::AlreadyAwaited => {
+            Resumed::Raised(PyRuntimeError::new_err("await wasn't used with future"))
+        }
+    }
 }
 
-fn not_awaited() -> PyErr {
-    PyRuntimeError::new_err("await wasn't used with future")
+/// What `await future` steps through is the future itself: whatever a step does depends on the
+/// future's state alone. It has no `send`, `throw` and `close`, which `await` does not miss.
+impl Resume for Future {
+    const DROPS: bool = false;
+
+    #[inline]
+    fn resume(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> Resumed {
+        await_step(slf)
+    }
 }
 
-/// A step of `await future` without an iterator, for native coroutines.
-#[inline]
-pub(crate) fn await_native(future: &Bound<'_, Future>) -> Resumed {
-    match look(future) {
-        Step::Wait => Resumed::Yielded(future.clone().into_any().unbind()),
-        Step::Done => Future::result(future).map_or_else(Resumed::Raised, Resumed::Returned),
-        Step::AlreadyWaiting => Resumed::Raised(not_awaited()),
+impl Await for Future {
+    #[inline]
+    fn check(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().check_initialized(slf.py())
     }
 }
 
 impl Resume for FutureIter {
     const DROPS: bool = false;
 
-    #[inline]
     fn resume(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> Resumed {
         let py = slf.py();
-        let Some(future) = slf.get().future.take(py) else {
+        let Some(future) = slf.get().future.fetch(py) else {
             return Resumed::Returned(py.None());
         };
-        let future = future.into_bound(py);
-        match look(&future) {
-            Step::Done => match Future::result(&future) {
-                Ok(result) => Resumed::Returned(result),
-                Err(error) => Resumed::Raised(error),
-            },
-            Step::Wait => {
-                slf.get().future.set(py, Some(future.clone().unbind()));
-                Resumed::Yielded(future.into_any().unbind())
-            }
-            Step::AlreadyWaiting => {
-                slf.get().future.set(py, Some(future.unbind()));
-                Resumed::Raised(not_awaited())
-            }
+        let resumed = await_step(future.bind(py));
+        if matches!(resumed, Resumed::Returned(_)) || future.get().is_done(py) {
+            drop(slf.get().future.take(py));
         }
+        resumed
     }
 }
 

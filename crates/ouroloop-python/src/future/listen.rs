@@ -30,6 +30,7 @@ pub(crate) trait Listen: PyClass {
 
     /// The task or future that waits for the future by way of this object, for
     /// `asyncio.capture_call_graph`.
+    #[cfg_attr(not(Py_3_14), expect(dead_code, reason = "call graphs came with 3.14"))]
     fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         let _ = slf;
         None

@@ -32,10 +32,11 @@ use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::{Await, Deallocate};
+use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state};
 
 pub(crate) use links::{Link, Links};
+use listen::Listener;
 pub(crate) use state::{Home, Outcome, Phase, State};
 
 /// A native `asyncio.Future`.
@@ -239,6 +240,17 @@ impl Future {
         link.map_or(Ok(()), |link| Self::call_back(slf, link))
     }
 
+    /// Takes back a listener that has not been called; answers whether it was there.
+    pub(crate) fn remove_listener(&self, py: Python<'_>, listener: &Listener) -> bool {
+        let (gone, kept): (Vec<_>, Vec<_>) = self.state.with(py, |state| {
+            std::mem::take(&mut state.links)
+                .into_iter()
+                .partition(|link| matches!(link, Link::Listener(other) if other.is(listener)))
+        });
+        self.state.with(py, |state| state.links = kept.into_iter().collect());
+        !gone.is_empty()
+    }
+
     fn call_back(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
         let py = slf.py();
         let native = slf.get().state.with(py, |state| match &state.home {
@@ -358,14 +370,6 @@ fn with_traceback(py: Python<'_>, exception: Py<PyAny>, traceback: Option<Py<PyA
     PyErr::from_value(exception.into_bound(py))
 }
 
-impl Await for Future {
-    #[inline]
-    fn iterator<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().check_initialized(slf.py())?;
-        Ok(iter::FutureIter::create(slf)?.into_any())
-    }
-}
-
 impl Deallocate for Future {
     fn original() -> &'static OnceLock<ffi::destructor> {
         static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
@@ -432,7 +436,6 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     crate::slots::install_deallocate::<Future>(py);
     crate::slots::install_await::<Future>(py);
     methods::install(py)?;
-    crate::slots::install_deallocate::<iter::FutureIter>(py);
     crate::slots::install_resume::<iter::FutureIter>(py);
     Ok(())
 }

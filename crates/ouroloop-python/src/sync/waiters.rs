@@ -12,7 +12,7 @@ use super::{LoopBound, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Incoming, iterator_of, step_into};
 use crate::future::Future;
-use crate::future::iter::await_native;
+use crate::future::iter::await_step;
 use crate::slots::Resumed;
 use crate::waiter::Waiter;
 
@@ -148,7 +148,7 @@ impl Waiting {
         let future = self.waiter.bind(py);
         if let Ok(native) = future.cast_exact::<Future>() {
             return match incoming {
-                Ok(_) => await_native(native),
+                Ok(_) => await_step(native),
                 Err(error) => Resumed::Raised(error),
             };
         }

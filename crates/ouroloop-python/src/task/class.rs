@@ -76,11 +76,11 @@ impl Task {
         Self::finalize(slf);
     }
 
-    fn cancelling(&self, py: Python<'_>) -> usize {
+    pub(crate) fn cancelling(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.cancel_requests)
     }
 
-    fn uncancel(&self, py: Python<'_>) -> usize {
+    pub(crate) fn uncancel(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| {
             state.cancel_requests = state.cancel_requests.saturating_sub(1);
             if cfg!(Py_3_13) && state.cancel_requests == 0 {

@@ -28,6 +28,8 @@ struct Registry {
     current: Py<pyo3::types::PyDict>,
     #[cfg(Py_3_14)]
     swap: Py<PyAny>,
+    #[cfg(Py_3_14)]
+    current: Py<PyAny>,
     enter: Py<PyAny>,
     leave: Py<PyAny>,
 }
@@ -44,6 +46,8 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
             current: tasks.getattr("_current_tasks")?.cast_into()?.unbind(),
             #[cfg(Py_3_14)]
             swap: tasks.getattr("_swap_current_task")?.unbind(),
+            #[cfg(Py_3_14)]
+            current: tasks.getattr("current_task")?.unbind(),
             enter: tasks.getattr("_enter_task")?.unbind(),
             leave: tasks.getattr("_leave_task")?.unbind(),
         })
@@ -121,6 +125,22 @@ pub(crate) fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 #[inline]
 pub(super) fn current_tasks(py: Python<'_>) -> &Bound<'_, pyo3::types::PyDict> {
     registry(py).current.bind(py)
+}
+
+/// The running task of `event_loop`, of any kind.
+#[inline]
+pub(crate) fn current<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    #[cfg(not(Py_3_14))]
+    {
+        use pyo3::types::PyDictMethods;
+        registry(py).current.bind(py).get_item(event_loop)
+    }
+    #[cfg(Py_3_14)]
+    {
+        let task = registry(py).current.bind(py).call1((event_loop,))?;
+        Ok(Some(task).filter(|task| !task.is_none()))
+    }
 }
 
 /// Exchanges the running task of `event_loop`; answers the one before, or `None`.

@@ -1,0 +1,146 @@
+//! `asyncio.sleep`.
+//!
+//! | stage | holds | left when |
+//! | --- | --- | --- |
+//! | `Fresh` | the arguments | the first step |
+//! | `Yielded` | the result | the next step: `sleep(0)` lets one turn pass |
+//! | `Native` | a future and the timer that ends it | the future is done, or an exception comes |
+//! | `Foreign` | the same, by the protocol of any loop | likewise |
+//!
+//! Whichever way a sleep ends, its timer is cancelled.
+
+use ouroloop::timers::TimerId;
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::delay::is_positive;
+use crate::callback::Callback;
+use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
+use crate::event_loop::Loop;
+use crate::future::Future;
+use crate::future::iter::await_step;
+use crate::slots::Resumed;
+use crate::standard::Standard;
+use crate::waiter::running_loop;
+
+/// Coroutine that is done `delay` seconds later, with `result`.
+#[pyfunction]
+#[pyo3(name = "sleep", signature = (delay, result=None))]
+fn sleep<'py>(
+    py: Python<'py>,
+    delay: Py<PyAny>,
+    result: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, Coroutine>> {
+    let result = result.unwrap_or_else(|| py.None());
+    Coroutine::of(py, "sleep", Sleep::Fresh { delay, result })
+}
+
+enum Sleep {
+    Fresh { delay: Py<PyAny>, result: Py<PyAny> },
+    Yielded { result: Py<PyAny> },
+    Native { event_loop: Py<Loop>, future: Py<Future>, timer: TimerId },
+    Foreign { iterator: Py<PyAny>, handle: Py<PyAny> },
+    Over,
+}
+
+impl Body for Sleep {
+    #[inline]
+    fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
+        match std::mem::replace(self, Self::Over) {
+            Self::Fresh { delay, result } => {
+                self.begin(py, delay, result).unwrap_or_else(Resumed::Raised)
+            }
+            Self::Yielded { result } => match incoming {
+                Ok(_) => Resumed::Returned(result),
+                Err(error) => Resumed::Raised(error),
+            },
+            Self::Native { event_loop, future, timer } => {
+                let resumed = match incoming {
+                    Ok(_) => await_step(future.bind(py)),
+                    Err(error) => Resumed::Raised(error),
+                };
+                if matches!(resumed, Resumed::Yielded(_)) {
+                    *self = Self::Native { event_loop, future, timer };
+                } else {
+                    event_loop.bind(py).get().unschedule(py, timer);
+                }
+                resumed
+            }
+            Self::Foreign { iterator, handle } => {
+                let resumed = step_into(iterator.bind(py), incoming);
+                if matches!(resumed, Resumed::Yielded(_)) {
+                    *self = Self::Foreign { iterator, handle };
+                    return resumed;
+                }
+                match handle.bind(py).call_method0(intern!(py, "cancel")) {
+                    Ok(_) => resumed,
+                    Err(error) => Resumed::Raised(error),
+                }
+            }
+            Self::Over => unreachable!("a body is not stepped after its end"),
+        }
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Fresh { delay, result } => {
+                visit.call(delay)?;
+                visit.call(result)
+            }
+            Self::Yielded { result } => visit.call(result),
+            Self::Native { event_loop, future, .. } => {
+                visit.call(event_loop)?;
+                visit.call(future)
+            }
+            Self::Foreign { iterator, handle } => {
+                visit.call(iterator)?;
+                visit.call(handle)
+            }
+            Self::Over => Ok(()),
+        }
+    }
+}
+
+impl Sleep {
+    fn begin(&mut self, py: Python<'_>, delay: Py<PyAny>, result: Py<PyAny>) -> PyResult<Resumed> {
+        let delay = delay.into_bound(py);
+        if !is_positive(&delay)? {
+            *self = Self::Yielded { result };
+            return Ok(Resumed::Yielded(py.None()));
+        }
+        if cfg!(Py_3_13) && is_nan(&delay)? {
+            return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
+        }
+        let event_loop = running_loop(py)?;
+        if let Ok(native) = event_loop.cast::<Loop>() {
+            let future = Future::create(native)?;
+            let when = native.get().time(py) + delay.extract::<f64>()?;
+            let callback = Callback::Expire(future.clone().unbind(), result);
+            let timer = native.get().schedule_at(py, when, callback)?;
+            let resumed = await_step(&future);
+            let event_loop = native.clone().unbind();
+            *self = Self::Native { event_loop, future: future.unbind(), timer };
+            return Ok(resumed);
+        }
+        let future = event_loop.call_method0(intern!(py, "create_future"))?;
+        let expire = &Standard::get(py)?.set_result_unless_cancelled;
+        let arguments = (delay, expire, &future, result);
+        let handle = event_loop.call_method1(intern!(py, "call_later"), arguments)?;
+        let iterator = iterator_of(&future)?.unbind();
+        *self = Self::Foreign { iterator, handle: handle.unbind() };
+        Ok(self.step(py, Ok(py.None().into_bound(py))))
+    }
+}
+
+/// `math.isnan(delay)`.
+fn is_nan(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(delay.extract::<f64>()?.is_nan())
+}
+
+/// Gives `module` the function.
+pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(sleep, module)?)
+}

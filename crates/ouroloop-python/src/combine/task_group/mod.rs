@@ -1,0 +1,429 @@
+//! `asyncio.TaskGroup`.
+//!
+//! | it is | flags | tasks |
+//! | --- | --- | --- |
+//! | new | none | none |
+//! | open | `entered` | any |
+//! | leaving ([`leave`]) | `entered`, `exiting` | any: the parent waits for `completed` |
+//! | finished | `entered`, `exiting` | none |
+//!
+//! `aborting` comes on top once something has gone wrong: the tasks have been cancelled, and no new
+//! one is taken in. `parent_cancelled` says that the group has cancelled its parent, which it has to
+//! take back.
+//!
+//! A native task tells its group by a [`Listener`] that it has ended. A class derived in Python may
+//! override `_on_task_done`, `_abort` and `_is_base_error`, which are then called as methods.
+
+mod class;
+mod leave;
+
+use pyo3::exceptions::{PyAttributeError, PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PySet};
+
+use super::tasks::{cancel, is_cancelled, is_done};
+use crate::cell::AttachedCell;
+use crate::context::{copy_of, run_in};
+use crate::event_loop::Loop;
+use crate::future::listen::{Ear, Listen, Listener};
+use crate::future::{Future, Link, Outcome};
+use crate::task::step::exactly_native;
+use crate::task::{Task, registry};
+use crate::waiter::running_loop;
+
+/// The loop on which a group makes its tasks.
+#[derive(Debug)]
+enum Home {
+    None,
+    /// A native loop whose `create_task` is its own.
+    Native(Py<Loop>),
+    Any(Py<PyAny>),
+}
+
+impl Home {
+    fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(native) = event_loop.cast::<Loop>() {
+            let method = event_loop.getattr(intern!(event_loop.py(), "create_task"))?;
+            // SAFETY: attached; compares the object's type.
+            if unsafe { pyo3::ffi::PyCFunction_CheckExact(method.as_ptr()) != 0 } {
+                return Ok(Self::Native(native.clone().unbind()));
+            }
+        }
+        Ok(Self::Any(event_loop.clone().unbind()))
+    }
+
+    fn object<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::None => None,
+            Self::Native(native) => Some(native.bind(py).as_any().clone()),
+            Self::Any(event_loop) => Some(event_loop.bind(py).clone()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    entered: bool,
+    exiting: bool,
+    aborting: bool,
+    parent_cancelled: bool,
+    /// `cancel()` came before the group was entered.
+    cancel_on_enter: bool,
+    home: Home,
+    parent: Option<Py<PyAny>>,
+    tasks: Option<Py<PySet>>,
+    /// `None` once they have been raised.
+    errors: Option<Vec<Py<PyAny>>>,
+    base_error: Option<Py<PyAny>>,
+    /// What the parent waits for while it leaves.
+    completed: Option<Py<PyAny>>,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            entered: false,
+            exiting: false,
+            aborting: false,
+            parent_cancelled: false,
+            cancel_on_enter: false,
+            home: Home::None,
+            parent: None,
+            tasks: None,
+            errors: Some(Vec::new()),
+            base_error: None,
+            completed: None,
+        }
+    }
+}
+
+/// Asynchronous context manager that waits for the tasks made by it.
+///
+/// An exception of a task, other than `CancelledError`, cancels the rest and the block itself; what
+/// was raised leaves the block as an exception group.
+#[pyclass(frozen, subclass, weakref, dict, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct TaskGroup {
+    state: AttachedCell<State>,
+}
+
+impl Listen for TaskGroup {
+    fn ear() -> &'static Ear {
+        static EAR: Ear = Ear::of::<TaskGroup>();
+        &EAR
+    }
+
+    fn hear(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::on_task_done(slf, task)
+    }
+
+    fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.getattr(intern!(slf.py(), "_on_task_done"))
+    }
+
+    fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().parent(slf.py())
+    }
+}
+
+impl TaskGroup {
+    fn is_exact(slf: &Bound<'_, Self>) -> bool {
+        slf.as_any().is_exact_instance_of::<Self>()
+    }
+
+    fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.parent.as_ref().map(|task| task.bind(py).clone()))
+    }
+
+    /// The task in which the group was entered.
+    ///
+    /// # Errors
+    /// `AttributeError`, asyncio's own, when there is none (any more).
+    fn parent_task<'py>(&self, py: Python<'py>, attribute: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.parent(py).ok_or_else(|| missing(attribute))
+    }
+
+    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.home.object(py))
+    }
+
+    /// The set of tasks that have not ended.
+    fn tasks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySet>> {
+        let tasks =
+            self.state.with(py, |state| state.tasks.as_ref().map(|tasks| tasks.clone_ref(py)));
+        if let Some(tasks) = tasks {
+            return Ok(tasks.into_bound(py));
+        }
+        let tasks = PySet::empty(py)?;
+        let before = self.state.with(py, |state| state.tasks.replace(tasks.clone().unbind()));
+        drop(before);
+        Ok(tasks)
+    }
+
+    fn task_count(&self, py: Python<'_>) -> usize {
+        let tasks =
+            self.state.with(py, |state| state.tasks.as_ref().map(|tasks| tasks.clone_ref(py)));
+        tasks.map_or(0, |tasks| tasks.bind(py).len())
+    }
+
+    /// What is not its own, when the block is entered.
+    fn enter(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.state.with(py, |state| state.entered) {
+            let message = format!("TaskGroup {} has already been entered", slf.repr()?);
+            return Err(PyRuntimeError::new_err(message));
+        }
+        let event_loop = if let Some(event_loop) = this.event_loop(py) {
+            event_loop
+        } else {
+            let event_loop = running_loop(py)?;
+            let home = Home::of(&event_loop)?;
+            drop(this.state.with(py, |state| std::mem::replace(&mut state.home, home)));
+            event_loop
+        };
+        let Some(parent) = registry::current(&event_loop)? else {
+            let message = format!("TaskGroup {} cannot determine the parent task", slf.repr()?);
+            return Err(PyRuntimeError::new_err(message));
+        };
+        let (before, cancel_on_enter) = this.state.with(py, |state| {
+            state.entered = true;
+            (state.parent.replace(parent.unbind()), state.cancel_on_enter)
+        });
+        drop(before);
+        if cancel_on_enter { slf.call_method0(intern!(py, "cancel")).map(drop) } else { Ok(()) }
+    }
+
+    /// Makes sure that a new task may be taken in.
+    ///
+    /// # Errors
+    /// `RuntimeError`; from 3.13 on the coroutine is closed.
+    fn check_open(slf: &Bound<'_, Self>, coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let (entered, exiting, aborting) =
+            slf.get().state.with(py, |state| (state.entered, state.exiting, state.aborting));
+        let problem = if !entered {
+            "has not been entered"
+        } else if exiting && slf.get().task_count(py) == 0 {
+            "is finished"
+        } else if aborting {
+            "is shutting down"
+        } else {
+            return Ok(());
+        };
+        if cfg!(Py_3_13) {
+            coroutine.call_method0(intern!(py, "close"))?;
+        }
+        Err(PyRuntimeError::new_err(format!("TaskGroup {} {problem}", slf.repr()?)))
+    }
+
+    /// Takes in a task that was just made.
+    fn adopt(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        // An eager task may be done: 3.12 and 3.13 do not wait for the next turn then.
+        if cfg!(all(Py_3_12, not(Py_3_14))) && is_done(task)? {
+            return if Self::is_exact(slf) {
+                Self::on_task_done(slf, task)
+            } else {
+                slf.call_method1(intern!(py, "_on_task_done"), (task,)).map(drop)
+            };
+        }
+        this.tasks(py)?.add(task)?;
+        let native = exactly_native(task);
+        match native {
+            Some(native) if Self::is_exact(slf) => {
+                Future::add_link(native, Link::Listener(Listener::new(slf)))?;
+            }
+            _ => {
+                #[cfg(Py_3_14)]
+                if let Some(parent) = this.parent(py) {
+                    let add = &crate::standard::Standard::get(py)?.add_to_awaited_by;
+                    add.bind(py).call1((task, parent))?;
+                }
+                let callback = slf.getattr(intern!(py, "_on_task_done"))?;
+                task.call_method1(intern!(py, "add_done_callback"), (callback,))?;
+            }
+        }
+        let late = cfg!(Py_3_15) && this.state.with(py, |state| state.aborting);
+        if late && !is_done(task)? { cancel(task) } else { Ok(()) }
+    }
+
+    fn is_base_error(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if Self::is_exact(slf) {
+            return Ok(leaves_loop(error));
+        }
+        slf.call_method1(intern!(slf.py(), "_is_base_error"), (error,))?.is_truthy()
+    }
+
+    /// Cancels what has not ended.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if Self::is_exact(slf) {
+            return Self::abort_now(slf);
+        }
+        slf.call_method0(intern!(slf.py(), "_abort")).map(drop)
+    }
+
+    fn abort_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.with(py, |state| state.aborting = true);
+        if slf.get().task_count(py) == 0 {
+            return Ok(());
+        }
+        // A task's `cancel` may be Python code.
+        let tasks: Vec<_> = slf.get().tasks(py)?.iter().collect();
+        for task in &tasks {
+            if !is_done(task)? {
+                cancel(task)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels the parent, once.
+    fn cancel_parent(&self, parent: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.state.with(parent.py(), |state| state.parent_cancelled = true);
+        cancel(parent)
+    }
+
+    /// A task has ended.
+    fn on_task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let tasks = this.tasks(py)?;
+        tasks.discard(task)?;
+        #[cfg(Py_3_14)]
+        if exactly_native(task).is_none()
+            && let Some(parent) = this.parent(py)
+        {
+            let discard = &crate::standard::Standard::get(py)?.discard_from_awaited_by;
+            discard.bind(py).call1((task, parent))?;
+        }
+        if tasks.is_empty() {
+            this.complete(py)?;
+        }
+        if is_cancelled(task)? {
+            return Ok(());
+        }
+        let exception = match exactly_native(task) {
+            Some(native) => Future::exception(native)?,
+            None => task.call_method0(intern!(py, "exception"))?.extract()?,
+        };
+        let Some(exception) = exception else { return Ok(()) };
+        let parent = this.parent(py);
+        let context = parent.as_ref().and_then(|parent| {
+            parent.cast_exact::<Task>().ok().map(|parent| parent.get().context(py))
+        });
+        let fail = || Self::on_failure(slf, task, exception.bind(py));
+        match context {
+            // What the parent awaits may have a `cancel` in Python.
+            Some(context) => run_in(py, &copy_of(py, &context)?, fail),
+            None => fail(),
+        }
+    }
+
+    /// The last task has ended: the parent, if it waits for that, need not any longer.
+    fn complete(&self, py: Python<'_>) -> PyResult<()> {
+        let completed = self
+            .state
+            .with(py, |state| state.completed.as_ref().map(|object| object.clone_ref(py)));
+        let Some(completed) = completed else { return Ok(()) };
+        let completed = completed.bind(py);
+        if is_done(completed)? {
+            return Ok(());
+        }
+        match completed.cast_exact::<Future>() {
+            Ok(native) => Future::finish(
+                native,
+                Outcome::Result(true.into_pyobject(py)?.to_owned().into_any().unbind()),
+            ),
+            Err(_) => completed.call_method1(intern!(py, "set_result"), (true,)).map(drop),
+        }
+    }
+
+    /// A task has raised.
+    fn on_failure(
+        slf: &Bound<'_, Self>,
+        task: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let kept = exception.clone().unbind();
+        this.state
+            .with(py, |state| match &mut state.errors {
+                Some(errors) => {
+                    errors.push(kept);
+                    Ok(())
+                }
+                None => Err(kept),
+            })
+            .map_err(|_| missing("append"))?;
+        this.note_base_error(slf, exception)?;
+        let parent = this.parent_task(py, "done")?;
+        if is_done(&parent)? {
+            return this.report_late(task, &parent, exception);
+        }
+        let (aborting, cancelled) =
+            this.state.with(py, |state| (state.aborting, state.parent_cancelled));
+        if aborting || cancelled {
+            return Ok(());
+        }
+        Self::abort(slf)?;
+        this.cancel_parent(&parent)
+    }
+
+    /// Remembers the first exception that has to leave the loop.
+    fn note_base_error(&self, slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if Self::is_base_error(slf, exception)? {
+            let error = exception.clone().unbind();
+            let surplus = self.state.with(py, |state| match &state.base_error {
+                Some(_) => Some(error),
+                None => {
+                    state.base_error = Some(error);
+                    None
+                }
+            });
+            drop(surplus);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn report_late(
+        &self,
+        task: &Bound<'_, PyAny>,
+        parent: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = task.py();
+        let Some(event_loop) = self.event_loop(py) else { return Ok(()) };
+        let context = PyDict::new(py);
+        let message = format!(
+            "Task {} has errored out but its parent task {} is already completed",
+            task.repr()?,
+            parent.str()?
+        );
+        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "exception"), exception)?;
+        context.set_item(intern!(py, "task"), task)?;
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+}
+
+/// Python's own error for an attribute of something that is not there any more.
+fn missing(attribute: &str) -> PyErr {
+    PyAttributeError::new_err(format!("'NoneType' object has no attribute '{attribute}'"))
+}
+
+/// Whether an exception ends the loop rather than the group.
+fn leaves_loop(error: &Bound<'_, PyAny>) -> bool {
+    error.is_instance_of::<PySystemExit>() || error.is_instance_of::<PyKeyboardInterrupt>()
+}
+
+/// Gives `module` the class.
+pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<TaskGroup>()
+}

@@ -1,0 +1,49 @@
+//! What a time-out or a group asks of a task of any kind, with a direct way for native ones.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::future::Phase;
+use crate::task::Task;
+use crate::task::step::exactly_native;
+
+/// `task.cancel()`.
+pub(super) fn cancel(task: &Bound<'_, PyAny>) -> PyResult<()> {
+    match task.cast_exact::<Task>() {
+        Ok(task) => Task::cancel(task, None).map(drop),
+        Err(_) => task.call_method0(intern!(task.py(), "cancel")).map(drop),
+    }
+}
+
+/// `task.cancelling()`.
+#[inline]
+pub(super) fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match task.cast_exact::<Task>() {
+        Ok(native) => Ok(native.get().cancelling(task.py())),
+        Err(_) => task.call_method0(intern!(task.py(), "cancelling"))?.extract(),
+    }
+}
+
+/// `task.uncancel()`.
+pub(super) fn uncancel(task: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match task.cast_exact::<Task>() {
+        Ok(native) => Ok(native.get().uncancel(task.py())),
+        Err(_) => task.call_method0(intern!(task.py(), "uncancel"))?.extract(),
+    }
+}
+
+/// `future.done()`.
+pub(super) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match exactly_native(future) {
+        Some(native) => Ok(native.get().is_done(future.py())),
+        None => future.call_method0(intern!(future.py(), "done"))?.is_truthy(),
+    }
+}
+
+/// `future.cancelled()`.
+pub(super) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match exactly_native(future) {
+        Some(native) => Ok(native.get().phase(future.py()) == Phase::Cancelled),
+        None => future.call_method0(intern!(future.py(), "cancelled"))?.is_truthy(),
+    }
+}
