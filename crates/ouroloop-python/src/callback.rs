@@ -28,6 +28,8 @@ pub(crate) enum Callback {
     Wakeup(Py<Task>, Py<PyAny>),
     /// A future's done callback.
     Done { callback: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
+    /// A step of a task of the standard library's own: the callable by which it steps.
+    Bare { callback: Py<PyAny>, context: Py<PyAny> },
     /// A native object is to hear that a future has ended.
     Ended(FutureListener, Py<PyAny>),
     /// A sleep is over: its future gets this result unless it is done.
@@ -96,6 +98,14 @@ impl Callback {
                 });
                 answer.or_else(|error| report(event_loop, callback, Some(future), context, error))
             }
+            Self::Bare { callback, context } => {
+                // SAFETY: attached; the object is alive.
+                let answer = run_in(py, &context, || unsafe {
+                    let answer = ffi::PyObject_CallNoArgs(callback.as_ptr());
+                    Bound::from_owned_ptr_or_err(py, answer).map(drop)
+                });
+                answer.or_else(|error| report(event_loop, callback, None, context, error))
+            }
             Self::Ended(listener, future) => listener
                 .hear(future.bind(py))
                 .or_else(|error| report_ended(event_loop, &listener, future, error)),
@@ -126,7 +136,9 @@ impl Callback {
             Self::Step(task) | Self::Throw(task, _) | Self::Wakeup(task, _) => {
                 task.bind(py).repr()?
             }
-            Self::Done { callback, .. } => callback.bind(py).repr()?,
+            Self::Done { callback, .. } | Self::Bare { callback, .. } => {
+                callback.bind(py).repr()?
+            }
             Self::Ended(listener, _) => listener.callable(py)?.repr()?,
             Self::Expire(future, _) => future.bind(py).repr()?,
             Self::Deadline(timeout, _) => timeout.bind(py).repr()?,
@@ -158,6 +170,10 @@ impl Callback {
             Self::Done { callback, future, context } => {
                 visit.call(callback)?;
                 visit.call(future)?;
+                visit.call(context)
+            }
+            Self::Bare { callback, context } => {
+                visit.call(callback)?;
                 visit.call(context)
             }
             Self::Ended(listener, future) => {
@@ -200,6 +216,9 @@ impl Again for Callback {
                 future: future.clone_ref(py),
                 context: context.clone_ref(py),
             },
+            Self::Bare { callback, context } => {
+                Self::Bare { callback: callback.clone_ref(py), context: context.clone_ref(py) }
+            }
             Self::Ended(listener, future) => {
                 Self::Ended(listener.clone_ref(py), future.clone_ref(py))
             }

@@ -27,7 +27,13 @@ pub(crate) struct State {
     context: Option<Py<PyAny>>,
     event_loop: Option<Py<PyAny>>,
     cancelled: bool,
-    /// The text from before a cancellation dropped the callback, kept in debug mode.
+    debug: Option<Box<Debugging>>,
+}
+
+/// What handles have in debug mode.
+#[derive(Debug, Default)]
+struct Debugging {
+    /// The text from before a cancellation dropped the callback.
     repr: Option<Py<PyAny>>,
     source_traceback: Option<Py<PyAny>>,
 }
@@ -35,12 +41,24 @@ pub(crate) struct State {
 impl State {
     /// Drops every reference at once, as [`shelf`] needs it.
     fn release(self, py: Python<'_>) {
-        let Self { callback, args, context, event_loop, cancelled: _, repr, source_traceback } =
-            self;
-        [callback, args, context, event_loop, repr, source_traceback]
+        [self.callback, self.args, self.context, self.event_loop]
             .into_iter()
             .flatten()
             .for_each(|reference| reference.drop_ref(py));
+        if let Some(debug) = self.debug {
+            [debug.repr, debug.source_traceback]
+                .into_iter()
+                .flatten()
+                .for_each(|reference| reference.drop_ref(py));
+        }
+    }
+
+    fn debug(&mut self) -> &mut Debugging {
+        self.debug.get_or_insert_default()
+    }
+
+    fn source(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        reference(py, self.debug.as_ref().and_then(|debug| debug.source_traceback.as_ref()))
     }
 }
 
@@ -67,8 +85,7 @@ impl Handle {
                 context: Some(context),
                 event_loop: Some(event_loop),
                 cancelled: false,
-                repr: None,
-                source_traceback: None,
+                debug: None,
             }),
         }
     }
@@ -92,7 +109,7 @@ impl Handle {
     /// In debug mode, remembers where the handle was made.
     pub(crate) fn remember_source(&self, py: Python<'_>) -> PyResult<()> {
         let stack = Standard::get(py)?.extract_stack.call0(py)?;
-        drop(self.state.with(py, |state| state.source_traceback.replace(stack)));
+        drop(self.state.with(py, |state| state.debug().source_traceback.replace(stack)));
         Ok(())
     }
 
@@ -102,7 +119,7 @@ impl Handle {
     }
 
     pub(crate) fn source(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.source_traceback.as_ref()))
+        self.state.with(py, |state| state.source(py))
     }
 
     /// Runs the callback; an error goes to the loop's exception handler.
@@ -148,7 +165,7 @@ impl Handle {
                 reference(py, state.callback.as_ref()),
                 reference(py, state.args.as_ref()),
                 reference(py, state.event_loop.as_ref()),
-                reference(py, state.source_traceback.as_ref()),
+                state.source(py),
             )
         });
         let Some(event_loop) = event_loop else { return Err(error) };
@@ -206,7 +223,7 @@ impl Handle {
             && is_debug(event_loop.bind(py))?
         {
             let text = slf.call_method0(intern!(py, "__repr__"))?.unbind();
-            drop(slf.get().state.with(py, |state| state.repr.replace(text)));
+            drop(slf.get().state.with(py, |state| state.debug().repr.replace(text)));
         }
         drop(slf.get().state.with(py, |state| (state.callback.take(), state.args.take())));
         Ok(())
@@ -266,7 +283,9 @@ impl Handle {
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let kept = slf.get().state.with(py, |state| reference(py, state.repr.as_ref()));
+        let kept = slf.get().state.with(py, |state| {
+            reference(py, state.debug.as_ref().and_then(|debug| debug.repr.as_ref()))
+        });
         if let Some(kept) = kept {
             return Ok(kept.into_bound(py));
         }
@@ -330,7 +349,10 @@ impl Handle {
 
     #[setter(_source_traceback)]
     fn set_source_traceback(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        drop(self.state.with(py, |state| std::mem::replace(&mut state.source_traceback, value)));
+        drop(
+            self.state
+                .with(py, |state| std::mem::replace(&mut state.debug().source_traceback, value)),
+        );
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -341,8 +363,13 @@ impl Handle {
                 visit.call(&state.args)?;
                 visit.call(&state.context)?;
                 visit.call(&state.event_loop)?;
-                visit.call(&state.repr)?;
-                visit.call(&state.source_traceback)
+                match &state.debug {
+                    Some(debug) => {
+                        visit.call(&debug.repr)?;
+                        visit.call(&debug.source_traceback)
+                    }
+                    None => Ok(()),
+                }
             })
         }
     }
@@ -351,13 +378,15 @@ impl Handle {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
         drop(self.state.with(py, |state| {
-            [
-                state.callback.take(),
-                state.args.take(),
-                state.context.take(),
-                state.event_loop.take(),
-                state.source_traceback.take(),
-            ]
+            (
+                [
+                    state.callback.take(),
+                    state.args.take(),
+                    state.context.take(),
+                    state.event_loop.take(),
+                ],
+                state.debug.take(),
+            )
         }));
     }
 }

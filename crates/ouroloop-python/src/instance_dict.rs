@@ -79,3 +79,11 @@ pub(crate) unsafe fn visit(
     // SAFETY: the caller's promise; nothing changes the place during a traversal.
     visit.call(unsafe { &*place(object) })
 }
+
+/// Drops the dictionary that `object.__new__` has made for a new object, before 3.13.
+pub(crate) fn forget_empty<T>(object: &Bound<'_, T>) {
+    if cfg!(not(Py_3_13)) {
+        // SAFETY: attached; the caller's class has a dictionary, and nobody has seen it.
+        drop(unsafe { take(object.as_ptr()) });
+    }
+}

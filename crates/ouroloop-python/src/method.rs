@@ -56,6 +56,13 @@ impl<'a, 'py> Arguments<'a, 'py> {
         }
     }
 
+    /// The value of the argument called `name`, if no other has a name.
+    #[inline]
+    pub(crate) fn only_keyword(&self, name: &str) -> Option<Borrowed<'a, 'py, PyAny>> {
+        let (given, value) = self.keywords().next().filter(|_| self.values.len() == 1)?;
+        given.to_str().is_ok_and(|given| given == name).then_some(value)
+    }
+
     /// The arguments that have names.
     pub(crate) fn keywords(
         &self,

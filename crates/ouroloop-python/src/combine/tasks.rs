@@ -17,7 +17,7 @@ pub(super) fn cancel(task: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// `task.cancelling()`.
 #[inline]
-pub(super) fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<usize> {
+pub(super) fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     match task.cast_exact::<Task>() {
         Ok(native) => Ok(native.get().cancelling(task.py())),
         Err(_) => task.call_method0(intern!(task.py(), "cancelling"))?.extract(),
@@ -25,7 +25,7 @@ pub(super) fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<usize> {
 }
 
 /// `task.uncancel()`.
-pub(super) fn uncancel(task: &Bound<'_, PyAny>) -> PyResult<usize> {
+pub(super) fn uncancel(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     match task.cast_exact::<Task>() {
         Ok(native) => Ok(native.get().uncancel(task.py())),
         Err(_) => task.call_method0(intern!(task.py(), "uncancel"))?.extract(),

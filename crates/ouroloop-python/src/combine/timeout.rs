@@ -143,7 +143,7 @@ struct State {
     when: When,
     task: Option<Py<PyAny>>,
     /// How many requests to cancel the task there were on entry.
-    cancelling: usize,
+    cancelling: u32,
     alarm: Alarm,
     /// The number of the alarm that is set, or was set last.
     number: u32,

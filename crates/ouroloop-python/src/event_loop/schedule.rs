@@ -12,6 +12,7 @@ use crate::callback::Callback;
 use crate::context::copy_current;
 use crate::handle::{Handle, TimerHandle, When};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
+use crate::task::standard::StandardStep;
 
 #[pymethods]
 impl Loop {
@@ -81,6 +82,10 @@ impl Method for CallSoon {
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        if let Some(entry) = standard_step(slf, arguments)? {
+            slf.get().push(py, entry);
+            return Ok(py.None().into_bound(py));
+        }
         let Order { leading: [callback], args, context } =
             Order::parse("call_soon", ["callback"], arguments)?;
         slf.get().check_schedulable(py)?;
@@ -89,6 +94,33 @@ impl Method for CallSoon {
         }
         Ok(Loop::queue(slf, callback.to_owned().unbind(), args, context)?.into_any())
     }
+}
+
+/// What a task of the standard library's own schedules of itself, as an entry without a handle.
+///
+/// Such a task is the only one that calls these callables' `call_soon`, and drops the handle that
+/// it would be given.
+fn standard_step<'py>(
+    slf: &Bound<'py, Loop>,
+    arguments: &Arguments<'_, 'py>,
+) -> PyResult<Option<Callback>> {
+    let py = slf.py();
+    let Some(callback) = arguments.get(0) else { return Ok(None) };
+    let Some(step) = StandardStep::of(&callback) else { return Ok(None) };
+    let Some(context) = arguments.only_keyword("context") else { return Ok(None) };
+    if slf.get().is_debug(py) {
+        return Ok(None);
+    }
+    slf.get().check_closed(py)?;
+    let (callback, context) = (callback.to_owned().unbind(), context.to_owned().unbind());
+    Ok(match (step, arguments.len(), arguments.get(1)) {
+        (StandardStep::Step, 1, _) => Some(Callback::Bare { callback, context }),
+        (StandardStep::Wakeup, 2, Some(future)) => {
+            let future = future.to_owned().unbind();
+            Some(Callback::Done { callback, future, context })
+        }
+        _ => None,
+    })
 }
 
 /// `call_soon` for other threads and for signal handlers.

@@ -83,14 +83,16 @@ pub(crate) enum Links {
     #[default]
     None,
     One(Link),
-    Many(Vec<Link>),
+    /// Boxed, so that the usual cases are small.
+    #[expect(clippy::box_collection, reason = "a vector is larger than the other cases")]
+    Many(Box<Vec<Link>>),
 }
 
 impl Links {
     pub(crate) fn push(&mut self, link: Link) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(link),
-            Self::One(first) => Self::Many(vec![first, link]),
+            Self::One(first) => Self::Many(Box::new(vec![first, link])),
             Self::Many(mut links) => {
                 links.push(link);
                 Self::Many(links)
@@ -127,7 +129,7 @@ impl IntoIterator for Links {
         let (one, many) = match self {
             Self::None => (None, Vec::new()),
             Self::One(link) => (Some(link), Vec::new()),
-            Self::Many(links) => (None, links),
+            Self::Many(links) => (None, *links),
         };
         one.into_iter().chain(many)
     }

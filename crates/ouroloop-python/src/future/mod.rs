@@ -61,7 +61,11 @@ impl Future {
                 shelf::track(&future);
                 future
             }
-            None => Bound::new(py, Self::new(home))?,
+            None => {
+                let future = Bound::new(py, Self::new(home))?;
+                instance_dict::forget_empty(&future);
+                future
+            }
         };
         if event_loop.get().is_debug(py) {
             future.get().remember_source(py, event_loop.as_any())?;

@@ -76,11 +76,11 @@ impl Task {
         Self::finalize(slf);
     }
 
-    pub(crate) fn cancelling(&self, py: Python<'_>) -> usize {
+    pub(crate) fn cancelling(&self, py: Python<'_>) -> u32 {
         self.state.with(py, |state| state.cancel_requests)
     }
 
-    pub(crate) fn uncancel(&self, py: Python<'_>) -> usize {
+    pub(crate) fn uncancel(&self, py: Python<'_>) -> u32 {
         self.state.with(py, |state| {
             state.cancel_requests = state.cancel_requests.saturating_sub(1);
             if cfg!(Py_3_13) && state.cancel_requests == 0 {
@@ -156,7 +156,7 @@ impl Task {
     }
 
     #[getter(_num_cancels_requested)]
-    fn num_cancels_requested(&self, py: Python<'_>) -> usize {
+    fn num_cancels_requested(&self, py: Python<'_>) -> u32 {
         self.cancelling(py)
     }
 

@@ -16,6 +16,7 @@ mod class;
 pub(crate) mod current;
 mod methods;
 pub(crate) mod registry;
+pub(crate) mod standard;
 pub(crate) mod step;
 
 use std::sync::OnceLock;
@@ -31,6 +32,7 @@ use crate::cell::AttachedCell;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::future::{Future, Home, Phase};
+use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -53,9 +55,9 @@ pub(crate) struct State {
     pub(crate) name: Name,
     pub(crate) must_cancel: bool,
     pub(crate) log_destroy_pending: bool,
-    pub(crate) cancel_requests: usize,
+    pub(crate) cancel_requests: u32,
     /// Where the registry of live tasks has it.
-    pub(crate) registered: Option<usize>,
+    pub(crate) registered: Option<registry::Place>,
 }
 
 /// A native `asyncio.Task`.
@@ -127,7 +129,9 @@ impl Task {
             task
         } else {
             let parts = PyClassInitializer::from(Future::new(home)).add_subclass(Self::empty());
-            Bound::new(py, parts)?
+            let task = Bound::new(py, parts)?;
+            instance_dict::forget_empty(&task);
+            task
         };
         if event_loop.get().is_debug(py) {
             task.as_super().get().remember_source(py, event_loop.as_any())?;

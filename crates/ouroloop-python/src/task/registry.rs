@@ -8,6 +8,7 @@
 //! `ouroloop._tasks` makes the standard module's own weak set iterate over them as well, so that
 //! no task has to be added to it.
 
+use std::num::NonZeroU32;
 use std::ptr::NonNull;
 
 use pyo3::ffi;
@@ -32,6 +33,23 @@ struct Registry {
     current: Py<PyAny>,
     enter: Py<PyAny>,
     leave: Py<PyAny>,
+}
+
+/// A place in the vector of live tasks, in four bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(NonZeroU32);
+
+impl Place {
+    /// # Panics
+    /// For more than 4,294,967,294 live tasks, whose coroutines need more memory than there is.
+    fn of(index: usize) -> Self {
+        let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
+        Self(number.expect("fewer live tasks than 2^32"))
+    }
+
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
 }
 
 static REGISTRY: PyOnceLock<Registry> = PyOnceLock::new();
@@ -78,7 +96,7 @@ pub(super) fn register(task: &Bound<'_, Task>) {
         live.push(owner);
         live.len() - 1
     });
-    task.get().state.with(py, |state| state.registered = Some(place));
+    task.get().state.with(py, |state| state.registered = Some(Place::of(place)));
 }
 
 /// How many live tasks there are.
@@ -91,11 +109,11 @@ pub(super) fn live_count(py: Python<'_>) -> usize {
 pub(super) fn forget(py: Python<'_>, task: &Task) {
     let Some(place) = task.state.with(py, |state| state.registered.take()) else { return };
     let moved = registry(py).live.with(py, |live| {
-        live.swap_remove(place);
+        live.swap_remove(place.index());
         if live.capacity() > 1024 && live.len() < live.capacity() / 8 {
             live.shrink_to(live.len() * 2);
         }
-        live.get(place).copied()
+        live.get(place.index()).copied()
     });
     if let Some(moved) = moved {
         // SAFETY: a registered task's memory is alive: `forget` runs before it goes. The
