@@ -240,6 +240,7 @@ impl Barrier {
             stage: Stage::Filling,
             count: 0,
         };
+        LoopBound::begin(slf.as_super());
         slf.get().state.set(py, state);
         Ok(())
     }

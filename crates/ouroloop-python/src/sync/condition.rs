@@ -44,6 +44,7 @@ impl Condition {
     /// A condition with a lock of its own.
     pub(super) fn create(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
         let condition = Bound::new(py, Self::initializer())?;
+        LoopBound::begin(condition.as_super());
         condition.get().borrow_from(Lock::create(py)?.as_any())?;
         Ok(condition)
     }
@@ -267,7 +268,7 @@ impl Condition {
     #[pyo3(signature = (lock=None))]
     fn __init__(slf: &Bound<'_, Self>, lock: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        slf.as_super().get().waiters.clear(py);
+        LoopBound::begin(slf.as_super());
         match lock {
             Some(lock) => slf.get().borrow_from(&lock),
             None => slf.get().borrow_from(Lock::create(py)?.as_any()),

@@ -68,7 +68,7 @@ impl Event {
 
     #[pyo3(signature = ())]
     fn __init__(slf: &Bound<'_, Self>) {
-        slf.as_super().get().waiters.clear(slf.py());
+        LoopBound::begin(slf.as_super());
         slf.get().value.set(slf.py(), false);
     }
 

@@ -38,7 +38,9 @@ impl Lock {
 
     /// A lock that is free.
     pub(super) fn create(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
-        Bound::new(py, Self::initializer())
+        let lock = Bound::new(py, Self::initializer())?;
+        LoopBound::begin(lock.as_super());
+        Ok(lock)
     }
 
     #[inline]
@@ -185,7 +187,7 @@ impl Lock {
 
     #[pyo3(signature = ())]
     fn __init__(slf: &Bound<'_, Self>) {
-        slf.as_super().get().waiters.clear(slf.py());
+        LoopBound::begin(slf.as_super());
         slf.get().locked.set(slf.py(), false);
     }
 

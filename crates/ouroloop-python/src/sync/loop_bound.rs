@@ -30,6 +30,12 @@ impl LoopBound {
         Self { home: AttachedCell::new(Home::None), waiters: Waiters::new() }
     }
 
+    /// What every `__init__` begins with: a second call starts the object over.
+    pub(super) fn begin(slf: &Bound<'_, Self>) {
+        instance_dict::drop_unused(slf.as_any());
+        slf.get().waiters.clear(slf.py());
+    }
+
     /// The running loop, to which the object is bound from the first call on.
     ///
     /// # Errors

@@ -326,7 +326,7 @@ impl Semaphore {
         if value.lt(0)? {
             return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
         }
-        slf.as_super().get().waiters.clear(slf.py());
+        LoopBound::begin(slf.as_super());
         slf.get().value.set(&value);
         Ok(())
     }
@@ -438,7 +438,7 @@ impl BoundedSemaphore {
         self.bound.set(value);
     }
 
-    /// Gives a permit back, or on to the task that has waited longest.
+    // Without a docstring, as the standard one.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::give_back(slf)
     }
