@@ -92,20 +92,17 @@ def test_a_queue_in_itself_is_collected(make: Any) -> None:
         assert not by_container._getters
         assert not by_container._finished.is_set()
         del by_item, by_attribute, by_coroutine, by_container
+        del coroutines
         with pytest.warns(RuntimeWarning, match="was never awaited"):
-            del coroutines
             gc.collect()
         assert [reference() for reference in references] == [None] * 4
 
 
 def test_a_waiting_coroutine_in_a_cycle_is_collected(make: Any, loop: Loop) -> None:
-    full = make(1)
-    full.put_nowait(Item())
-    queue = make()
-    joined = make()
-    joined.put_nowait(Item())
-
     async def begin() -> list[weakref.ref[Any]]:
+        full, queue, joined = make(1), make(), make()
+        full.put_nowait(Item())
+        joined.put_nowait(Item())
         for owner, coroutine in (
             (full, full.put(full)),
             (queue, queue.get()),
@@ -116,7 +113,6 @@ def test_a_waiting_coroutine_in_a_cycle_is_collected(make: Any, loop: Loop) -> N
         return [weakref.ref(owner) for owner in (full, queue, joined)]
 
     references = loop.run_until_complete(begin())
-    del full, queue, joined
     gc.collect()
     assert [reference() for reference in references] == [None] * 3
 

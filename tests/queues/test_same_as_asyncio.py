@@ -1,7 +1,6 @@
 """Whatever a program does to a queue, ours answers as asyncio's does, turn by turn."""
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -57,64 +56,85 @@ DERIVED: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def attempt(method: Callable[..., Any], *arguments: Any) -> str:
+    """What a call answers or raises."""
+    try:
+        return repr(method(*arguments))
+    except Exception as error:
+        return repr(error)
+
+
+def state(task: asyncio.Task[Any]) -> str:
+    """How a task stands."""
+    if not task.done():
+        return "pending"
+    return "cancelled" if task.cancelled() else repr(task.exception() or task.result())
+
+
+class Program:
+    """Tasks around one queue."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, queue: Any) -> None:
+        self.loop = loop
+        self.queue = queue
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def carry_out(self, kind: str, number: int) -> str:
+        """Do a deed; tell the answer."""
+        deed = getattr(self, kind.replace(" ", "_"), None)
+        if deed is not None:
+            return repr(deed(number))
+        if kind in {"put", "get", "join"}:
+            arguments = [number] * (kind == "put")
+            self.tasks.append(self.loop.create_task(getattr(self.queue, kind)(*arguments)))
+            return ""
+        arguments = [number] * (kind == "put_nowait")
+        return attempt(getattr(self.queue, kind), *arguments)
+
+    def turn(self, number: int) -> None:
+        turn(self.loop)
+
+    def cancel(self, number: int) -> bool:
+        return number < len(self.tasks) and self.tasks[-1 - number].cancel()
+
+    def wake_and_cancel(self, number: int) -> str:
+        answer = attempt(self.queue.put_nowait, number)
+        return answer + repr(bool(self.tasks) and self.tasks[number % len(self.tasks)].cancel())
+
+    def shutdown(self, number: int) -> str:
+        return attempt(self.queue.shutdown, number > 3)
+
+    def look(self, number: int) -> list[Any]:
+        return list(self.queue._queue)
+
+    def look_at_waiters(self, number: int) -> tuple[int, int, bool]:
+        queue = self.queue
+        return len(queue._getters), len(queue._putters), queue._finished.is_set()
+
+    def adorn(self, number: int) -> None:
+        self.queue.label = number
+
+    def seen(self) -> str:
+        """What can be seen from outside."""
+        queue, tasks = self.queue, [state(task) for task in self.tasks]
+        return f"{queue} {queue.qsize()} {queue.empty()} {queue.full()} {tasks}"
+
+
 def history(world: World, make: Any, maxsize: int, deeds: list[Deed]) -> list[str]:
     """Carry out ``deeds``; tell what could be seen after each."""
     loop = world.new_loop()
-    queue = make(maxsize)
-    tasks: list[asyncio.Task[Any]] = []
-    seen: list[str] = []
-
-    def attempt(method: Callable[..., Any], *arguments: Any) -> str:
-        try:
-            return repr(method(*arguments))
-        except Exception as error:  # noqa: BLE001 - to be compared, whatever it is
-            return repr(error)
-
-    def state(task: asyncio.Task[Any]) -> str:
-        if not task.done():
-            return "pending"
-        return "cancelled" if task.cancelled() else repr(task.exception() or task.result())
-
-    def carry_out(kind: str, number: int) -> str | None:
-        match kind:
-            case "put":
-                tasks.append(loop.create_task(queue.put(number)))
-            case "get" | "join":
-                tasks.append(loop.create_task(getattr(queue, kind)()))
-            case "cancel" if number < len(tasks):
-                return repr(tasks[-1 - number].cancel())
-            case "wake and cancel" if tasks:
-                answer = attempt(queue.put_nowait, number)
-                return answer + repr(tasks[number % len(tasks)].cancel())
-            case "put_nowait":
-                return attempt(queue.put_nowait, number)
-            case "get_nowait" | "task_done":
-                return attempt(getattr(queue, kind))
-            case "turn":
-                turn(loop)
-            case "look":
-                return repr(list(queue._queue))
-            case "look at waiters":
-                return repr((len(queue._getters), len(queue._putters), queue._finished.is_set()))
-            case "adorn":
-                queue.label = number
-            case "shutdown":
-                return attempt(queue.shutdown, number > 3)
-        return None
-
+    program = Program(loop, make(maxsize))
     try:
-        for kind, number in deeds:
-            answer = carry_out(kind, number)
-            text = re.sub(r"Derived", "Queue", str(queue))
-            rest = (queue.qsize(), queue.empty(), queue.full(), [state(task) for task in tasks])
-            seen.append(f"{kind} {number}: {answer} {text} {rest}")
-        for task in tasks:
+        story = [
+            f"{kind} {number}: {program.carry_out(kind, number)} {program.seen()}"
+            for kind, number in deeds
+        ]
+        for task in program.tasks:
             task.cancel()
         turn(loop, 4)
-        seen.append(f"{queue} {[state(task) for task in tasks]}")
+        return [*story, program.seen()]
     finally:
         loop.close()
-    return seen
 
 
 @pytest.mark.parametrize("derived", DERIVED)

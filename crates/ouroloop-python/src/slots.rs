@@ -209,8 +209,8 @@ unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 
 /// Sets the error that ends an iteration with `result`, as cheaply as the interpreter allows.
 ///
-/// `await` comes by here before Python 3.15 or so, and looks at the error's `value` alone; its
-/// `args`, which cost another tuple, stay empty where an error object is made at all.
+/// The interpreter's own `await` ends here, and looks at the error's `value` alone; the `args`,
+/// which would cost a tuple and a second call, stay empty. (`send` answers a complete error.)
 #[cfg(Py_3_12)]
 fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     if result.is_none(py) {

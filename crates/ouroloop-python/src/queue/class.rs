@@ -463,7 +463,11 @@ fn drain(slf: &Bound<'_, Queue>) -> PyResult<()> {
             Manner::Plain(order) => drop(plain::remove(slf, order)?),
             _ => drop(slf.call_method0(intern!(py, "_get"))?),
         }
-        slf.get().state.with(py, |state| state.unfinished = (state.unfinished - 1).max(0));
+        slf.get().state.with(py, |state| {
+            if state.unfinished > 0 {
+                state.unfinished -= 1;
+            }
+        });
     }
     Ok(())
 }
