@@ -261,7 +261,7 @@ impl Queue {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            instance_dict::visit(self.object(), visit.clone())?;
+            instance_dict::visit(self.object(), visit)?;
             self.state.traverse(|state| {
                 visit.call(&state.maxsize)?;
                 state.items.visit(&visit)?;

@@ -39,9 +39,12 @@ pub(super) struct Verdict {
     manner: Manner,
 }
 
+/// Attributes of a class of ours.
+type Attributes = Vec<(Py<PyString>, Py<PyAny>)>;
+
 struct Originals {
-    controls: Vec<(Py<PyString>, Py<PyAny>)>,
-    hooks: [(Order, Vec<(Py<PyString>, Py<PyAny>)>); 3],
+    controls: Attributes,
+    hooks: [(Order, Attributes); 3],
 }
 
 impl Originals {
@@ -54,7 +57,7 @@ impl Originals {
                     let name = PyString::intern(py, name);
                     Ok((name.clone().unbind(), class.getattr(name)?.unbind()))
                 };
-                names.iter().copied().map(original).collect::<PyResult<Vec<_>>>()
+                names.iter().copied().map(original).collect::<PyResult<Attributes>>()
             };
             Ok(Self {
                 controls: of(&queue, &CONTROLS)?,

@@ -103,12 +103,12 @@ impl State {
         !matches!(self.capacity, Capacity::Odd)
             && self.getters.are_own()
             && self.putters.are_own()
-            && match (manner, &self.items) {
+            && matches!(
+                (manner, &self.items),
                 (Manner::Plain(Order::First), Items::Own(_))
-                | (Manner::Plain(Order::Least | Order::Last), Items::List(_))
-                | (Manner::Hooked, Items::List(_) | Items::Foreign(_)) => true,
-                _ => false,
-            }
+                    | (Manner::Plain(Order::Least | Order::Last), Items::List(_))
+                    | (Manner::Hooked, Items::List(_) | Items::Foreign(_))
+            )
     }
 }
 

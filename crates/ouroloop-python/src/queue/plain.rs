@@ -108,8 +108,8 @@ pub(super) fn pop_from_heap(heap: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 fn pop_last(list: &Bound<'_, PyList>) -> PyResult<Py<PyAny>> {
-    let last = list.len() - 1;
-    let item = list.get_item(last)?;
-    list.del_item(last)?;
+    let top = list.len() - 1;
+    let item = list.get_item(top)?;
+    list.del_item(top)?;
     Ok(item.unbind())
 }
