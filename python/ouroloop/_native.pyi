@@ -159,10 +159,7 @@ class Queue(asyncio.Queue[_T]):
 
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@disjoint_base
 class PriorityQueue(Queue[_SortableT], asyncio.PriorityQueue[_SortableT]): ...
-
-@disjoint_base
 class LifoQueue(Queue[_T], asyncio.LifoQueue[_T]): ...
 
 @final
