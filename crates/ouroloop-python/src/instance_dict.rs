@@ -49,14 +49,26 @@ pub(crate) fn get<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     }
 }
 
-/// Whether nothing was put into the object's dictionary.
+/// The object's dictionary, if it has one.
+///
+/// # Safety
+/// As for [`place`].
+pub(crate) unsafe fn peek<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    // SAFETY: the caller's promise; the token proves that the thread is attached.
+    unsafe { (*place(object.as_ptr())).as_ref().map(|dict| dict.bind(object.py()).clone()) }
+}
+
+/// How many attributes are in the object's dictionary.
 ///
 /// # Safety
 /// As for [`place`], attached.
 #[inline]
-pub(crate) unsafe fn is_empty(object: *mut ffi::PyObject) -> bool {
+pub(crate) unsafe fn len(object: *mut ffi::PyObject) -> usize {
     // SAFETY: the caller's promise; the size of a dictionary is a field of it.
-    unsafe { (*place(object)).as_ref().is_none_or(|dict| ffi::PyDict_Size(dict.as_ptr()) == 0) }
+    unsafe {
+        let size = (*place(object)).as_ref().map_or(0, |dict| ffi::PyDict_Size(dict.as_ptr()));
+        usize::try_from(size).unwrap_or(0)
+    }
 }
 
 /// Drops the empty dictionary that `object.__new__` has made before Python 3.13: the interpreter

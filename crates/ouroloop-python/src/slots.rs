@@ -218,6 +218,30 @@ unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 }
 
 /// Sets the error that ends an iteration with `result`, as cheaply as the interpreter allows.
+///
+/// The interpreter's own `await` ends here, and looks at the error's `value` alone; the `args`,
+/// which would cost a tuple and a second call, stay empty. (`send` answers a complete error.)
+#[cfg(Py_3_12)]
+fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
+    if result.is_none(py) {
+        return; // NULL without an error is `StopIteration(None)`.
+    }
+    // SAFETY: attached; `tp_new` of an exception needs nothing but arguments and makes an object
+    // of exactly this class, whose `value` nobody has set.
+    unsafe {
+        let class = ffi::PyExc_StopIteration.cast::<ffi::PyTypeObject>();
+        let arguments = pyo3::types::PyTuple::empty(py);
+        let Some(new) = (*class).tp_new else { return };
+        let error = new(class, arguments.as_ptr(), ptr::null_mut());
+        if !error.is_null() {
+            (*error.cast::<ffi::PyStopIterationObject>()).value = result.into_ptr();
+            ffi::PyErr_SetRaisedException(error);
+        }
+    }
+}
+
+/// As above; this version makes no object unless it has to.
+#[cfg(not(Py_3_12))]
 fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     if result.is_none(py) {
         return; // NULL without an error is `StopIteration(None)`.

@@ -11,7 +11,9 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::containers::{self, Items, Waiters, show_items, show_waiters};
 use super::waiting::{Get, Join, Put};
-use super::{Capacity, Order, Queue, Side, State, bound_loop, finished, open, plain};
+use super::{
+    Capacity, Manner, Order, Queue, Side, State, bound_loop, finished, hooked, open, plain,
+};
 use crate::coroutine::Coroutine;
 use crate::instance_dict;
 use crate::standard::Standard;
@@ -27,12 +29,21 @@ impl Queue {
     #[pyo3(signature = (maxsize=None))]
     fn __init__(slf: &Bound<'_, Self>, maxsize: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
+        // Before Python 3.13 a new object has a dictionary at once; without one, the interpreter
+        // finds the methods of the object faster.
+        // SAFETY: queues have a dictionary.
+        unsafe {
+            if instance_dict::len(slf.as_ptr()) == 0 {
+                drop(instance_dict::take(slf.as_ptr()));
+            }
+        }
         let maxsize = match maxsize {
             Some(maxsize) => maxsize,
             None => 0_i64.into_pyobject(py)?.into_any(),
         };
         drop(slf.get().state.with(py, |state| {
-            let fresh = State { home: state.home.take(), ..State::new() };
+            let (home, verdict) = (state.home.take(), state.verdict);
+            let fresh = State { home, verdict, ..State::new() };
             std::mem::replace(state, fresh)
         }));
         slf.get().set_maxsize(&maxsize);
@@ -87,7 +98,7 @@ impl Queue {
     /// How many items the queue takes; zero or less means any number.
     #[getter(maxsize)]
     fn maxsize(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        if plain(slf).is_some() {
+        if Manner::has_lines(slf) {
             return Ok(slf.get().raw_maxsize(slf.py()));
         }
         Ok(slf.getattr(intern!(slf.py(), "_maxsize"))?.unbind())
@@ -95,25 +106,28 @@ impl Queue {
 
     /// How many items are in the queue.
     fn qsize(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        match plain(slf) {
-            Some(_) => Ok(slf.get().state.with(slf.py(), |state| state.items.len(slf.py()))),
-            None => open::size(slf),
+        match Manner::of(slf) {
+            Manner::Plain(_) => Ok(plain::size(slf)),
+            Manner::Hooked => hooked::size(slf),
+            Manner::Open => open::size(slf),
         }
     }
 
     /// Whether the queue has no items.
     fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        match plain(slf) {
-            Some(_) => super::is_empty(slf),
-            None => open::is_empty(slf),
+        match Manner::of(slf) {
+            Manner::Plain(_) => Ok(plain::size(slf) == 0),
+            Manner::Hooked => hooked::is_empty(slf),
+            Manner::Open => open::is_empty(slf),
         }
     }
 
     /// Whether the queue has as many items as it takes; never, if `maxsize` is zero or less.
     fn full(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        match plain(slf) {
-            Some(_) => super::is_full(slf),
-            None => open::is_full(slf),
+        match Manner::of(slf) {
+            Manner::Plain(_) => Ok(plain::is_full(slf)),
+            Manner::Hooked => hooked::is_full(slf),
+            Manner::Open => open::is_full(slf),
         }
     }
 
@@ -139,9 +153,10 @@ impl Queue {
     /// down.
     #[pyo3(name = "put_nowait")]
     fn py_put_nowait(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
-        match plain(slf) {
-            Some(order) => super::plain::put(slf, order, item),
-            None => open::put(slf, item),
+        match Manner::of(slf) {
+            Manner::Plain(order) => plain::put(slf, order, item),
+            Manner::Hooked => hooked::put(slf, item),
+            Manner::Open => open::put(slf, item),
         }
     }
 
@@ -150,9 +165,10 @@ impl Queue {
     /// Raises `QueueEmpty` if there is none, `QueueShutDown` (Python 3.13) if there never will be.
     #[pyo3(name = "get_nowait")]
     fn py_get_nowait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        match plain(slf) {
-            Some(order) => super::plain::get(slf, order),
-            None => open::get(slf),
+        match Manner::of(slf) {
+            Manner::Plain(order) => plain::get(slf, order),
+            Manner::Hooked => hooked::get(slf),
+            Manner::Open => open::get(slf),
         }
     }
 
@@ -203,9 +219,9 @@ impl Queue {
     #[pyo3(name = "_init")]
     fn init(slf: &Bound<'_, Self>, maxsize: Bound<'_, PyAny>) -> PyResult<()> {
         let _ = maxsize;
-        let items = match Order::of(slf) {
-            Some(_) => Items::Own(std::collections::VecDeque::new()),
-            None => Items::Foreign(containers::new_deque(slf.py())?.unbind()),
+        let items = match Manner::allowed(slf) {
+            Manner::Plain(_) => Items::Own(std::collections::VecDeque::new()),
+            _ => Items::Foreign(containers::new_deque(slf.py())?.unbind()),
         };
         slf.get().set_items(slf.py(), items);
         Ok(())
@@ -214,9 +230,9 @@ impl Queue {
     /// Take an item out of the container; may be overridden.
     #[pyo3(name = "_get")]
     fn get_item(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        if plain(slf) == Some(Order::First) {
+        if Manner::of(slf) == Manner::Plain(Order::First) {
             let empty = || PyIndexError::new_err("pop from an empty deque");
-            return super::plain::remove(slf, Order::First)?.ok_or_else(empty);
+            return plain::remove(slf, Order::First)?.ok_or_else(empty);
         }
         let py = slf.py();
         Ok(open::items(slf)?.call_method0(intern!(py, "popleft"))?.unbind())
@@ -225,8 +241,8 @@ impl Queue {
     /// Put an item into the container; may be overridden.
     #[pyo3(name = "_put")]
     fn put_item(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
-        if plain(slf) == Some(Order::First) {
-            return super::plain::insert(slf, Order::First, item);
+        if Manner::of(slf) == Manner::Plain(Order::First) {
+            return plain::insert(slf, Order::First, item);
         }
         open::items(slf)?.call_method1(intern!(slf.py(), "append"), (item,)).map(drop)
     }
@@ -245,7 +261,7 @@ impl Queue {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            instance_dict::visit(self.object(), visit.clone())?;
+            instance_dict::visit(self.object(), visit)?;
             self.state.traverse(|state| {
                 visit.call(&state.maxsize)?;
                 state.items.visit(&visit)?;
@@ -443,11 +459,15 @@ fn listed_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyLi
 fn drain(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let py = slf.py();
     while !super::is_empty(slf)? {
-        match plain(slf) {
-            Some(order) => drop(super::plain::remove(slf, order)?),
-            None => drop(slf.call_method0(intern!(py, "_get"))?),
+        match Manner::of(slf) {
+            Manner::Plain(order) => drop(plain::remove(slf, order)?),
+            _ => drop(slf.call_method0(intern!(py, "_get"))?),
         }
-        slf.get().state.with(py, |state| state.unfinished = (state.unfinished - 1).max(0));
+        slf.get().state.with(py, |state| {
+            if state.unfinished > 0 {
+                state.unfinished -= 1;
+            }
+        });
     }
     Ok(())
 }

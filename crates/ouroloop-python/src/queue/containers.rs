@@ -80,6 +80,10 @@ impl Waiters {
         matches!(self, Self::Own(_))
     }
 
+    pub(super) fn is_own_and_empty(&self) -> bool {
+        matches!(self, Self::Own(waiters) if waiters.is_empty())
+    }
+
     /// How many wait, if that can be told without Python.
     pub(super) fn len(&self) -> usize {
         match self {

@@ -1,22 +1,28 @@
 //! `Queue`, `PriorityQueue` and `LifoQueue`.
 //!
-//! # Two ways to work
+//! # Three manners
 //!
-//! | a queue is | when | its containers | what a step calls |
+//! | a queue is | when | its items are in | its waiters in |
 //! | --- | --- | --- | --- |
-//! | *plain* | its class is exactly one of ours, nobody put attributes on it, and nobody was shown its containers | Rust's; the list of the two ordered classes | native code ([`plain`]) |
-//! | *open* | otherwise | Python's | the methods that a derived class may override, in asyncio's order ([`open`]) |
+//! | *plain* | none of our methods is overridden | a container of Rust's, or the list of the ordered classes | lines of Rust's |
+//! | *hooked* | `_init`, `_put` or `_get` is overridden, no other | the class's own container | lines of Rust's |
+//! | *open* | otherwise, and once Python code has seen a container of Rust's | Python's containers | Python's containers |
 //!
-//! 1. Whether a queue is plain is asked anew after everything that may have run Python code.
-//! 2. Showing `_queue`, `_getters` or `_putters` of a plain queue moves what is inside into a
-//!    `deque`, which is the container from then on ([`containers`]): whoever changes it changes
-//!    the queue.
+//! Native code in [`plain`] and [`hooked`] calls nothing that could be overridden; [`open`] calls
+//! everything that can, in asyncio's order.
+//!
+//! 1. The manner is asked for anew after everything that may have run Python code; classes and
+//!    objects may change while a queue waits ([`derived`]).
+//! 2. Showing `_queue`, `_getters` or `_putters` moves what is inside into a `deque`, which is the
+//!    container from then on ([`containers`]): whoever changes it changes the queue.
 //! 3. A waiter is taken out of its line by whoever wakes it. One that was woken but cannot go on
 //!    wakes the next in line ([`waiting`]).
 
 mod class;
 mod containers;
+mod derived;
 mod finished;
+mod hooked;
 mod open;
 mod ordered;
 mod plain;
@@ -38,6 +44,7 @@ use crate::slots::Deallocate;
 use crate::standard::Standard;
 
 use containers::{Items, Waiters};
+use derived::Verdict;
 use finished::Finished;
 
 pub(crate) use ordered::{LifoQueue, PriorityQueue};
@@ -64,6 +71,7 @@ struct State {
     shut_down: bool,
     /// The loop on which the queue waited first.
     home: Option<Py<PyAny>>,
+    verdict: Option<Verdict>,
 }
 
 impl State {
@@ -78,6 +86,7 @@ impl State {
             finished: Finished::new(),
             shut_down: false,
             home: None,
+            verdict: None,
         }
     }
 
@@ -88,14 +97,18 @@ impl State {
         }
     }
 
-    fn is_private(&self, order: Order) -> bool {
+    /// Whether the containers are such as a manner needs.
+    #[inline]
+    fn suits(&self, manner: Manner) -> bool {
         !matches!(self.capacity, Capacity::Odd)
             && self.getters.are_own()
             && self.putters.are_own()
-            && match order {
-                Order::First => matches!(self.items, Items::Own(_)),
-                Order::Least | Order::Last => matches!(self.items, Items::List(_)),
-            }
+            && matches!(
+                (manner, &self.items),
+                (Manner::Plain(Order::First), Items::Own(_))
+                    | (Manner::Plain(Order::Least | Order::Last), Items::List(_))
+                    | (Manner::Hooked, Items::List(_) | Items::Foreign(_))
+            )
     }
 }
 
@@ -170,46 +183,97 @@ impl Side {
     }
 }
 
-/// The order of a queue that is plain.
-#[inline]
-fn plain(slf: &Bound<'_, Queue>) -> Option<Order> {
-    let order = Order::of(slf)?;
-    // SAFETY: queues have a dictionary.
-    let unadorned = unsafe { instance_dict::is_empty(slf.as_ptr()) };
-    let private = slf.get().state.with(slf.py(), |state| state.is_private(order));
-    (unadorned && private).then_some(order)
+/// How a queue works, see the top of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Plain(Order),
+    Hooked,
+    Open,
+}
+
+impl Manner {
+    /// What the class and the attributes of a queue allow.
+    #[inline]
+    fn allowed(slf: &Bound<'_, Queue>) -> Self {
+        // SAFETY: queues have a dictionary.
+        let unadorned = unsafe { instance_dict::len(slf.as_ptr()) == 0 };
+        match Order::of(slf) {
+            Some(order) if unadorned => Self::Plain(order),
+            _ => derived::manner(slf),
+        }
+    }
+
+    #[inline]
+    fn of(slf: &Bound<'_, Queue>) -> Self {
+        let manner = Self::allowed(slf);
+        if slf.get().state.with(slf.py(), |state| state.suits(manner)) {
+            manner
+        } else {
+            Self::Open
+        }
+    }
+
+    /// Whether the waiters are in lines of Rust's.
+    fn has_lines(slf: &Bound<'_, Queue>) -> bool {
+        Self::of(slf) != Self::Open
+    }
 }
 
 /// `full()`, as a method of the queue calls it.
 fn is_full(slf: &Bound<'_, Queue>) -> PyResult<bool> {
-    match plain(slf) {
-        Some(_) => Ok(slf.get().state.with(slf.py(), |state| state.is_full(slf.py()))),
-        None => slf.call_method0(intern!(slf.py(), "full"))?.is_truthy(),
+    match Manner::of(slf) {
+        Manner::Plain(_) => Ok(plain::is_full(slf)),
+        Manner::Hooked => hooked::is_full(slf),
+        Manner::Open => slf.call_method0(intern!(slf.py(), "full"))?.is_truthy(),
     }
 }
 
 /// `empty()`, as a method of the queue calls it.
 fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
-    match plain(slf) {
-        Some(_) => Ok(slf.get().state.with(slf.py(), |state| state.items.len(slf.py()) == 0)),
-        None => slf.call_method0(intern!(slf.py(), "empty"))?.is_truthy(),
+    match Manner::of(slf) {
+        Manner::Plain(_) => Ok(plain::size(slf) == 0),
+        Manner::Hooked => hooked::is_empty(slf),
+        Manner::Open => slf.call_method0(intern!(slf.py(), "empty"))?.is_truthy(),
     }
 }
 
 /// `put_nowait(item)`, as a method of the queue calls it.
 fn put_nowait(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<Py<PyAny>> {
-    match plain(slf) {
-        Some(order) => plain::put(slf, order, item).map(|()| slf.py().None()),
-        None => Ok(slf.call_method1(intern!(slf.py(), "put_nowait"), (item,))?.unbind()),
+    match Manner::of(slf) {
+        Manner::Plain(order) => plain::put(slf, order, item)?,
+        Manner::Hooked => hooked::put(slf, item)?,
+        Manner::Open => {
+            return Ok(slf.call_method1(intern!(slf.py(), "put_nowait"), (item,))?.unbind());
+        }
     }
+    Ok(slf.py().None())
 }
 
 /// `get_nowait()`, as a method of the queue calls it.
 fn get_nowait(slf: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
-    match plain(slf) {
-        Some(order) => plain::get(slf, order),
-        None => Ok(slf.call_method0(intern!(slf.py(), "get_nowait"))?.unbind()),
+    match Manner::of(slf) {
+        Manner::Plain(order) => plain::get(slf, order),
+        Manner::Hooked => hooked::get(slf),
+        Manner::Open => Ok(slf.call_method0(intern!(slf.py(), "get_nowait"))?.unbind()),
     }
+}
+
+/// Wakes the first in line who still waits.
+#[inline]
+fn wake_next(slf: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
+    let py = slf.py();
+    let state = &slf.get().state;
+    while !state.with(py, |state| state.line(side).is_own_and_empty()) {
+        if !Manner::has_lines(slf) {
+            return open::wake_next(slf, side);
+        }
+        if let Some(waiter) = state.with(py, |state| state.line(side).pop())
+            && !waiter.is_done(py)?
+        {
+            return waiter.set_result(py, py.None());
+        }
+    }
+    Ok(())
 }
 
 fn is_shut_down(slf: &Bound<'_, Queue>) -> bool {

@@ -4,8 +4,20 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::containers::{Items, pop_front};
-use super::{Order, Queue, Refusal, Side, finished, open};
+use super::{Order, Queue, Refusal, Side, finished, wake_next};
 use crate::standard::Standard;
+
+/// `qsize`.
+#[inline]
+pub(super) fn size(slf: &Bound<'_, Queue>) -> usize {
+    slf.get().state.with(slf.py(), |state| state.items.len(slf.py()))
+}
+
+/// `full`.
+#[inline]
+pub(super) fn is_full(slf: &Bound<'_, Queue>) -> bool {
+    slf.get().state.with(slf.py(), |state| state.is_full(slf.py()))
+}
 
 /// `put_nowait`.
 ///
@@ -96,27 +108,8 @@ pub(super) fn pop_from_heap(heap: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 fn pop_last(list: &Bound<'_, PyList>) -> PyResult<Py<PyAny>> {
-    let last = list.len() - 1;
-    let item = list.get_item(last)?;
-    list.del_item(last)?;
+    let top = list.len() - 1;
+    let item = list.get_item(top)?;
+    list.del_item(top)?;
     Ok(item.unbind())
-}
-
-/// Wakes the first in line who still waits.
-#[inline]
-pub(super) fn wake_next(slf: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
-    let py = slf.py();
-    let state = &slf.get().state;
-    let nobody = |line: &super::Waiters| line.are_own() && line.len() == 0;
-    while !state.with(py, |state| nobody(state.line(side))) {
-        if super::plain(slf).is_none() {
-            return open::wake_next(slf, side);
-        }
-        if let Some(waiter) = state.with(py, |state| state.line(side).pop())
-            && !waiter.is_done(py)?
-        {
-            return waiter.set_result(py, py.None());
-        }
-    }
-    Ok(())
 }

@@ -9,8 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{
-    Queue, Refusal, Side, bound_loop, finished, get_nowait, is_empty, is_full, is_shut_down, open,
-    plain, put_nowait,
+    Manner, Queue, Refusal, Side, bound_loop, finished, get_nowait, is_empty, is_full,
+    is_shut_down, open, put_nowait, wake_next,
 };
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::slots::Resumed;
@@ -49,16 +49,18 @@ impl Place {
     /// Stands in line.
     fn line_up(&mut self, py: Python<'_>) -> PyResult<()> {
         let queue = self.queue.bind(py);
-        let event_loop = match plain(queue) {
-            Some(_) => bound_loop(queue)?,
-            None => queue.call_method0(intern!(py, "_get_loop"))?,
+        let event_loop = if Manner::has_lines(queue) {
+            bound_loop(queue)?
+        } else {
+            queue.call_method0(intern!(py, "_get_loop"))?
         };
         let waiter = Waiter::create(&event_loop)?;
         let iterator = iterator_of(waiter.bind(py))?.unbind();
         let placed = waiter.clone_ref(py);
-        let refused = match plain(queue) {
-            Some(_) => queue.get().state.with(py, |state| state.line(self.side).push(placed)),
-            None => Some(placed),
+        let refused = if Manner::has_lines(queue) {
+            queue.get().state.with(py, |state| state.line(self.side).push(placed))
+        } else {
+            Some(placed)
         };
         if let Some(placed) = refused {
             open::line_up(queue, self.side, placed)?;
@@ -104,9 +106,10 @@ impl Place {
 fn leave(queue: &Bound<'_, Queue>, side: Side, waiter: &Waiter) -> PyResult<()> {
     let py = queue.py();
     waiter.cancel(py)?;
-    match plain(queue) {
-        Some(_) => drop(queue.get().state.with(py, |state| state.line(side).remove(waiter))),
-        None => open::leave_line(queue, side, waiter)?,
+    if Manner::has_lines(queue) {
+        drop(queue.get().state.with(py, |state| state.line(side).remove(waiter)));
+    } else {
+        open::leave_line(queue, side, waiter)?;
     }
     let refuses = match side {
         Side::Getters => is_empty(queue)?,
@@ -115,10 +118,7 @@ fn leave(queue: &Bound<'_, Queue>, side: Side, waiter: &Waiter) -> PyResult<()> 
     if refuses || waiter.is_cancelled(py)? {
         return Ok(());
     }
-    match plain(queue) {
-        Some(_) => super::plain::wake_next(queue, side),
-        None => open::wake_next(queue, side),
-    }
+    wake_next(queue, side)
 }
 
 /// `await queue.put(item)`.
