@@ -30,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     slots::install_deallocate::<handle::Handle>(py);
     slots::install_deallocate::<handle::TimerHandle>(py);
     coroutine::install(py);
+    combine::install(py);
     slots::install_deallocate::<event_loop::Loop>(py);
     slots::install_deallocate::<transport::tcp::TcpTransport>(py);
     module.add_class::<event_loop::Loop>()?;
@@ -39,7 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::tcp::TcpTransport>()?;
-    combine::install(module)?;
+    combine::export(module)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

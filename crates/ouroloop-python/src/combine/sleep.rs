@@ -141,6 +141,6 @@ fn is_nan(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Gives `module` the function.
-pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sleep, module)?)
 }
