@@ -1,6 +1,7 @@
 """``wait_for``."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import sys
@@ -117,10 +118,8 @@ def test_no_time_and_another_cancellation(world: World) -> None:
     async def main() -> None:
         async def stubborn() -> None:
             for _ in range(2):
-                try:
+                with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(FAR)
-                except asyncio.CancelledError:
-                    pass
 
         inner: Any = asyncio.ensure_future(stubborn())
         await turns()
@@ -216,10 +215,12 @@ def test_how_many_turns_it_takes(world: World) -> None:
 
 def test_not_awaitable(world: World) -> None:
     async def main() -> None:
-        message = "can't be (used in 'await' expression|awaited)" if NEW else "awaitable is required"
+        message = (
+            "can't be (used in 'await' expression|awaited)" if NEW else "awaitable is required"
+        )
         with pytest.raises(TypeError, match=message):
             await world.api.wait_for(1, FAR)
-        with pytest.raises(TypeError, match="awaitable is required|coroutine or an awaitable"):
+        with pytest.raises(TypeError, match="awaitable is required"):
             await world.api.wait_for(1, 0)
         coroutine = value(1)
         with pytest.raises(TypeError, match="'<=' not supported between instances of 'str'"):
@@ -342,10 +343,8 @@ def test_cycles_are_collected(native_world: World) -> None:
 def test_leaks_nothing(native_world: World, timeout: float | None) -> None:
     async def main() -> None:
         for _ in range(2000):
-            try:
+            with contextlib.suppress(TimeoutError):
                 await native_world.api.wait_for(value("x"), timeout)
-            except TimeoutError:
-                pass
 
     def act() -> None:
         native_world.run(main())
