@@ -6,7 +6,18 @@ from contextvars import Context
 from socket import _GetAddrInfoResult, socket
 from ssl import SSLContext
 from types import FrameType, GenericAlias, TracebackType
-from typing import Any, Literal, Protocol, Self, TextIO, TypeAlias, TypeVar, TypeVarTuple, final
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    Self,
+    TextIO,
+    TypeAlias,
+    TypeVar,
+    TypeVarTuple,
+    final,
+    overload,
+)
 
 from _typeshed import FileDescriptorLike, SupportsRichComparison
 from typing_extensions import disjoint_base
@@ -26,9 +37,15 @@ __all__ = [
     "Semaphore",
     "Server",
     "Task",
+    "TaskGroup",
     "TcpTransport",
+    "Timeout",
     "TimerHandle",
     "live_tasks",
+    "sleep",
+    "timeout",
+    "timeout_at",
+    "wait_for",
 ]
 
 _T = TypeVar("_T")
@@ -440,3 +457,48 @@ class Loop:
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
 
 def live_tasks() -> list[asyncio.Task[Any]]: ...
+
+@disjoint_base
+class Timeout:
+    def __init__(self, when: float | None) -> None: ...
+    def when(self) -> float | None: ...
+    def reschedule(self, when: float | None) -> None: ...
+    def expired(self) -> bool: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None: ...
+
+@disjoint_base
+class TaskGroup(asyncio.TaskGroup):
+    def __init__(self) -> None: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        et: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None: ...
+    if sys.version_info >= (3, 14):
+        def create_task(self, coro: _Step[_T], **kwargs: Any) -> asyncio.Task[_T]: ...
+    else:
+        def create_task(
+            self,
+            coro: _Step[_T],
+            *,
+            name: str | None = None,
+            context: Context | None = None,
+        ) -> asyncio.Task[_T]: ...
+    if sys.version_info >= (3, 15):
+        def cancel(self) -> None: ...
+
+def timeout(delay: float | None) -> Timeout: ...
+def timeout_at(when: float | None) -> Timeout: ...
+@overload
+async def sleep(delay: float) -> None: ...
+@overload
+async def sleep(delay: float, result: _T) -> _T: ...
+async def wait_for(fut: Awaitable[_T], timeout: float | None) -> _T: ...

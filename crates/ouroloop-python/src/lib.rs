@@ -36,6 +36,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     event_loop::install(py)?;
     sync::install(py)?;
     queue::install(py)?;
+    combine::install(py);
     slots::install_deallocate::<transport::tcp::TcpTransport>(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
@@ -53,7 +54,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sync::Semaphore>()?;
     module.add_class::<sync::BoundedSemaphore>()?;
     module.add_class::<sync::Barrier>()?;
-    combine::install(module)?;
+    combine::export(module)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

@@ -12,10 +12,15 @@ mod wait_for;
 
 use pyo3::prelude::*;
 
-/// Completes the classes of these modules and gives `module` their names.
-pub(crate) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    sleep::install(module)?;
-    timeout::install(module)?;
-    wait_for::install(module)?;
-    task_group::install(module)
+/// Makes the classes of these modules complete.
+pub(crate) fn install(py: Python<'_>) {
+    timeout::install(py);
+}
+
+/// Puts the names of these modules into `_native`.
+pub(crate) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    sleep::export(module)?;
+    task_group::export(module)?;
+    timeout::export(module)?;
+    wait_for::export(module)
 }

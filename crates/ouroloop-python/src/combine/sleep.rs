@@ -3,11 +3,12 @@
 //! | stage | holds | left when |
 //! | --- | --- | --- |
 //! | `Fresh` | the arguments | the first step |
-//! | `Yielded` | the result | the next step: `sleep(0)` lets one turn pass |
+//! | `Yielded` | the result | the next step: one turn has passed |
 //! | `Native` | a future and the timer that ends it | the future is done, or an exception comes |
 //! | `Foreign` | the same, by the protocol of any loop | likewise |
 //!
-//! Whichever way a sleep ends, its timer is cancelled.
+//! `sleep(0)` and the like are pauses ([`Coroutine::pause`]); `Yielded` is for numbers that only
+//! Python code can compare. Whichever way a sleep ends, its timer is cancelled.
 
 use ouroloop::timers::TimerId;
 use pyo3::PyTraverseError;
@@ -16,7 +17,7 @@ use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::delay::is_positive;
+use super::delay::{is_plainly_positive, is_positive};
 use crate::callback::Callback;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
@@ -35,6 +36,9 @@ fn sleep<'py>(
     result: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
     let result = result.unwrap_or_else(|| py.None());
+    if is_plainly_positive(delay.bind(py)) == Some(false) {
+        return Coroutine::pause(py, "sleep", result);
+    }
     Coroutine::of(py, "sleep", Sleep::Fresh { delay, result })
 }
 
@@ -141,6 +145,6 @@ fn is_nan(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Gives `module` the function.
-pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sleep, module)?)
 }

@@ -644,9 +644,13 @@ fn timeout_at<'py>(py: Python<'py>, when: Bound<'py, PyAny>) -> PyResult<Bound<'
     Timeout::create(py, When::of(when))
 }
 
-/// Completes the class and gives `module` the names.
-pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    crate::slots::install_deallocate::<Timeout>(module.py());
+/// Makes the class complete.
+pub(super) fn install(py: Python<'_>) {
+    crate::slots::install_deallocate::<Timeout>(py);
+}
+
+/// Gives `module` the names.
+pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Timeout>()?;
     module.add_function(wrap_pyfunction!(timeout, module)?)?;
     module.add_function(wrap_pyfunction!(timeout_at, module)?)

@@ -7,6 +7,8 @@
 //! | --- | --- | --- |
 //! | not started | `Fresh(body)` | runs the body |
 //! | waiting | `Suspended(body)` | runs the body |
+//! | about to let one turn pass | `Pausing(result)` | yields `None` |
+//! | letting it pass | `Paused(result)` | returns the result |
 //! | running | `Stepping` | `ValueError` |
 //! | over | `Finished` | `RuntimeError` |
 
@@ -48,6 +50,8 @@ where
 enum Stand {
     Fresh(Box<dyn Body>),
     Suspended(Box<dyn Body>),
+    Pausing(Py<PyAny>),
+    Paused(Py<PyAny>),
     Stepping,
     Finished,
 }
@@ -57,6 +61,8 @@ impl fmt::Debug for Stand {
         f.write_str(match self {
             Self::Fresh(_) => "Fresh",
             Self::Suspended(_) => "Suspended",
+            Self::Pausing(_) => "Pausing",
+            Self::Paused(_) => "Paused",
             Self::Stepping => "Stepping",
             Self::Finished => "Finished",
         })
@@ -90,7 +96,26 @@ impl Coroutine {
         name: &'static str,
         body: impl Body + 'static,
     ) -> PyResult<Bound<'py, Self>> {
-        let stand = Stand::Fresh(Box::new(body));
+        Self::standing(py, name, Stand::Fresh(Box::new(body)))
+    }
+
+    /// A coroutine that lets one turn of the loop pass before it answers `result`: the pause of
+    /// `sleep(0)`, which is too frequent for a body of its own.
+    #[inline]
+    pub(crate) fn pause<'py>(
+        py: Python<'py>,
+        name: &'static str,
+        result: Py<PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        Self::standing(py, name, Stand::Pausing(result))
+    }
+
+    #[inline]
+    fn standing<'py>(
+        py: Python<'py>,
+        name: &'static str,
+        stand: Stand,
+    ) -> PyResult<Bound<'py, Self>> {
         let Some(coroutine) = shelf::take::<Self>(py) else {
             let (stand, name) = (AttachedCell::new(stand), AttachedCell::new(name));
             return Bound::new(py, Self { stand, name });
@@ -101,16 +126,50 @@ impl Coroutine {
         Ok(coroutine)
     }
 
+    /// A step of a pause; `None` for any other coroutine, and for what a pause does not expect.
+    #[inline]
+    fn step_pause(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Option<Resumed> {
+        let py = slf.py();
+        let nothing = value.is_none();
+        slf.get().stand.with(py, |stand| match std::mem::replace(stand, Stand::Finished) {
+            Stand::Pausing(result) if nothing => {
+                *stand = Stand::Paused(result);
+                Some(Resumed::Yielded(py.None()))
+            }
+            Stand::Paused(result) => Some(Resumed::Returned(result)),
+            other => {
+                *stand = other;
+                None
+            }
+        })
+    }
+
     fn step(slf: &Bound<'_, Self>, incoming: Incoming<'_>) -> Resumed {
         let py = slf.py();
         let stand = &slf.get().stand;
+        if let Ok(value) = &incoming
+            && let Some(resumed) = Self::step_pause(slf, value)
+        {
+            return resumed;
+        }
         let mut body = match stand.replace(py, Stand::Stepping) {
+            Stand::Pausing(result) | Stand::Paused(result) => {
+                return match incoming {
+                    Ok(_) => {
+                        stand.set(py, Stand::Pausing(result));
+                        not_started()
+                    }
+                    Err(error) => {
+                        stand.set(py, Stand::Finished);
+                        Resumed::Raised(error)
+                    }
+                };
+            }
             Stand::Fresh(body) => match &incoming {
                 Ok(value) if value.is_none() => body,
                 Ok(_) => {
                     stand.set(py, Stand::Fresh(body));
-                    let message = "can't send non-None value to a just-started coroutine";
-                    return Resumed::Raised(pyo3::exceptions::PyTypeError::new_err(message));
+                    return not_started();
                 }
                 Err(error) => {
                     stand.set(py, Stand::Finished);
@@ -140,8 +199,16 @@ impl Coroutine {
 
 impl Resume for Coroutine {
     fn resume(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Resumed {
-        Self::step(slf, Ok(value.clone()))
+        match Self::step_pause(slf, value) {
+            Some(resumed) => resumed,
+            None => Self::step(slf, Ok(value.clone())),
+        }
     }
+}
+
+fn not_started() -> Resumed {
+    let message = "can't send non-None value to a just-started coroutine";
+    Resumed::Raised(pyo3::exceptions::PyTypeError::new_err(message))
 }
 
 fn answer(resumed: Resumed) -> PyResult<Py<PyAny>> {
@@ -220,6 +287,7 @@ impl Coroutine {
         unsafe {
             self.stand.traverse(|stand| match stand {
                 Stand::Fresh(body) | Stand::Suspended(body) => body.visit(&visit),
+                Stand::Pausing(result) | Stand::Paused(result) => visit.call(result),
                 Stand::Stepping | Stand::Finished => Ok(()),
             })
         }
@@ -246,7 +314,11 @@ impl Deallocate for Coroutine {
     /// while everything it refers to is whole.
     fn last_words(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let said = if slf.get().stand.with(py, |stand| matches!(stand, Stand::Fresh(_))) {
+        let said = if slf
+            .get()
+            .stand
+            .with(py, |stand| matches!(stand, Stand::Fresh(_) | Stand::Pausing(_)))
+        {
             let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
             Standard::get(py).and_then(|standard| {
                 standard.warn.bind(py).call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)

@@ -424,6 +424,6 @@ fn leaves_loop(error: &Bound<'_, PyAny>) -> bool {
 }
 
 /// Gives `module` the class.
-pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TaskGroup>()
 }

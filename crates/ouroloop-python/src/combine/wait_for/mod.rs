@@ -32,6 +32,6 @@ fn wait_for<'py>(
 }
 
 /// Gives `module` the function.
-pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(wait_for, module)?)
 }
