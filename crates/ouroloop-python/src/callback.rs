@@ -7,8 +7,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::context::run_in;
+use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
+use crate::future::listen::Listener as FutureListener;
 use crate::handle::Handle;
 use crate::task::{StepMethod, Task, step, wakeup_method};
 use crate::transport::listener::Listener;
@@ -25,6 +26,8 @@ pub(crate) enum Callback {
     Wakeup(Py<Task>, Py<PyAny>),
     /// A future's done callback.
     Done { callback: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
+    /// A native object is to hear that a future has ended.
+    Ended(FutureListener, Py<PyAny>),
     /// A callback that Python code holds a handle of.
     Call(Py<Handle>),
     /// A transport is to call its protocol's `connection_made`.
@@ -87,6 +90,9 @@ impl Callback {
                 });
                 answer.or_else(|error| report(event_loop, callback, Some(future), context, error))
             }
+            Self::Ended(listener, future) => listener
+                .hear(future.bind(py))
+                .or_else(|error| report_ended(event_loop, &listener, future, error)),
             Self::Open(transport) => TcpTransport::on_open(transport.bind(py)),
             Self::Lost(transport) => TcpTransport::on_lost(transport.bind(py)),
             Self::Readable(transport) => TcpTransport::on_readable(transport.bind(py)),
@@ -106,6 +112,7 @@ impl Callback {
                 task.bind(py).repr()?
             }
             Self::Done { callback, .. } => callback.bind(py).repr()?,
+            Self::Ended(listener, _) => listener.callable(py)?.repr()?,
             Self::Call(handle) => {
                 let callback = handle.bind(py).getattr("_callback")?;
                 match callback.getattr_opt("__self__")? {
@@ -135,6 +142,10 @@ impl Callback {
                 visit.call(callback)?;
                 visit.call(future)?;
                 visit.call(context)
+            }
+            Self::Ended(listener, future) => {
+                listener.visit(&visit)?;
+                visit.call(future)
             }
             Self::Call(handle) => visit.call(handle),
             Self::Open(transport)
@@ -167,6 +178,9 @@ impl Again for Callback {
                 future: future.clone_ref(py),
                 context: context.clone_ref(py),
             },
+            Self::Ended(listener, future) => {
+                Self::Ended(listener.clone_ref(py), future.clone_ref(py))
+            }
             Self::Signal => Self::Signal,
         }
     }
@@ -193,6 +207,18 @@ fn report_wakeup(
     let py = event_loop.py();
     let callback = wakeup_method(task)?.unbind();
     report(event_loop, callback, Some(future.clone_ref(py)), task.get().context(py), error)
+}
+
+#[cold]
+fn report_ended(
+    event_loop: &Bound<'_, Loop>,
+    listener: &FutureListener,
+    future: Py<PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    let callback = listener.callable(py)?.unbind();
+    report(event_loop, callback, Some(future), copy_current(py)?, error)
 }
 
 /// Reports an error as that of a handle, which is what the exception handler expects.

@@ -161,17 +161,19 @@ impl Future {
         });
         let mut removed = Vec::new();
         for link in links {
-            if let Link::Call { callback, .. } = link
-                && callback.bind(py).eq(r#fn)?
-            {
-                removed.push(callback);
+            let equal = match &link {
+                Link::Wakeup(_) => false,
+                Link::Call { callback, .. } => callback.bind(py).eq(r#fn)?,
+                Link::Listener(listener) => listener.callable(py)?.eq(r#fn)?,
+            };
+            if equal {
+                removed.push(link);
             }
         }
         let (gone, kept): (Vec<_>, Vec<_>) = slf.get().state.with(py, |state| {
-            std::mem::take(&mut state.links).into_iter().partition(|link| {
-                matches!(link, Link::Call { callback, .. }
-                    if removed.iter().any(|removed| removed.is(callback)))
-            })
+            std::mem::take(&mut state.links)
+                .into_iter()
+                .partition(|link| removed.iter().any(|removed| removed.is(link)))
         });
         let count = gone.len();
         let added_meanwhile = slf.get().state.with(py, |state| {
@@ -238,13 +240,17 @@ impl Future {
         &self,
         py: Python<'py>,
     ) -> PyResult<Option<Bound<'py, pyo3::types::PyFrozenSet>>> {
-        let waiting: Vec<_> = self.state.with(py, |state| {
-            let tasks = state.links.iter().filter_map(|link| match link {
-                Link::Wakeup(task) => Some(task.clone_ref(py)),
+        let links: Vec<_> = self
+            .state
+            .with(py, |state| state.links.iter().map(|link| link.clone_ref(py)).collect());
+        let waiting: Vec<_> = links
+            .into_iter()
+            .filter_map(|link| match link {
+                Link::Wakeup(task) => Some(task.into_bound(py).into_any()),
+                Link::Listener(listener) => listener.awaiter(py),
                 Link::Call { .. } => None,
-            });
-            tasks.collect()
-        });
+            })
+            .collect();
         if waiting.is_empty() {
             return Ok(None);
         }
@@ -308,13 +314,7 @@ impl Future {
                 ] {
                     visit.call(value)?;
                 }
-                state.links.iter().try_for_each(|link| match link {
-                    Link::Wakeup(task) => visit.call(task),
-                    Link::Call { callback, context } => {
-                        visit.call(callback)?;
-                        visit.call(context)
-                    }
-                })
+                state.links.iter().try_for_each(|link| link.visit(&visit))
             })
         }
     }

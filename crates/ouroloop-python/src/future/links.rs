@@ -1,7 +1,11 @@
 //! Who is told when a future ends.
 
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
+use super::listen::Listener;
+use crate::context::copy_current;
 use crate::task::{Task, wakeup_method};
 
 /// One who waits for a future.
@@ -11,6 +15,8 @@ pub(crate) enum Link {
     Wakeup(Py<Task>),
     /// A callback, with the context to run it in.
     Call { callback: Py<PyAny>, context: Py<PyAny> },
+    /// A native object.
+    Listener(Listener),
 }
 
 impl Link {
@@ -22,6 +28,7 @@ impl Link {
                 let context = task.bind(py).get().context(py);
                 Ok((wakeup_method(task.bind(py))?.unbind(), context))
             }
+            Self::Listener(listener) => Ok((listener.callable(py)?.unbind(), copy_current(py)?)),
         }
     }
 
@@ -33,6 +40,7 @@ impl Link {
                 callback.drop_ref(py);
                 context.drop_ref(py);
             }
+            Self::Listener(listener) => listener.release(py),
         }
     }
 
@@ -43,6 +51,28 @@ impl Link {
             Self::Call { callback, context } => {
                 Self::Call { callback: callback.clone_ref(py), context: context.clone_ref(py) }
             }
+            Self::Listener(listener) => Self::Listener(listener.clone_ref(py)),
+        }
+    }
+
+    /// Whether `self`, once made from `other` by [`Link::clone_ref`], is still the same waiter.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Wakeup(task), Self::Wakeup(other)) => task.is(other),
+            (Self::Call { callback, .. }, Self::Call { callback: other, .. }) => callback.is(other),
+            (Self::Listener(listener), Self::Listener(other)) => listener.is(other),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Wakeup(task) => visit.call(task),
+            Self::Call { callback, context } => {
+                visit.call(callback)?;
+                visit.call(context)
+            }
+            Self::Listener(listener) => listener.visit(visit),
         }
     }
 }

@@ -15,6 +15,7 @@
 mod class;
 pub(crate) mod iter;
 mod links;
+pub(crate) mod listen;
 
 use std::sync::OnceLock;
 
@@ -344,6 +345,7 @@ impl Future {
                         Link::Call { callback, context } => {
                             Callback::Done { callback, future, context }
                         }
+                        Link::Listener(listener) => Callback::Ended(listener, future),
                     },
                 );
                 return Ok(());

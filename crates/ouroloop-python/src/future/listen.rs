@@ -1,0 +1,124 @@
+//! Native objects that are told of a future's end, without a call of Python's.
+//!
+//! A class that [`Listen`]s gives a future a [`Listener`]: a reference to one of its objects with
+//! the class's [`Ear`]. When the future ends, the listener goes through the loop's ready queue
+//! like any done callback, as an entry of its own. Python sees it as the callable that the class
+//! names, among a future's callbacks and in `remove_done_callback`; debug mode and foreign
+//! loops call that.
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::{PyClass, ffi};
+
+/// A class whose objects listen to futures.
+pub(crate) trait Listen: PyClass {
+    /// The functions of this class; a `static`.
+    fn ear() -> &'static Ear;
+
+    /// The future, of any kind, has ended.
+    ///
+    /// # Errors
+    /// Go where those of a done callback go.
+    fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()>;
+
+    /// The callable that does the same, such as a bound method; equal each time it is made.
+    ///
+    /// # Errors
+    /// Those of making it.
+    fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>>;
+
+    /// The task or future that waits for the future by way of this object, for
+    /// `asyncio.capture_call_graph`.
+    fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        let _ = slf;
+        None
+    }
+}
+
+/// The functions of [`Listen`] for one class.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    hear: fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<()>,
+    callable: for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    #[cfg(Py_3_14)]
+    awaiter: for<'py> fn(&Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>>,
+}
+
+impl Ear {
+    pub(crate) const fn of<T: Listen>() -> Self {
+        Self {
+            hear: hear::<T>,
+            callable: callable::<T>,
+            #[cfg(Py_3_14)]
+            awaiter: awaiter::<T>,
+        }
+    }
+}
+
+fn hear<T: Listen>(owner: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: `Listener::new` pairs an ear with objects of its own class alone.
+    T::hear(unsafe { owner.cast_unchecked::<T>() }, future)
+}
+
+fn callable<'py, T: Listen>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: as in `hear`.
+    T::callable(unsafe { owner.cast_unchecked::<T>() })
+}
+
+#[cfg(Py_3_14)]
+fn awaiter<'py, T: Listen>(owner: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: as in `hear`.
+    T::awaiter(unsafe { owner.cast_unchecked::<T>() })
+}
+
+/// A native object that listens to a future.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    owner: Py<PyAny>,
+    ear: &'static Ear,
+}
+
+impl Listener {
+    pub(crate) fn new<T: Listen>(owner: &Bound<'_, T>) -> Self {
+        Self { owner: owner.as_any().clone().unbind(), ear: T::ear() }
+    }
+
+    /// Tells the object that `future` has ended.
+    pub(crate) fn hear(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        (self.ear.hear)(self.owner.bind(future.py()), future)
+    }
+
+    /// The listener as a done callback of Python's.
+    pub(crate) fn callable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        (self.ear.callable)(self.owner.bind(py))
+    }
+
+    /// Who waits for the future by way of this object.
+    #[cfg(Py_3_14)]
+    pub(crate) fn awaiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        (self.ear.awaiter)(self.owner.bind(py))
+    }
+
+    fn owner(&self) -> *mut ffi::PyObject {
+        self.owner.as_ptr()
+    }
+
+    /// Whether both are the same object, listening in the same way.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.owner() == other.owner() && std::ptr::eq(self.ear, other.ear)
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { owner: self.owner.clone_ref(py), ear: self.ear }
+    }
+
+    /// Drops the reference at once.
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.owner.drop_ref(py);
+    }
+
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)
+    }
+}
