@@ -2,6 +2,7 @@
 
 mod callback;
 mod cell;
+mod combine;
 mod context;
 mod coroutine;
 mod event_loop;
@@ -23,12 +24,15 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // While the standard names still mean what the standard library gave them.
+    standard::Standard::get(py)?;
     // A class is complete before a class that derives from it is made.
     future::install(py)?;
     task::install(py)?;
     slots::install_deallocate::<handle::Handle>(py);
     slots::install_deallocate::<handle::TimerHandle>(py);
     coroutine::install(py);
+    combine::install(py);
     slots::install_deallocate::<event_loop::Loop>(py);
     slots::install_deallocate::<transport::tcp::TcpTransport>(py);
     module.add_class::<event_loop::Loop>()?;
@@ -38,6 +42,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::tcp::TcpTransport>()?;
+    combine::export(module)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Coroutine;
+use crate::combine::gather::GatheringFuture;
 use crate::future::Future;
 use crate::future::iter::FutureIter;
 use crate::slots::Resumed;
@@ -34,6 +35,9 @@ pub(crate) trait Body {
 pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(future) = awaitable.cast_exact::<Future>() {
         return Ok(FutureIter::create(future)?.into_any());
+    }
+    if let Ok(gathering) = awaitable.cast_exact::<GatheringFuture>() {
+        return Ok(FutureIter::create(gathering.as_super())?.into_any());
     }
     // SAFETY: attached; compares the object's type.
     let coroutine = unsafe { ffi::PyCoro_CheckExact(awaitable.as_ptr()) != 0 };

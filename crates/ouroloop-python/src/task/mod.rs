@@ -27,6 +27,7 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
+use crate::combine::gather::GatheringFuture;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::future::{Future, Home, Phase};
@@ -348,6 +349,9 @@ pub(crate) fn cancel_awaited(
     }
     if let Ok(future) = awaited.cast_exact::<Future>() {
         return Future::cancel(future, message);
+    }
+    if let Ok(gathering) = awaited.cast_exact::<GatheringFuture>() {
+        return GatheringFuture::cancel(gathering, message.as_ref());
     }
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "msg"), message)?;
