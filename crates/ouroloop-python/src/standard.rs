@@ -34,8 +34,13 @@ pub(crate) struct Standard {
     pub(crate) concurrent_cancelled_error: Py<PyAny>,
     pub(crate) concurrent_invalid_state_error: Py<PyAny>,
     pub(crate) partial: Py<PyAny>,
+    pub(crate) coroutine: Py<PyAny>,
     #[cfg(Py_3_14)]
     pub(crate) current_task: Py<PyAny>,
+    #[cfg(Py_3_14)]
+    pub(crate) add_to_awaited_by: Py<PyAny>,
+    #[cfg(Py_3_14)]
+    pub(crate) discard_from_awaited_by: Py<PyAny>,
     /// What `shield` leaves behind on the inner future; not every patch release has it.
     pub(crate) log_on_exception: Option<Py<PyAny>>,
     pub(crate) iscoroutinefunction: Py<PyAny>,
@@ -104,8 +109,13 @@ impl Standard {
             concurrent_cancelled_error: from("concurrent.futures", "CancelledError")?,
             concurrent_invalid_state_error: from("concurrent.futures", "InvalidStateError")?,
             partial: from("functools", "partial")?,
+            coroutine: from("types", "CoroutineType")?,
             #[cfg(Py_3_14)]
             current_task: from("asyncio.tasks", "current_task")?,
+            #[cfg(Py_3_14)]
+            add_to_awaited_by: from("asyncio.futures", "future_add_to_awaited_by")?,
+            #[cfg(Py_3_14)]
+            discard_from_awaited_by: from("asyncio.futures", "future_discard_from_awaited_by")?,
             log_on_exception: from("asyncio.tasks", "_log_on_exception").ok(),
             iscoroutinefunction: from("inspect", "iscoroutinefunction")?,
             future_repr: from("asyncio.base_futures", "_future_repr")?,

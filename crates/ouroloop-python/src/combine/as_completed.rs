@@ -313,6 +313,10 @@ impl Body for Turn {
             None => Ok(()),
         }
     }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.wait.as_ref().map(|(_, iterator)| iterator.clone_ref(py))
+    }
 }
 
 #[pymethods]
@@ -359,7 +363,9 @@ impl AsCompleted {
         }));
     }
 
+    /// What a future calls that is not native.
     fn _handle_completion(slf: &Bound<'_, Self>, f: &Bound<'_, PyAny>) -> PyResult<()> {
+        child::no_longer_awaited(f, &Listener::new(slf))?;
         Self::ended(slf, f)
     }
 

@@ -6,6 +6,8 @@ use pyo3::prelude::*;
 
 use crate::future::listen::Listener;
 use crate::future::{Future, Link, Outcome, Phase};
+#[cfg(Py_3_14)]
+use crate::standard::Standard;
 use crate::task::step::exactly_native;
 
 /// How a future that is done has ended.
@@ -79,7 +81,12 @@ pub(super) fn listen(future: &Bound<'_, PyAny>, listener: Listener) -> PyResult<
         return Future::add_link(native, Link::Listener(listener));
     }
     let callable = listener.callable(py)?;
-    future.call_method1(intern!(py, "add_done_callback"), (callable,)).map(drop)
+    future.call_method1(intern!(py, "add_done_callback"), (callable,))?;
+    #[cfg(Py_3_14)]
+    if let Some(awaiter) = listener.awaiter(py) {
+        Standard::get(py)?.add_to_awaited_by.bind(py).call1((future, awaiter))?;
+    }
+    Ok(())
 }
 
 /// Takes back what [`listen`] did, if the future has not ended.
@@ -91,7 +98,22 @@ pub(super) fn stop_listening(future: &Bound<'_, PyAny>, listener: &Listener) -> 
         return Ok(());
     }
     let callable = listener.callable(py)?;
-    future.call_method1(intern!(py, "remove_done_callback"), (callable,)).map(drop)
+    future.call_method1(intern!(py, "remove_done_callback"), (callable,))?;
+    no_longer_awaited(future, listener)
+}
+
+/// Takes the waiter's name off a future that is not native; a native one has it by its link alone.
+pub(super) fn no_longer_awaited(future: &Bound<'_, PyAny>, listener: &Listener) -> PyResult<()> {
+    #[cfg(Py_3_14)]
+    if exactly_native(future).is_none()
+        && let Some(awaiter) = listener.awaiter(future.py())
+    {
+        let discard = Standard::get(future.py())?.discard_from_awaited_by.bind(future.py());
+        discard.call1((future, awaiter))?;
+    }
+    #[cfg(not(Py_3_14))]
+    let _ = (future, listener);
+    Ok(())
 }
 
 /// Ends `future` as another has ended.
@@ -140,7 +162,7 @@ pub(super) fn awaiting_task<'py>(
     py: Python<'py>,
     event_loop: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Py<PyAny>>> {
-    let current_task = crate::standard::Standard::get(py)?.current_task.bind(py);
+    let current_task = Standard::get(py)?.current_task.bind(py);
     let task = match event_loop {
         Some(event_loop) => current_task.call1((event_loop,))?,
         None => current_task.call0()?,

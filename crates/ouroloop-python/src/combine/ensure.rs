@@ -185,6 +185,10 @@ impl Body for Awaiting {
         visit.call(&self.awaitable)?;
         visit.call(&self.iterator)
     }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.iterator.as_ref().map(|iterator| iterator.clone_ref(py))
+    }
 }
 
 /// Make a future of a coroutine, a future or any other awaitable.

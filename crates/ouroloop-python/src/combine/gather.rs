@@ -105,15 +105,28 @@ impl GatheringFuture {
         }
         if !return_exceptions {
             match child::ending(child)? {
-                Ending::Cancelled => {
-                    let error = child::cancelled_error(child)?;
-                    return Future::finish_with_error(outer, &error);
-                }
-                Ending::Failed(error) => return Future::finish_with_error(outer, error.bind(py)),
+                Ending::Cancelled => return Self::fail(slf, &child::cancelled_error(child)?),
+                Ending::Failed(error) => return Self::fail(slf, error.bind(py)),
                 Ending::Succeeded(_) => {}
             }
         }
         if left == 0 { Self::conclude(slf) } else { Ok(()) }
+    }
+
+    /// Ends with the exception of a child; the others go on, awaited by nobody.
+    fn fail(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        if cfg!(Py_3_14) {
+            let py = slf.py();
+            let listener = Listener::new(slf);
+            let children: Vec<_> = slf
+                .get()
+                .state
+                .with(py, |state| state.children.iter().map(|child| child.clone_ref(py)).collect());
+            for child in children {
+                child::no_longer_awaited(child.bind(py), &listener)?;
+            }
+        }
+        Future::finish_with_error(slf.as_super(), error)
     }
 
     /// Every child has ended.
@@ -212,6 +225,7 @@ impl GatheringFuture {
 
     /// What a child calls that is not native.
     fn _done_callback(slf: &Bound<'_, Self>, fut: &Bound<'_, PyAny>) -> PyResult<()> {
+        child::no_longer_awaited(fut, &Listener::new(slf))?;
         Self::count(slf, fut)
     }
 

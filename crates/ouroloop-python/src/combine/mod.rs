@@ -25,5 +25,13 @@ pub(crate) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gather::export(module)?;
     shield::export(module)?;
     threads::export(module)?;
+    #[cfg(Py_3_14)]
+    {
+        use crate::future::awaited_by;
+        let add = wrap_pyfunction!(awaited_by::future_add_to_awaited_by, module)?;
+        module.add_function(add)?;
+        let discard = wrap_pyfunction!(awaited_by::future_discard_from_awaited_by, module)?;
+        module.add_function(discard)?;
+    }
     wait::export(module)
 }

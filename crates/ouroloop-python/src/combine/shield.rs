@@ -85,7 +85,9 @@ impl Listen for Shield {
 
 #[pymethods]
 impl Shield {
+    /// What a future calls that is not native.
     fn _done_callback(slf: &Bound<'_, Self>, fut: &Bound<'_, PyAny>) -> PyResult<()> {
+        child::no_longer_awaited(fut, &Listener::new(slf))?;
         Self::hear(slf, fut)
     }
 

@@ -59,6 +59,13 @@ impl Body for ToThread {
             Self::Waiting(iterator) => visit.call(iterator),
         }
     }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match self {
+            Self::Waiting(iterator) => Some(iterator.clone_ref(py)),
+            Self::Fresh { .. } => None,
+        }
+    }
 }
 
 /// Call `func(*args, **kwargs)` in a thread of the default executor and wait for its result.

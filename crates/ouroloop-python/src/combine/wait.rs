@@ -138,7 +138,9 @@ impl Listen for Counter {
 
 #[pymethods]
 impl Counter {
+    /// What a future calls that is not native.
     fn _on_completion(slf: &Bound<'_, Self>, f: &Bound<'_, PyAny>) -> PyResult<()> {
+        child::no_longer_awaited(f, &Listener::new(slf))?;
         Self::hear(slf, f)
     }
 
@@ -317,6 +319,13 @@ impl Body for Wait {
                 futures.iter().try_for_each(|future| visit.call(future))
             }
             Self::Over => Ok(()),
+        }
+    }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match self {
+            Self::Waiting(waiting) => Some(waiting.iterator.clone_ref(py)),
+            Self::Fresh { .. } | Self::Over => None,
         }
     }
 }

@@ -198,6 +198,39 @@ impl Coroutine {
         self.name(py)
     }
 
+    /// What the interpreter's own coroutines say they are, so that `isinstance` and
+    /// `inspect.iscoroutine` hold.
+    #[getter]
+    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Ok(Standard::get(slf.py())?.coroutine.clone_ref(slf.py()))
+    }
+
+    /// There is no Python code to show.
+    #[getter]
+    fn cr_frame(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    /// Where the coroutine was made is not recorded.
+    #[getter]
+    fn cr_origin(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    #[getter]
+    fn cr_suspended(&self, py: Python<'_>) -> bool {
+        self.stand.with(py, |stand| matches!(stand, Stand::Suspended(_)))
+    }
+
+    /// What it waits for, as far as its body tells.
+    #[getter]
+    fn cr_await(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.stand.with(py, |stand| match stand {
+            Stand::Suspended(body) => body.awaited(py),
+            Stand::Fresh(_) | Stand::Stepping | Stand::Finished => None,
+        })
+    }
+
     #[getter]
     fn cr_running(&self, py: Python<'_>) -> bool {
         self.stand.with(py, |stand| matches!(stand, Stand::Stepping))

@@ -12,6 +12,8 @@
 //! loop. Whoever ends a future goes through it: `set_result`, `set_exception`, `cancel` and the
 //! task's step.
 
+#[cfg(Py_3_14)]
+pub(crate) mod awaited_by;
 mod class;
 pub(crate) mod iter;
 mod links;
@@ -104,6 +106,9 @@ pub(crate) struct State {
     pub(crate) cancel_message: Option<Py<PyAny>>,
     pub(crate) cancelled_error: Option<Py<PyAny>>,
     pub(crate) source_traceback: Option<Py<PyAny>>,
+    /// Who waits for it by the word of `future_add_to_awaited_by`.
+    #[cfg(Py_3_14)]
+    awaited_by: Option<Py<pyo3::types::PySet>>,
 }
 
 impl State {
@@ -120,6 +125,8 @@ impl State {
             cancel_message: None,
             cancelled_error: None,
             source_traceback: None,
+            #[cfg(Py_3_14)]
+            awaited_by: None,
         }
     }
 
@@ -131,6 +138,10 @@ impl State {
             Home::Foreign(foreign) => foreign.drop_ref(py),
         }
         self.links.into_iter().for_each(|link| link.release(py));
+        #[cfg(Py_3_14)]
+        if let Some(said) = self.awaited_by {
+            said.drop_ref(py);
+        }
         [
             self.result,
             self.exception,
