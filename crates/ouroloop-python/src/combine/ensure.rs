@@ -126,7 +126,7 @@ impl<'py> Ensure<'py> {
 }
 
 /// A coroutine of the interpreter's or of ours: what nearly every task is made of.
-fn is_exact_coroutine(object: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_exact_coroutine(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: attached; compares the object's type.
     (unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) != 0 })
         || object.is_exact_instance_of::<Coroutine>()

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::child::{self, Ending};
-use super::ensure::Ensure;
+use super::ensure::{Ensure, is_exact_coroutine};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::future::listen::{Ear, Listen, Listener};
@@ -21,6 +21,7 @@ use crate::future::{Future, Home, Outcome};
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::task::step::exactly_native;
 use crate::task::{Task, cancel_awaited};
 
 #[derive(Debug, Default)]
@@ -385,8 +386,7 @@ fn collect<'py>(
     let mut prepare = Some(prepare);
     let mut children = Vec::with_capacity(awaitables.len());
     let mut ended = Vec::new();
-    // Only what is given twice needs the table, and a single argument cannot be.
-    let known = (awaitables.len() > 1).then(|| PyDict::new(py));
+    let known = (!are_plainly_distinct(awaitables)).then(|| PyDict::new(py));
     for awaitable in awaitables.iter_borrowed() {
         if let Some(known) = &known
             && let Some(child) = known.get_item(awaitable)?
@@ -424,6 +424,20 @@ fn collect<'py>(
         gathering.get().state.with(py, |state| state.children = children);
     }
     Ok(ended)
+}
+
+/// Whether no awaitable is given twice and none has its own idea of being equal: then no table is
+/// needed to find out.
+fn are_plainly_distinct(awaitables: &Bound<'_, PyTuple>) -> bool {
+    let mut seen = Vec::with_capacity(awaitables.len());
+    for awaitable in awaitables.iter_borrowed() {
+        if !is_exact_coroutine(&awaitable) && exactly_native(&awaitable).is_none() {
+            return false;
+        }
+        seen.push(awaitable.as_ptr().addr());
+    }
+    seen.sort_unstable();
+    seen.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 /// A task that only `gather` knows says nothing when it goes unfinished: nobody can help it.
