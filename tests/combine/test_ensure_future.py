@@ -74,9 +74,9 @@ def test_refusals(world: World) -> None:
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
-        with pytest.raises(TypeError, match="^An asyncio.Future, a coroutine or an awaitable is"):
+        with pytest.raises(TypeError, match=r"^An asyncio.Future, a coroutine or an awaitable is"):
             world.api.ensure_future("x")
-        with pytest.raises(ValueError, match="^The future belongs to a different loop than"):
+        with pytest.raises(ValueError, match=r"^The future belongs to a different loop than"):
             world.api.ensure_future(foreign, loop=loop)
 
     world.run(main())
@@ -87,7 +87,7 @@ def test_closed_loop_closes_the_coroutine(world: World) -> None:
     loop = world.factory()
     loop.close()
     coroutine = give(1)
-    with pytest.raises(RuntimeError, match="^Event loop is closed$"):
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
         world.api.ensure_future(coroutine, loop=loop)
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
@@ -132,14 +132,14 @@ def test_create_task(world: World) -> None:
 
 def test_create_task_outside_of_a_loop(world: World) -> None:
     coroutine = give(1)
-    with pytest.raises(RuntimeError, match="^no running event loop$"):
+    with pytest.raises(RuntimeError, match=r"^no running event loop$"):
         world.api.create_task(coroutine)
     coroutine.close()
 
 
 def test_create_task_of_something_else(world: World) -> None:
     async def main() -> Any:
-        with pytest.raises(TypeError, match="^a coroutine was expected, got 3$"):
+        with pytest.raises(TypeError, match=r"^a coroutine was expected, got 3$"):
             world.api.create_task(3)
         await turns()
 
@@ -160,7 +160,14 @@ def test_what_is_what(world: World) -> None:
         waiting = world.api.wait([task])
         coroutine, generator = give(3), old_style()
         things = [
-            loop.create_future(), task, gathering, waiting, coroutine, Pretender(), Refuser(), 3,
+            loop.create_future(),
+            task,
+            gathering,
+            waiting,
+            coroutine,
+            Pretender(),
+            Refuser(),
+            3,
         ]
         found = [(world.api.isfuture(thing), world.api.iscoroutine(thing)) for thing in things]
         assert world.api.iscoroutine(generator) is (sys.version_info < (3, 12))

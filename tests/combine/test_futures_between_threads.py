@@ -107,7 +107,7 @@ def test_cancelled_before_the_result_arrives(world: World) -> None:
 
 def test_wrap_refuses(world: World) -> None:
     async def main() -> Any:
-        with pytest.raises(AssertionError, match="^concurrent.futures.Future is expected, got 3$"):
+        with pytest.raises(AssertionError, match=r"^concurrent.futures.Future is expected, got 3$"):
             world.api.wrap_future(3)
 
     world.run(main())
@@ -131,7 +131,7 @@ def test_coroutine_from_another_thread(world: World) -> None:
         async def fail() -> None:
             raise ValueError("inside")
 
-        with pytest.raises(ValueError, match="^inside$"):
+        with pytest.raises(ValueError, match=r"^inside$"):
             world.api.run_coroutine_threadsafe(fail(), loop).result(10)
 
 
@@ -184,7 +184,7 @@ def test_task_that_cannot_be_made(world: World) -> None:
 
 def test_threadsafe_refuses(world: World) -> None:
     loop = world.factory()
-    with pytest.raises(TypeError, match="^A coroutine object is required$"):
+    with pytest.raises(TypeError, match=r"^A coroutine object is required$"):
         world.api.run_coroutine_threadsafe(3, loop)
     loop.close()
 

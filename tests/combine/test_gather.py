@@ -39,7 +39,9 @@ def test_results_stand_in_the_order_of_the_arguments(world: World) -> None:
         future = loop.create_future()
         loop.call_soon(future.set_result, "future")
         task = asyncio.ensure_future(give("task", 5))
-        return await world.api.gather(give("late", 9), future, Awaitable("awaitable"), task, give(1))
+        return await world.api.gather(
+            give("late", 9), future, Awaitable("awaitable"), task, give(1)
+        )
 
     assert world.run(main()) == ["late", "future", "awaitable", "task", 1]
 
@@ -68,7 +70,7 @@ def test_first_failure_wins_and_the_others_go_on(world: World) -> None:
         error = ValueError("first")
         slow = asyncio.ensure_future(give("slow", 9))
         second = asyncio.ensure_future(fail(KeyError("second"), 5))
-        with pytest.raises(ValueError, match="^first$") as raised:
+        with pytest.raises(ValueError, match=r"^first$") as raised:
             await world.api.gather(slow, fail(error, 3), second)
         assert raised.value is error
         assert not slow.done()
@@ -104,9 +106,12 @@ def test_a_child_is_cancelled(world: World) -> None:
         child.cancel("enough")
         with pytest.raises(asyncio.CancelledError) as raised:
             await outer
-        return raised.value.args, outer.cancelled(), isinstance(
-            outer.exception(), asyncio.CancelledError
-        ), await other
+        return (
+            raised.value.args,
+            outer.cancelled(),
+            isinstance(outer.exception(), asyncio.CancelledError),
+            await other,
+        )
 
     assert world.run(main()) == (("enough",), False, True, 1)
 
@@ -188,7 +193,9 @@ def test_futures_of_two_loops(world: World) -> None:
 
     async def main() -> Any:
         own = asyncio.get_running_loop().create_future()
-        with pytest.raises(ValueError, match="^The future belongs to a different loop than the one"):
+        with pytest.raises(
+            ValueError, match=r"^The future belongs to a different loop than the one"
+        ):
             world.api.gather(own, foreign)
 
     world.run(main())
@@ -205,9 +212,9 @@ def test_what_cannot_be_awaited(world: World) -> None:
         message = "^An asyncio.Future, a coroutine or an awaitable is required$"
         with pytest.raises(TypeError, match=message):
             world.api.gather(first(), 3)
-        with pytest.raises(TypeError, match="unhashable"):
+        with pytest.raises(TypeError, match=r"unhashable"):
             world.api.gather(give(1), [])
-        with pytest.raises(TypeError, match="unhashable"):
+        with pytest.raises(TypeError, match=r"unhashable"):
             world.api.gather([])
         await turns(3)
         return ran
@@ -279,7 +286,7 @@ def test_unretrieved_failure_is_reported(world: World) -> None:
 
 def test_outside_of_a_loop(world: World) -> None:
     if sys.version_info >= (3, 14):
-        with pytest.raises(RuntimeError, match="^There is no current event loop in thread"):
+        with pytest.raises(RuntimeError, match=r"^There is no current event loop in thread"):
             world.api.gather()
         return
     loop = world.factory()
@@ -367,7 +374,7 @@ def test_nothing_is_left_behind(native_world: World) -> None:
     async def many() -> None:
         for _ in range(2_000):
             await native_world.api.gather(give(1), give(2), return_exceptions=True)
-            with pytest.raises(ValueError, match="^$"):
+            with pytest.raises(ValueError, match=r"^$"):
                 await native_world.api.gather(fail(ValueError()), give(2))
 
     def act() -> None:

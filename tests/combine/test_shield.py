@@ -24,7 +24,7 @@ async def fail(after: int = 0) -> None:
 
 def test_result_and_exception(world: World) -> None:
     async def main() -> Any:
-        with pytest.raises(ValueError, match="^inner$"):
+        with pytest.raises(ValueError, match=r"^inner$"):
             await world.api.shield(fail(2))
         return await world.api.shield(give(1, 2))
 
@@ -99,7 +99,10 @@ def test_late_failure_of_the_inner_one(world: World) -> None:
         gc.collect()
         return [report["message"] for report in reports], [list(report) for report in reports]
 
-    expected: Any = ["ValueError exception in shielded future"], [["message", "exception", "future"]]
+    expected: Any = (
+        ["ValueError exception in shielded future"],
+        [["message", "exception", "future"]],
+    )
     if not LOGS:
         expected = ["Future exception was never retrieved"], [["message", "exception", "future"]]
     assert world.run(main()) == expected
@@ -135,7 +138,7 @@ def test_gathered(world: World) -> None:
 
 def test_refusal(world: World) -> None:
     async def main() -> Any:
-        with pytest.raises(TypeError, match="^An asyncio.Future, a coroutine or an awaitable is"):
+        with pytest.raises(TypeError, match=r"^An asyncio.Future, a coroutine or an awaitable is"):
             world.api.shield(3)
 
     world.run(main())

@@ -243,6 +243,7 @@ enum Answer {
 /// The body of a turn.
 struct Turn {
     owner: Py<AsCompleted>,
+    #[cfg_attr(not(Py_3_13), expect(dead_code, reason = "there is one answer before 3.13"))]
     answer: Answer,
     wait: Option<(Waiter, Py<PyAny>)>,
 }

@@ -103,6 +103,10 @@ pub(super) fn stop_listening(future: &Bound<'_, PyAny>, listener: &Listener) -> 
 }
 
 /// Takes the waiter's name off a future that is not native; a native one has it by its link alone.
+#[cfg_attr(
+    not(Py_3_14),
+    expect(clippy::unnecessary_wraps, reason = "there is nothing to do before 3.14")
+)]
 pub(super) fn no_longer_awaited(future: &Bound<'_, PyAny>, listener: &Listener) -> PyResult<()> {
     #[cfg(Py_3_14)]
     if exactly_native(future).is_none()

@@ -12,6 +12,8 @@ mod wait;
 
 use pyo3::prelude::*;
 
+pub(crate) use chain::wrap as wrap_future;
+
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) {
     gather::install(py);
