@@ -1,7 +1,16 @@
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from concurrent.futures import Executor
+from concurrent.futures import Future as ConcurrentFuture
 from contextvars import Context
 from socket import _GetAddrInfoResult, socket
 from ssl import SSLContext
@@ -9,6 +18,7 @@ from types import FrameType, GenericAlias, TracebackType
 from typing import (
     Any,
     Literal,
+    ParamSpec,
     Protocol,
     Self,
     TextIO,
@@ -20,7 +30,7 @@ from typing import (
 )
 
 from _typeshed import FileDescriptorLike, SupportsRichComparison
-from typing_extensions import disjoint_base
+from typing_extensions import TypeIs, disjoint_base
 
 __all__ = [
     "Barrier",
@@ -41,17 +51,32 @@ __all__ = [
     "TcpTransport",
     "Timeout",
     "TimerHandle",
+    "as_completed",
+    "create_task",
+    "ensure_future",
+    "gather",
+    "iscoroutine",
+    "isfuture",
     "live_tasks",
+    "run_coroutine_threadsafe",
+    "shield",
     "sleep",
     "timeout",
     "timeout_at",
+    "to_thread",
+    "wait",
     "wait_for",
+    "wrap_future",
 ]
+
+if sys.version_info >= (3, 14):
+    __all__ += ["future_add_to_awaited_by", "future_discard_from_awaited_by"]
 
 _T = TypeVar("_T")
 _SortableT = TypeVar("_SortableT", bound=SupportsRichComparison)
 _T_co = TypeVar("_T_co", covariant=True)
 _Ts = TypeVarTuple("_Ts")
+_P = ParamSpec("_P")
 _ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
 _Address: TypeAlias = tuple[str, int]
 _Bytes: TypeAlias = bytes | bytearray | memoryview[Any]
@@ -502,3 +527,45 @@ async def sleep(delay: float) -> None: ...
 @overload
 async def sleep(delay: float, result: _T) -> _T: ...
 async def wait_for(fut: Awaitable[_T], timeout: float | None) -> _T: ...
+def gather(
+    *coros_or_futures: Awaitable[Any], return_exceptions: bool = False
+) -> asyncio.Future[list[Any]]: ...
+async def wait(
+    fs: Iterable[asyncio.Future[_T]],
+    *,
+    timeout: float | None = None,
+    return_when: str = "ALL_COMPLETED",
+) -> tuple[set[asyncio.Future[_T]], set[asyncio.Future[_T]]]: ...
+def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]: ...
+
+class _Turns(Iterator[Coroutine[Any, Any, _T_co]], Protocol[_T_co]):
+    if sys.version_info >= (3, 13):
+        def __aiter__(self) -> Self: ...
+        async def __anext__(self) -> asyncio.Future[_T_co]: ...
+
+def as_completed(fs: Iterable[Awaitable[_T]], *, timeout: float | None = None) -> _Turns[_T]: ...
+def ensure_future(
+    coro_or_future: Awaitable[_T], *, loop: asyncio.AbstractEventLoop | None = None
+) -> asyncio.Future[_T]: ...
+
+if sys.version_info >= (3, 14):
+    def create_task(coro: _Step[_T], **kwargs: Any) -> asyncio.Task[_T]: ...
+    def future_add_to_awaited_by(fut: Any, waiter: Any, /) -> None: ...
+    def future_discard_from_awaited_by(fut: Any, waiter: Any, /) -> None: ...
+
+else:
+    def create_task(
+        coro: _Step[_T], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[_T]: ...
+
+def isfuture(obj: object) -> TypeIs[asyncio.Future[Any]]: ...
+def iscoroutine(obj: object) -> TypeIs[Coroutine[Any, Any, Any]]: ...
+def wrap_future(
+    future: ConcurrentFuture[_T] | asyncio.Future[_T],
+    *,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> asyncio.Future[_T]: ...
+def run_coroutine_threadsafe(
+    coro: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop
+) -> ConcurrentFuture[_T]: ...
+async def to_thread(func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...

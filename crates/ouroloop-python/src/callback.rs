@@ -78,6 +78,10 @@ impl Callback {
                 step::step(task, event_loop, Some(error))
                     .or_else(|error| report_step(event_loop, task, error))
             }
+            // No code of the user's runs here that could ask for the current task.
+            Self::Ended(listener, future) => listener
+                .hear(future.bind(py))
+                .or_else(|error| report_ended(event_loop, &listener, future, error)),
             other => {
                 Loop::leave_task(event_loop)?;
                 other.run_outside_tasks(event_loop)
@@ -124,8 +128,8 @@ impl Callback {
             Self::Writable(transport) => TcpTransport::on_writable(transport.bind(py)),
             Self::Accept(listener) => Listener::on_readable(listener.bind(py)),
             Self::Signal => Loop::read_signals(event_loop),
-            Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) => {
-                unreachable!("steps are run by `run`")
+            Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) | Self::Ended(..) => {
+                unreachable!("run by `run`")
             }
         }
     }
@@ -262,6 +266,7 @@ fn report_ended(
     error: PyErr,
 ) -> PyResult<()> {
     let py = event_loop.py();
+    Loop::leave_task(event_loop)?;
     let callback = listener.callable(py)?.unbind();
     report(event_loop, callback, Some(future), copy_current(py)?, error)
 }

@@ -71,6 +71,16 @@ pub(crate) unsafe fn len(object: *mut ffi::PyObject) -> usize {
     }
 }
 
+/// Whether nothing was put into the object's dictionary.
+///
+/// # Safety
+/// As for [`place`], attached.
+#[inline]
+pub(crate) unsafe fn is_empty(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { len(object) == 0 }
+}
+
 /// Drops the empty dictionary that `object.__new__` has made before Python 3.13: the interpreter
 /// finds methods faster on an object that has none.
 pub(crate) fn drop_unused(object: &Bound<'_, PyAny>) {
@@ -108,12 +118,4 @@ pub(crate) unsafe fn visit(
 ) -> Result<(), PyTraverseError> {
     // SAFETY: the caller's promise; nothing changes the place during a traversal.
     visit.call(unsafe { &*place(object) })
-}
-
-/// Drops the dictionary that `object.__new__` has made for a new object, before 3.13.
-pub(crate) fn forget_empty<T>(object: &Bound<'_, T>) {
-    if cfg!(not(Py_3_13)) {
-        // SAFETY: attached; the caller's class has a dictionary, and nobody has seen it.
-        drop(unsafe { take(object.as_ptr()) });
-    }
 }

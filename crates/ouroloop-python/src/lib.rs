@@ -27,6 +27,8 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // While the standard names still mean what the standard library gave them.
+    standard::Standard::get(py)?;
     // A class is complete before a class that derives from it is made.
     future::install(py)?;
     task::install(py)?;

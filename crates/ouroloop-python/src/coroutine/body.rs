@@ -1,7 +1,7 @@
 //! What a native coroutine does between two `await`s of its caller.
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyGeneratorExit, PyStopIteration};
+use pyo3::exceptions::{PyGeneratorExit, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
@@ -24,6 +24,12 @@ pub(crate) trait Body {
 
     /// Shows the garbage collector every reference that the body holds.
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+
+    /// What a suspended body steps through, for `cr_await`; only takes a reference.
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let _ = py;
+        None
+    }
 }
 
 /// What `await awaitable` steps through.
@@ -40,14 +46,39 @@ pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<
         return Ok(awaitable.clone());
     }
     let Some(method) = awaitable.getattr_opt(intern!(awaitable.py(), "__await__"))? else {
+        if is_generator_coroutine(awaitable)? {
+            return Ok(awaitable.clone());
+        }
         let kind = awaitable.get_type();
-        return Err(pyo3::exceptions::PyTypeError::new_err(if cfg!(Py_3_14) {
+        return Err(PyTypeError::new_err(if cfg!(Py_3_14) {
             format!("'{}' object can't be awaited", kind.name()?)
         } else {
             format!("object {} can't be used in 'await' expression", kind.name()?)
         }));
     };
-    method.call0()
+    let iterator = method.call0()?;
+    let kind = iterator.get_type();
+    // SAFETY: attached; looks at the object's type.
+    if unsafe { ffi::PyCoro_CheckExact(iterator.as_ptr()) != 0 } {
+        return Err(PyTypeError::new_err("__await__() returned a coroutine"));
+    }
+    // SAFETY: as above.
+    if unsafe { ffi::PyIter_Check(iterator.as_ptr()) == 0 } {
+        let message = format!("__await__() returned non-iterator of type '{}'", kind.name()?);
+        return Err(PyTypeError::new_err(message));
+    }
+    Ok(iterator)
+}
+
+/// Whether an object is a generator that `types.coroutine` has made awaitable.
+fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // SAFETY: attached; compares the object's type.
+    if unsafe { ffi::PyGen_CheckExact(object.as_ptr()) == 0 } {
+        return Ok(false);
+    }
+    let flags = object.getattr(intern!(object.py(), "gi_code"))?;
+    let flags: std::ffi::c_int = flags.getattr(intern!(object.py(), "co_flags"))?.extract()?;
+    Ok(flags & ffi::CO_ITERABLE_COROUTINE != 0)
 }
 
 /// Steps a coroutine or an iterator of `__await__`.

@@ -50,6 +50,7 @@ where
 enum Stand {
     Fresh(Box<dyn Body>),
     Suspended(Box<dyn Body>),
+    /// A pause that has not begun, and one that has.
     Pausing(Py<PyAny>),
     Paused(Py<PyAny>),
     Stepping,
@@ -271,6 +272,39 @@ impl Coroutine {
     #[getter]
     fn __qualname__(&self, py: Python<'_>) -> &'static str {
         self.name(py)
+    }
+
+    /// What the interpreter's own coroutines say they are, so that `isinstance` and
+    /// `inspect.iscoroutine` hold.
+    #[getter]
+    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Ok(Standard::get(slf.py())?.coroutine.clone_ref(slf.py()))
+    }
+
+    /// There is no Python code to show.
+    #[getter]
+    fn cr_frame(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    /// Where the coroutine was made is not recorded.
+    #[getter]
+    fn cr_origin(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    #[getter]
+    fn cr_suspended(&self, py: Python<'_>) -> bool {
+        self.stand.with(py, |stand| matches!(stand, Stand::Suspended(_) | Stand::Paused(_)))
+    }
+
+    /// What it waits for, as far as its body tells.
+    #[getter]
+    fn cr_await(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.stand.with(py, |stand| match stand {
+            Stand::Suspended(body) => body.awaited(py),
+            _ => None,
+        })
     }
 
     #[getter]

@@ -32,6 +32,8 @@ struct Exchange {
     incoming: AttachedCell<Option<Result<Py<PyAny>, PyErr>>>,
     outgoing: AttachedCell<Option<Py<PyAny>>>,
     kept: AttachedCell<Vec<Option<Py<PyAny>>>>,
+    /// Where the iterator of the innermost wait is kept.
+    awaited: AttachedCell<Option<usize>>,
 }
 
 /// What a body waits through and keeps its objects in.
@@ -153,6 +155,7 @@ impl Future for Wait {
         match resumed {
             Resumed::Yielded(object) => {
                 this.stage = Stage::Iterator(kept);
+                this.scope.exchange.awaited.set(py, Some(kept.place));
                 drop(this.scope.exchange.outgoing.replace(py, Some(object)));
                 Poll::Pending
             }
@@ -204,6 +207,7 @@ impl AsyncBody {
             incoming: AttachedCell::new(None),
             outgoing: AttachedCell::new(None),
             kept: AttachedCell::new(Vec::new()),
+            awaited: AttachedCell::new(None),
         });
         let future = Box::pin(body(Scope { exchange: Rc::clone(&exchange) }));
         Self { future, exchange, started: false }
@@ -233,5 +237,12 @@ impl Body for AsyncBody {
                 .kept
                 .traverse(|kept| kept.iter().try_for_each(|object| visit.call(object)))
         }
+    }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let place = self.exchange.awaited.with(py, |place| *place)?;
+        self.exchange
+            .kept
+            .with(py, |kept| kept.get(place)?.as_ref().map(|iterator| iterator.clone_ref(py)))
     }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::{Loop, Phase, debug};
+use crate::combine::wrap_future;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -71,9 +72,7 @@ impl Loop {
         let all: Vec<_> = std::iter::once(func.clone()).chain(args.iter()).collect();
         let all = PyTuple::new(py, all)?;
         let submitted = executor.call_method1(intern!(py, "submit"), all)?;
-        let keywords = PyDict::new(py);
-        keywords.set_item(intern!(py, "loop"), slf)?;
-        Standard::get(py)?.wrap_future.bind(py).call((submitted,), Some(&keywords))
+        wrap_future(&submitted, Some(slf.clone().into_any()))
     }
 
     /// Makes a `ThreadPoolExecutor` the one that `run_in_executor(None, …)` uses.

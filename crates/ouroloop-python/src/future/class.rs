@@ -217,30 +217,6 @@ impl Future {
         PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?).map(Some)
     }
 
-    /// The tasks that wait for it, for `asyncio.capture_call_graph`.
-    #[cfg(Py_3_14)]
-    #[getter(_asyncio_awaited_by)]
-    fn awaited_by<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Option<Bound<'py, pyo3::types::PyFrozenSet>>> {
-        let links: Vec<_> = self
-            .state
-            .with(py, |state| state.links.iter().map(|link| link.clone_ref(py)).collect());
-        let waiting: Vec<_> = links
-            .into_iter()
-            .filter_map(|link| match link {
-                Link::Wakeup(task) => Some(task.into_bound(py).into_any()),
-                Link::Listener(listener) => listener.awaiter(py),
-                Link::Call { .. } => None,
-            })
-            .collect();
-        if waiting.is_empty() {
-            return Ok(None);
-        }
-        pyo3::types::PyFrozenSet::new(py, waiting).map(Some)
-    }
-
     #[getter(_result)]
     fn raw_result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| reference(py, state.result.as_ref()))

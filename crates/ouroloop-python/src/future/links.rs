@@ -108,6 +108,19 @@ impl Links {
         }
     }
 
+    /// Takes a listener out, should it be there.
+    pub(crate) fn take_listener(&mut self, listener: &Listener) -> Option<Link> {
+        let is_it = |link: &Link| matches!(link, Link::Listener(other) if other.is(listener));
+        match self {
+            Self::One(link) if is_it(link) => std::mem::take(self).into_iter().next(),
+            Self::None | Self::One(_) => None,
+            Self::Many(links) => {
+                let place = links.iter().position(is_it)?;
+                Some(links.remove(place))
+            }
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }

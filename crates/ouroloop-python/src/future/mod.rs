@@ -12,6 +12,8 @@
 //! loop. Whoever ends a future goes through it: `set_result`, `set_exception`, `cancel` and the
 //! task's step.
 
+#[cfg(Py_3_14)]
+pub(crate) mod awaited_by;
 mod class;
 pub(crate) mod iter;
 mod links;
@@ -63,7 +65,7 @@ impl Future {
             }
             None => {
                 let future = Bound::new(py, Self::new(home))?;
-                instance_dict::forget_empty(&future);
+                instance_dict::drop_unused(future.as_any());
                 future
             }
         };

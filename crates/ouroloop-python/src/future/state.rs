@@ -68,6 +68,9 @@ pub(crate) struct Rare {
     pub(crate) cancel_message: Option<Py<PyAny>>,
     pub(crate) cancelled_error: Option<Py<PyAny>>,
     pub(crate) source_traceback: Option<Py<PyAny>>,
+    /// Who waits for it by the word of `future_add_to_awaited_by`: a set.
+    #[cfg(Py_3_14)]
+    pub(crate) awaited_by: Option<Py<PyAny>>,
 }
 
 #[derive(Debug)]
@@ -159,6 +162,8 @@ impl State {
                 &rare.cancel_message,
                 &rare.cancelled_error,
                 &rare.source_traceback,
+                #[cfg(Py_3_14)]
+                &rare.awaited_by,
             ] {
                 visit.call(reference)?;
             }
@@ -175,6 +180,8 @@ impl Rare {
             self.cancel_message,
             self.cancelled_error,
             self.source_traceback,
+            #[cfg(Py_3_14)]
+            self.awaited_by,
         ]
         .into_iter()
         .flatten()

@@ -29,6 +29,7 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
+use crate::combine::gather::GatheringFuture;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::future::{Future, Home, Phase};
@@ -130,7 +131,7 @@ impl Task {
         } else {
             let parts = PyClassInitializer::from(Future::new(home)).add_subclass(Self::empty());
             let task = Bound::new(py, parts)?;
-            instance_dict::forget_empty(&task);
+            instance_dict::drop_unused(task.as_any());
             task
         };
         if event_loop.get().is_debug(py) {
@@ -351,6 +352,9 @@ pub(crate) fn cancel_awaited(
     }
     if let Ok(future) = awaited.cast_exact::<Future>() {
         return Future::cancel(future, message);
+    }
+    if let Ok(gathering) = awaited.cast_exact::<GatheringFuture>() {
+        return GatheringFuture::cancel(gathering, message.as_ref());
     }
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "msg"), message)?;

@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 
 use super::{Task, cancel_awaited, registry, wakeup_method};
 use crate::callback::Callback;
+use crate::combine::gather::GatheringFuture;
 use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::{Future, Link, Outcome, Phase};
@@ -224,7 +225,10 @@ pub(crate) fn exactly_native<'a, 'py>(
     if let Ok(future) = object.cast_exact::<Future>() {
         return Some(future);
     }
-    object.cast_exact::<Task>().ok().map(Bound::as_super)
+    if let Ok(task) = object.cast_exact::<Task>() {
+        return Some(task.as_super());
+    }
+    object.cast_exact::<GatheringFuture>().ok().map(Bound::as_super)
 }
 
 /// Makes the task wait for what its coroutine yielded.

@@ -1,0 +1,102 @@
+//! Who waits for a future, for `asyncio.capture_call_graph` (Python 3.14).
+//!
+//! Nothing is written down when a native task or combination waits: whoever it is stands among the
+//! future's links anyway. Only what a program says by `future_add_to_awaited_by` is kept, in a set
+//! of the future's own.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyFrozenSet, PySet};
+
+use super::{Future, Link};
+use crate::standard::Standard;
+
+#[pymethods]
+impl Future {
+    #[getter(_asyncio_awaited_by)]
+    fn awaited_by<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyFrozenSet>>> {
+        let (links, said) = self.state.with(py, |state| {
+            let links: Vec<_> = state.links.iter().map(|link| link.clone_ref(py)).collect();
+            (links, state.rare(py, |rare| &rare.awaited_by))
+        });
+        let mut waiting = Vec::new();
+        for link in links {
+            match link {
+                Link::Wakeup(task) => waiting.push(task.into_bound(py).into_any()),
+                Link::Listener(listener) => waiting.extend(listener.awaiter(py)),
+                Link::Call { callback, .. } => waiting.extend(task_behind(callback.bind(py))?),
+            }
+        }
+        if let Some(said) = said {
+            waiting.extend(said.bind(py).cast::<PySet>()?.iter());
+        }
+        if waiting.is_empty() {
+            return Ok(None);
+        }
+        PyFrozenSet::new(py, waiting).map(Some)
+    }
+}
+
+/// The standard task whose wake-up a callback is.
+fn task_behind<'py>(callback: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = callback.py();
+    // SAFETY: attached; compares the object's type.
+    if unsafe { ffi::PyCFunction_CheckExact(callback.as_ptr()) == 0 }
+        || callback.getattr("__name__")?.ne("task_wakeup")?
+    {
+        return Ok(None);
+    }
+    let owner = callback.getattr("__self__")?;
+    Ok(owner.is_instance(Standard::get(py)?.task.bind(py))?.then_some(owner))
+}
+
+/// Whether an object counts as a future here: as in asyncio, those that only behave like one do not.
+fn counts(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(object.cast::<Future>().is_ok()
+        || object.is_instance(Standard::get(object.py())?.future.bind(object.py()))?)
+}
+
+/// Record that `waiter` waits for `fut`.
+#[pyfunction]
+#[pyo3(signature = (fut, waiter, /))]
+pub(crate) fn future_add_to_awaited_by(
+    fut: &Bound<'_, PyAny>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = fut.py();
+    let Ok(native) = fut.cast::<Future>() else {
+        return Standard::get(py)?.add_to_awaited_by.bind(py).call1((fut, waiter)).map(drop);
+    };
+    if !counts(waiter)? {
+        return Ok(());
+    }
+    let known = native.get().state.with(py, |state| state.rare(py, |rare| &rare.awaited_by));
+    if let Some(known) = known {
+        return known.bind(py).cast::<PySet>()?.add(waiter);
+    }
+    let said = PySet::new(py, [waiter])?.into_any().unbind();
+    let before = native
+        .get()
+        .state
+        .with(py, |state| state.set_rare(|rare| &mut rare.awaited_by, Some(said)));
+    drop(before);
+    Ok(())
+}
+
+/// Record that `waiter` waits for `fut` no more.
+#[pyfunction]
+#[pyo3(signature = (fut, waiter, /))]
+pub(crate) fn future_discard_from_awaited_by(
+    fut: &Bound<'_, PyAny>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = fut.py();
+    let Ok(native) = fut.cast::<Future>() else {
+        return Standard::get(py)?.discard_from_awaited_by.bind(py).call1((fut, waiter)).map(drop);
+    };
+    let known = native.get().state.with(py, |state| state.rare(py, |rare| &rare.awaited_by));
+    match known {
+        Some(known) => known.bind(py).cast::<PySet>()?.discard(waiter).map(drop),
+        None => Ok(()),
+    }
+}
