@@ -287,12 +287,12 @@ fn is_shut_down(slf: &Bound<'_, Queue>) -> bool {
 fn bound_loop<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
-    let at_home = slf.get().state.with(py, |state| match &state.home {
-        Some(home) => home.is(&running),
-        None => {
-            state.home = (!running.is_none()).then(|| running.clone().unbind());
-            true
+    let at_home = slf.get().state.with(py, |state| {
+        if let Some(home) = &state.home {
+            return home.is(&running);
         }
+        state.home = (!running.is_none()).then(|| running.clone().unbind());
+        true
     });
     if at_home {
         return Ok(running);
