@@ -35,6 +35,7 @@ class Describer:
         text = re.sub(r"0x[0-9a-f]+", "0x", text)
         text = re.sub(r"\bTask-\d+", lambda found: self._number(found[0]), text)
         text = re.sub(r" (created )?at (/|<)[^ ,>\])]*:\d+", "", text)
+        text = re.sub(r"\.\.\.[\w/]*\.py:\d+", "...", text)
         text = re.sub(r"when=[\d.]+", "when=…", text)
         return re.sub(r"\b_?(UnixSelectorEventLoop|Loop)\b", "EventLoop", text)
 

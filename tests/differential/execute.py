@@ -69,7 +69,10 @@ def _collected(reports: list[Any]) -> Iterator[None]:
             warnings.simplefilter("always")
             yield
             gc.collect()
-        reports.extend(["warned", one.category.__name__, str(one.message)] for one in warned)
+        for one in warned:
+            # In debug mode the place where a coroutine was made follows.
+            said = str(one.message).partition("\n")[0]
+            reports.append(["warned", one.category.__name__, said])
     finally:
         sys.unraisablehook = hook
         logger.setLevel(level)

@@ -50,9 +50,10 @@ def aim(frame: Frame, target: Target) -> Any:
 def aim_future(frame: Frame, target: Target) -> Any:
     """Return a future for ``target``: what ``wait`` takes."""
     thing = aim(frame, target)
-    if asyncio.iscoroutine(thing):
-        return frame.world.adopt(asyncio.ensure_future(thing), "W")
-    return thing
+    if isinstance(thing, int):
+        # In a set with others, chance would tell which is refused first.
+        return frame.world.thing("future", thing)
+    return frame.world.adopt(asyncio.ensure_future(thing), "W")
 
 
 @wait("gather", "targets", "yesno")

@@ -52,7 +52,7 @@ def drive(frame: Frame, target: Target, moves: list[str]) -> Any:
         for move in moves:
             said.append(one_move(frame, iterator, move))
             # A C future's iterator answers with a SystemError when sent into after its end.
-            if iterator is not thing and "raised" in (said[-1] or ()):
+            if iterator is not thing and (move == "close" or "raised" in (said[-1] or ())):
                 break
     finally:
         if hasattr(iterator, "close"):

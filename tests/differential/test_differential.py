@@ -1,0 +1,37 @@
+"""Programs that once parted the two sides, and random ones for as long as there is time.
+
+``OUROLOOP_DIFFERENTIAL_SECONDS`` says how long; ``OUROLOOP_DIFFERENTIAL_SEED`` repeats a run.
+"""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from .compare import compare
+from .hunt import Hunt
+
+REGRESSIONS = sorted(Path(__file__).with_name("regressions").glob("*.json"))
+SECONDS = os.environ.get("OUROLOOP_DIFFERENTIAL_SECONDS", "120" if "CI" in os.environ else "10")
+SEED = os.environ.get("OUROLOOP_DIFFERENTIAL_SEED") or random.randrange(1 << 32)
+
+
+@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
+def test_regression(path: Path):
+    difference = compare(json.loads(path.read_text()))
+    assert difference is None, str(difference)
+
+
+@pytest.mark.slow
+def test_random_programs():
+    hunt = Hunt(compare, int(SEED))
+    hunt.run(float(SECONDS))
+    print(f"{hunt.examples} programs from seed {SEED}")
+    for difference in hunt.found.values():
+        pytest.fail(
+            f"seed {SEED}, program {hunt.examples}: keep the program as a file in regressions/\n"
+            f"{difference}"
+        )
+    assert hunt.examples
