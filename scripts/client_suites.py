@@ -100,9 +100,7 @@ def run(runner: Path, name: str, way: Way) -> dict[str, Any]:
     python: str = getattr(sys, "_base_executable", sys.executable)
     command = [sys.executable, str(runner), name, "--python", python, "--loop", way.loop]
     environment = {key: value for key, value in os.environ.items() if key != "OUROLOOP_INSTALL"}
-    subprocess.run(
-        [*command, "--prepare"], check=True, env=environment, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([*command, "--prepare"], check=True, env=environment, stdout=subprocess.DEVNULL)
     put_ouroloop(name)
     if way.installs:
         environment["OUROLOOP_INSTALL"] = "1"

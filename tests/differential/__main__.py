@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 from .compare import compare
 from .hunt import Hunt
@@ -40,7 +41,9 @@ def main() -> int:
         chosen.keep.mkdir(parents=True, exist_ok=True)
         path = chosen.keep / f"{chosen.seed}-{number}.json"
         path.write_text(json.dumps(difference.program) + "\n")
-        print(f"\n{number}. {difference}\nkept as {path}; to run it always, move it to {REGRESSIONS}")
+        print(
+            f"\n{number}. {difference}\nkept as {path}; to run it always, move it to {REGRESSIONS}"
+        )
     took = time.monotonic() - started
     print(f"{hunt.examples} programs in {took:.0f} s, {len(hunt.found)} kinds of differences")
     return 1 if hunt.found else 0
@@ -51,7 +54,7 @@ class _Here:
 
     compare = staticmethod(compare)
 
-    def __enter__(self) -> "_Here":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,11 +1,10 @@
 """What a trace says about a value: everything but addresses, source lines and running numbers."""
 
+import asyncio
 import re
 import weakref
 from collections.abc import Mapping
 from typing import Any
-
-import asyncio
 
 Described = Any
 """Data that JSON can hold."""
@@ -62,8 +61,9 @@ class Describer:
         if label := self.label(value):
             return label
         if asyncio.isfuture(value):
-            kind = "Task" if isinstance(value, asyncio.Task) else "Future"
-            return self.text(f"{kind} {value.get_name() if kind == 'Task' else ''}".strip())
+            if isinstance(value, asyncio.Task):
+                return self.text(f"Task {value.get_name()}")
+            return "Future"
         return self.text(f"a {type(value).__name__}")
 
     def mapping(self, mapping: Mapping[Any, Any]) -> Described:

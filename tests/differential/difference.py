@@ -29,7 +29,9 @@ class Difference:
     @property
     def kind(self) -> str:
         """What two differences have in common that are likely one."""
-        parts = [trace[self.at] if self.at < len(trace) else ["end"] for trace in (self.stock, self.ours)]
+        parts = [
+            trace[self.at] if self.at < len(trace) else ["end"] for trace in (self.stock, self.ours)
+        ]
         same_turn = [part[1:] for part in parts]
         if same_turn[0] == same_turn[1]:
             return f"turn of {parts[0][2]} {parts[0][3]}"

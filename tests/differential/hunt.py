@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.errors import Flaky
 
-from .compare import Difference
+from .difference import Difference
 from .execute import Program
 from .generate import programs
 

@@ -19,13 +19,13 @@ SEED = os.environ.get("OUROLOOP_DIFFERENTIAL_SEED") or random.randrange(1 << 32)
 
 
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
-def test_regression(path: Path):
+def test_regression(path: Path) -> None:
     difference = compare(json.loads(path.read_text()))
     assert difference is None, str(difference)
 
 
 @pytest.mark.slow
-def test_random_programs():
+def test_random_programs() -> None:
     hunt = Hunt(compare, int(SEED))
     hunt.run(float(SECONDS))
     print(f"{hunt.examples} programs from seed {SEED}")

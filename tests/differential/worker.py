@@ -30,7 +30,14 @@ class Side:
         self._process = self._start()
 
     def _start(self) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-X", "faulthandler", "-m", "tests.differential.worker", self.name]
+        command = [
+            sys.executable,
+            "-X",
+            "faulthandler",
+            "-m",
+            "tests.differential.worker",
+            self.name,
+        ]
         return subprocess.Popen(
             command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

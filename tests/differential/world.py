@@ -88,11 +88,10 @@ class World:
 
     def note(self, what: str, outcome: str, value: Described = None) -> None:
         """Write a line of the trace."""
-        try:
-            task = asyncio.current_task(self.loop)
-        except RuntimeError as error:
-            task = error
-        who = self.describer.value(task)
+        if self.over:
+            # What the collector closes now has nothing more to say.
+            return
+        who = self.describer.value(asyncio.current_task(self.loop))
         self.trace.append([self.turn, who, what, outcome, value])
 
     def note_error(self, what: str, error: BaseException) -> None:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from ..registry import act, wait
-from ..world import FAR, Body, Frame
+from ..world import FAR, Frame
 from .tasks import Detour
 
 Target = list[Any]
@@ -115,9 +115,10 @@ async def as_completed(frame: Frame, targets: list[Target], when: str, most: int
     world = frame.world
     things = [aim(frame, target) for target in targets]
     results = []
-    for count, completed in enumerate(asyncio.as_completed(things, timeout=DELAYS[when])):
+    completing: Any = asyncio.as_completed(things, timeout=DELAYS[when])
+    for count, completed in enumerate(completing):
         if count == most:
-            completed.close()  # type: ignore[union-attr]
+            completed.close()
             break
         try:
             results.append(await completed)
@@ -128,9 +129,7 @@ async def as_completed(frame: Frame, targets: list[Target], when: str, most: int
 
 
 @wait("as_completed", "targets", "when", "few")
-async def as_completed_async(
-    frame: Frame, targets: list[Target], when: str, most: int
-) -> Any:
+async def as_completed_async(frame: Frame, targets: list[Target], when: str, most: int) -> Any:
     if sys.version_info < (3, 13):
         return "not yet"
     world = frame.world

@@ -90,7 +90,7 @@ async def yield_odd(frame: Frame, what: str, index: int) -> Any:
         "self": asyncio.current_task(),
         "awaitable": world.awaitable(index),
         "exception": ValueError("yielded"),
-        "generator": (number for number in ()),
+        "generator": (number for number in range(0)),
     }
     return await Yielding(things[what])
 

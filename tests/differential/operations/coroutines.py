@@ -31,7 +31,7 @@ async def generate(frame: Frame, most: int, leaving: str, body: Body, last: Body
             break
     match leaving:
         case "close":
-            results.append(await generator.aclose())
+            await generator.aclose()
         case "throw":
             results.append(await generator.athrow(make_error("odd", "thrown in")))
         case "send":

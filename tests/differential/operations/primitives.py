@@ -28,9 +28,7 @@ async def lock_with(frame: Frame, index: int, body: Body) -> Any:
 def show_primitive(frame: Frame, kind: str, index: int) -> Any:
     thing = frame.world.thing(kind, index)
     said: list[Any] = [repr(thing)]
-    said += [
-        getattr(thing, method)() for method in ("locked", "is_set") if hasattr(thing, method)
-    ]
+    said += [getattr(thing, method)() for method in ("locked", "is_set") if hasattr(thing, method)]
     return said + [
         getattr(thing, name) for name in ("parties", "n_waiting", "broken") if hasattr(thing, name)
     ]

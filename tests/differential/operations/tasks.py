@@ -35,7 +35,7 @@ def start(frame: Frame, how: str, body: Body) -> Any:
             task = asyncio.ensure_future(coroutine)
             task.set_name(child.name)
         case "detour":
-            task = asyncio.ensure_future(Detour(coroutine))  # type: ignore[arg-type]
+            task = asyncio.ensure_future(Detour(coroutine))
             task.set_name(child.name)
         case "class":
             task = asyncio.Task(coroutine, loop=loop, name=child.name)
