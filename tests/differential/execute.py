@@ -81,6 +81,9 @@ def _run(program: Program, reports: list[Any]) -> list[Entry]:
     world = World(loop)
 
     def report(_: Any, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), RecursionError):
+            world.over = True
+            loop.stop()
         said = world.describer.text(context["message"])
         keys = sorted(context.keys() - {"source_traceback", "handle_traceback"})
         reports.append([said, world.describer.value(context.get("exception")), keys])
