@@ -33,6 +33,8 @@ def compare(program: Program) -> Difference | None:
     found = difference(program, stock, on_ouroloop(program))
     if found is None or is_left_to_chance(program, stock):
         return None
+    if found.in_reports and on_ouroloop(program) == stock:
+        return None
     return found
 
 

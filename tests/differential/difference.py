@@ -27,6 +27,13 @@ class Difference:
         return json.dumps(trace[self.at]) if self.at < len(trace) else "(the trace ends)"
 
     @property
+    def in_reports(self) -> bool:
+        """Whether all that differs is what was reported aside, which what an earlier program left may have caused."""
+        return all(
+            line[0] == "end" for trace in (self.stock, self.ours) for line in trace[self.at :]
+        )
+
+    @property
     def kind(self) -> str:
         """What two differences have in common that are likely one."""
         parts = [

@@ -83,6 +83,8 @@ class Pair:
         # A program that comes again finds a memory that the others have stirred.
         if found and any(self.stock.execute(program) != stock for _ in range(RERUNS)):
             return None
+        if found and found.in_reports and self.ours.execute(program) == stock:
+            return None
         return found
 
     def __enter__(self) -> Self:
