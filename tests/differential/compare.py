@@ -1,15 +1,10 @@
 """Runs a program on both sides and tells where they part."""
 
-import asyncio
-import random
-
 import ouroloop
 
+from .chance import RERUNS, stir
 from .difference import Difference, Trace, difference
 from .execute import Program, execute
-from .world import Frame
-
-RERUNS = 12
 
 
 def on_stock(program: Program) -> Trace:
@@ -49,19 +44,3 @@ def is_left_to_chance(program: Program, trace: Trace) -> bool:
             return True
         del kept
     return False
-
-
-def stir(seed: int) -> list[object]:
-    """Return objects that leave holes in memory, so that the next ones come to lie elsewhere."""
-    chance = random.Random(seed)
-    loop = asyncio.new_event_loop()
-    made: list[object] = []
-    for number in range(600):
-        made += [loop.create_future(), tuple(range(number % 20)), bytearray(100)]
-        # The frame of a coroutine lies within it.
-        coroutine = Frame.run(None, [])  # type: ignore[arg-type]
-        coroutine.close()
-        made.append(coroutine)
-    loop.close()
-    chance.shuffle(made)
-    return made[: len(made) // 2]

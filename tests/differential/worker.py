@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO, Self
 
+from .chance import RERUNS, stir
 from .difference import Difference, difference
 from .execute import Program, execute
 from .world import Entry
@@ -19,7 +20,6 @@ from .world import Entry
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds after which a side counts as hung; a program takes milliseconds."""
-RERUNS = 12
 
 
 class Side:
@@ -42,14 +42,17 @@ class Side:
             command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def execute(self, program: Program) -> list[Entry]:
-        """Return the trace of ``program``, or that the process died of it or hung."""
+    def execute(self, program: Program, seed: int | None = None) -> list[Entry]:
+        """Return the trace of ``program``, or that the process died of it or hung.
+
+        With a ``seed``, the process stirs its memory first.
+        """
         process = self._process
         assert process.stdin and process.stdout
         alarm = threading.Timer(PATIENCE, process.kill)
         alarm.start()
         try:
-            print(json.dumps(program), file=process.stdin, flush=True)
+            print(json.dumps([program, seed]), file=process.stdin, flush=True)
             answer = process.stdout.readline()
         except BrokenPipeError:
             answer = ""
@@ -80,8 +83,7 @@ class Pair:
         """Run ``program`` on both sides."""
         stock = self.stock.execute(program)
         found = difference(program, stock, self.ours.execute(program))
-        # A program that comes again finds a memory that the others have stirred.
-        if found and any(self.stock.execute(program) != stock for _ in range(RERUNS)):
+        if found and any(self.stock.execute(program, seed) != stock for seed in range(RERUNS)):
             return None
         if found and found.in_reports and self.ours.execute(program) == stock:
             return None
@@ -98,7 +100,10 @@ class Pair:
 def serve(programs: IO[str], answers: IO[str]) -> None:
     """Answer programs until there are no more."""
     for line in programs:
-        print(json.dumps(execute(json.loads(line))), file=answers, flush=True)
+        program, seed = json.loads(line)
+        kept = [] if seed is None else stir(seed)
+        print(json.dumps(execute(program)), file=answers, flush=True)
+        del kept
 
 
 if __name__ == "__main__":
