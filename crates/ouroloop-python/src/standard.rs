@@ -1,6 +1,7 @@
 //! Objects of the standard library that native code needs, looked up once.
 
 use pyo3::exceptions::PyBaseException;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -182,9 +183,18 @@ impl Standard {
 pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
     match Standard::get(py).and_then(|standard| standard.invalid_state_error.call1(py, (message,)))
     {
-        Ok(error) => PyErr::from_value(error.into_bound(py)),
+        Ok(error) => raised(error.into_bound(py)),
         Err(error) => error,
     }
+}
+
+/// An exception object as the error that raises it here and now: like every error that starts in
+/// C code, and unlike `PyErr::from_value`, it gets what is being handled as its `__context__`.
+pub(crate) fn raised(exception: Bound<'_, PyAny>) -> PyErr {
+    let py = exception.py();
+    // SAFETY: attached, and both are live; an object that is no exception leaves a `SystemError`.
+    unsafe { ffi::PyErr_SetObject(exception.get_type().as_type_ptr().cast(), exception.as_ptr()) };
+    PyErr::fetch(py)
 }
 
 /// The exception object of an error, with the traceback of where it was raised: before Python

@@ -41,6 +41,9 @@ pub const UNSEEN_NANOS: Nanos = 50_000;
 /// The clock is asked once in this many turns while looks are left out and turns are quick.
 pub const TURNS_PER_CLOCK: usize = 8;
 
+/// A timer that is due within so many nanoseconds of the last look may be due at once.
+const NEAR_NANOS: Nanos = 1_000_000_000;
+
 /// What the loop keeps for a watched descriptor and puts into the ready queue each time it is
 /// ready.
 pub trait Callback: Sized {
@@ -154,7 +157,9 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// Runs `callback` in the first turn that begins at `deadline` or later.
     pub fn schedule(&mut self, deadline: Nanos, callback: C) -> TimerId {
         // What is due before looks can be left out no longer must be found by the next turn.
-        self.look_now |= deadline <= self.seen.saturating_add(UNSEEN_NANOS);
+        // The last look may be long past, so the clock tells; but not for every far deadline.
+        self.look_now |= deadline <= self.seen.saturating_add(NEAR_NANOS)
+            && deadline <= self.clock.now().saturating_add(UNSEEN_NANOS);
         self.timers.schedule(deadline, callback)
     }
 

@@ -161,6 +161,11 @@ fn a_timer_that_is_due_is_found_by_the_next_turn_however_busy_the_loop() {
     busy_turn(&mut turns, again);
     turns.schedule(clock.now(), Token(2));
     assert!(busy_turn(&mut turns, again).contains(&Token(2)));
+    // Nor does it matter how long ago the loop last asked the clock.
+    busy_turn(&mut turns, again);
+    clock.advance(2 * UNSEEN_NANOS);
+    turns.schedule(clock.now(), Token(3));
+    assert!(busy_turn(&mut turns, again).contains(&Token(3)));
 }
 
 #[test]

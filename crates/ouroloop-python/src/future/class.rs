@@ -11,7 +11,7 @@ use super::{Future, Home, Link, Links, Phase, State};
 use crate::context::copy_current;
 use crate::instance_dict;
 use crate::slots::Deallocate;
-use crate::standard::{Standard, invalid_state};
+use crate::standard::{Standard, invalid_state, raised};
 
 impl Future {
     /// The loop for an object made without `loop=`.
@@ -102,7 +102,7 @@ impl Future {
             (state.phase, reference(py, state.exception.as_ref()))
         });
         match phase {
-            Phase::Cancelled => Err(Self::cancelled_error(slf)?),
+            Phase::Cancelled => Err(raised(Self::make_cancelled_error(slf)?)),
             Phase::Pending => Err(invalid_state(py, "Exception is not set.")),
             Phase::Finished => Ok(exception),
         }

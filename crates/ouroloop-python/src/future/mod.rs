@@ -35,7 +35,7 @@ use crate::event_loop::Loop;
 use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
-use crate::standard::{Standard, invalid_state};
+use crate::standard::{Standard, invalid_state, raised};
 
 pub(crate) use links::{Link, Links};
 use listen::Listener;
@@ -295,6 +295,12 @@ impl Future {
     /// The exception that was set, `CancelledError`, or `InvalidStateError` while pending.
     pub(crate) fn result(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
+        Self::outcome(slf).map_err(|error| raised(error.into_value(py).into_bound(py).into_any()))
+    }
+
+    /// The same, with an error that is to be thrown into a coroutine: what is handled there is its context.
+    fn outcome(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
         let (phase, result, exception, traceback) = slf.get().state.with(py, |state| {
             if state.phase == Phase::Finished {
                 state.log_traceback = false;
@@ -323,7 +329,7 @@ impl Future {
             .get()
             .state
             .with(py, |state| state.phase != Phase::Finished || state.exception.is_some());
-        if failed { Self::result(slf).err() } else { None }
+        if failed { Self::outcome(slf).err() } else { None }
     }
 
     /// `_make_cancelled_error()` as an error: the one kept from the coroutine, once, or a new one.

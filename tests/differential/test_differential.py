@@ -1,0 +1,41 @@
+"""Programs that once parted the two sides, and random ones for as long as there is time.
+
+``OUROLOOP_DIFFERENTIAL_SECONDS`` says how long; ``OUROLOOP_DIFFERENTIAL_SEED`` repeats a run.
+"""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from .compare import compare
+from .hunt import Hunt
+
+REGRESSIONS = sorted(Path(__file__).with_name("regressions").glob("*.json"))
+SECONDS = os.environ.get("OUROLOOP_DIFFERENTIAL_SECONDS", "120" if "CI" in os.environ else "10")
+SEED = os.environ.get("OUROLOOP_DIFFERENTIAL_SEED") or random.randrange(1 << 32)
+
+PARTS = 4
+"""Tests that share the time: a session ends when one test takes two minutes."""
+SEEDS_OF_A_PART = 100_000
+"""Each batch of a hunt has the next seed."""
+
+
+@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
+def test_regression(path: Path) -> None:
+    difference = compare(json.loads(path.read_text()))
+    assert difference is None, str(difference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_programs(part: int) -> None:
+    seed = int(SEED) + part * SEEDS_OF_A_PART
+    hunt = Hunt(compare, seed)
+    hunt.run(float(SECONDS) / PARTS)
+    print(f"{hunt.examples} programs from seed {seed}")
+    for difference in hunt.found.values():
+        pytest.fail(f"seed {seed}: keep the program as a file in regressions/\n{difference}")
+    assert hunt.examples
