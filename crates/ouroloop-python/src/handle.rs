@@ -19,6 +19,8 @@ use crate::event_loop::Loop;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+#[cfg(Py_3_14)]
+use crate::turnstile::{self, Turnstile};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -30,13 +32,14 @@ pub(crate) struct State {
     /// The text from before a cancellation dropped the callback, kept in debug mode.
     repr: Option<Py<PyAny>>,
     source_traceback: Option<Py<PyAny>>,
+    #[cfg(Py_3_14)]
+    turnstile: Turnstile,
 }
 
 impl State {
     /// Drops every reference at once, as [`shelf`] needs it.
     fn release(self, py: Python<'_>) {
-        let Self { callback, args, context, event_loop, cancelled: _, repr, source_traceback } =
-            self;
+        let Self { callback, args, context, event_loop, repr, source_traceback, .. } = self;
         [callback, args, context, event_loop, repr, source_traceback]
             .into_iter()
             .flatten()
@@ -69,6 +72,8 @@ impl Handle {
                 cancelled: false,
                 repr: None,
                 source_traceback: None,
+                #[cfg(Py_3_14)]
+                turnstile: Turnstile::default(),
             }),
         }
     }
@@ -105,12 +110,45 @@ impl Handle {
         self.state.with(py, |state| reference(py, state.source_traceback.as_ref()))
     }
 
+    /// From now on other threads may cancel it at any time.
+    #[cfg(Py_3_14)]
+    pub(crate) fn guard(&self, py: Python<'_>) {
+        self.turnstile(py, |turnstile| turnstile.guards = true);
+    }
+
+    #[cfg(Py_3_14)]
+    pub(crate) fn turnstile<R>(
+        &self,
+        py: Python<'_>,
+        change: impl FnOnce(&mut Turnstile) -> R,
+    ) -> R {
+        self.state.with(py, |state| change(&mut state.turnstile))
+    }
+
+    /// Waits until no other thread runs its callback.
+    #[cfg(Py_3_14)]
+    fn wait(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().turnstile(slf.py(), |turnstile| turnstile.guards) {
+            return turnstile::wait(slf);
+        }
+        Ok(())
+    }
+
     /// Runs the callback; an error goes to the loop's exception handler.
     ///
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the callback.
     #[inline]
     pub(crate) fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        #[cfg(Py_3_14)]
+        if slf.get().turnstile(slf.py(), |turnstile| turnstile.guards) {
+            return turnstile::run_guarded(slf, || Self::run_callback(slf));
+        }
+        Self::run_callback(slf)
+    }
+
+    #[inline]
+    fn run_callback(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let parts = slf.get().state.with(py, |state| {
             if state.cancelled {
@@ -261,7 +299,12 @@ impl Handle {
 
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(class_of::<Self>(slf.as_any(), &Standard::get(slf.py())?.handle))
+        let standard = Standard::get(slf.py())?;
+        #[cfg(Py_3_14)]
+        if slf.get().turnstile(slf.py(), |turnstile| turnstile.guards) {
+            return Ok(class_of::<Self>(slf.as_any(), &standard.thread_safe_handle));
+        }
+        Ok(class_of::<Self>(slf.as_any(), &standard.handle))
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -281,11 +324,20 @@ impl Handle {
     }
 
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        #[cfg(Py_3_14)]
+        Self::wait(slf)?;
         Self::cancel_now(slf)
     }
 
+    #[cfg(not(Py_3_14))]
     fn cancelled(&self, py: Python<'_>) -> bool {
         self.is_cancelled(py)
+    }
+
+    #[cfg(Py_3_14)]
+    fn cancelled(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::wait(slf)?;
+        Ok(slf.get().is_cancelled(slf.py()))
     }
 
     #[cfg(Py_3_12)]
@@ -342,6 +394,8 @@ impl Handle {
                 visit.call(&state.context)?;
                 visit.call(&state.event_loop)?;
                 visit.call(&state.repr)?;
+                #[cfg(Py_3_14)]
+                visit.call(&state.turnstile.lock)?;
                 visit.call(&state.source_traceback)
             })
         }

@@ -8,6 +8,7 @@ mod event_loop;
 mod future;
 mod handle;
 mod instance_dict;
+mod kinship;
 mod os_error;
 mod shelf;
 mod slots;
@@ -15,6 +16,8 @@ mod standard;
 mod task;
 mod transport;
 mod trashcan;
+#[cfg(Py_3_14)]
+mod turnstile;
 mod waiter;
 
 use pyo3::prelude::*;
@@ -23,6 +26,8 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // Looked up before anything can replace it, `ouroloop.install` above all.
+    standard::Standard::get(py)?;
     // A class is complete before a class that derives from it is made.
     future::install(py)?;
     task::install(py)?;
@@ -38,6 +43,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::tcp::TcpTransport>()?;
+    module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
+    #[cfg(Py_3_12)]
+    module.add_function(wrap_pyfunction!(task::eager::eager_task_factory, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

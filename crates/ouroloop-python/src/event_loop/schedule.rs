@@ -48,7 +48,10 @@ impl Loop {
         if slf.get().is_debug(py) {
             debug::check_callback(callback.bind(py), "call_soon_threadsafe")?;
         }
-        let handle = Self::queue(slf, callback, args, context)?;
+        let handle = Self::make_handle(slf, callback, args, context)?;
+        #[cfg(Py_3_14)]
+        handle.get().guard(py);
+        slf.get().push(py, Callback::Call(handle.clone().unbind()));
         slf.get().wake();
         Ok(handle)
     }

@@ -13,6 +13,8 @@
 //! future to pass it on to; the next step throws it into the coroutine.
 
 mod class;
+#[cfg(Py_3_12)]
+pub(crate) mod eager;
 mod methods;
 pub(crate) mod registry;
 pub(crate) mod step;
