@@ -15,46 +15,37 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from ouroloop._install import install, uninstall
-from ouroloop._loop import Loop, get_event_loop, new_event_loop
+from ouroloop._install import install as install
+from ouroloop._install import uninstall as uninstall
+from ouroloop._loop import Loop as Loop
+from ouroloop._loop import get_event_loop as get_event_loop
+from ouroloop._loop import new_event_loop as new_event_loop
 from ouroloop._names import public_names
-from ouroloop._run import Runner, run
+from ouroloop._run import Runner as Runner
+from ouroloop._run import run as run
 from ouroloop._tasks import show_native_tasks
-
-__all__ = [
-    "EventLoop",
-    "Loop",
-    "Runner",
-    "__version__",
-    "get_event_loop",
-    "install",
-    "new_event_loop",
-    "run",
-    "uninstall",
-]
 
 EventLoop = Loop
 
 if sys.version_info < (3, 16):
-    from ouroloop._policy import EventLoopPolicy
-
-    __all__ += ["EventLoopPolicy"]
+    from ouroloop._policy import EventLoopPolicy as EventLoopPolicy
 if sys.version_info < (3, 14):
     DefaultEventLoopPolicy = EventLoopPolicy
-    __all__ += ["DefaultEventLoopPolicy"]
 
 if TYPE_CHECKING:
     # To a type checker asyncio's names are asyncio's own, here as there: code may mix both packages. What
-    # is defined above stays as it is, which it reports.
+    # is defined above stays as it is, which it reports. There is no __all__ for it to read: a
+    # computed one would tell it half the truth.
     from asyncio import *  # type: ignore[assignment]  # noqa: F403
     from asyncio import TaskGroup as TaskGroup
     from asyncio import events as events
     from asyncio import exceptions as exceptions
     from asyncio import subprocess as subprocess
 else:
-    _asyncio_names = public_names()
-    globals().update(_asyncio_names | globals())
-    __all__ += sorted(_asyncio_names.keys() - set(__all__))  # noqa: PLE0605
+    _public = public_names()
+    globals().update(_public | globals())
+    _own = {"EventLoop", "EventLoopPolicy", "Loop", "__version__", "install", "uninstall"}
+    __all__ = sorted(_own | _public.keys())  # noqa: PLE0605
 
 show_native_tasks()
 
