@@ -49,12 +49,12 @@ fn make<'py>(event_loop: &Bound<'py, PyAny>, making: &Making<'py>) -> PyResult<B
     Ok(task)
 }
 
+#[cfg(Py_3_14)]
 impl<'py> Making<'py> {
     /// What the keywords of a loop's `create_task` ask for, which are those of `Task`.
     ///
     /// # Errors
     /// `TypeError` for a keyword that `Task` does not know.
-    #[cfg(Py_3_14)]
     pub(crate) fn from_keywords(
         coroutine: Bound<'py, PyAny>,
         keywords: Option<&Bound<'py, PyDict>>,
