@@ -1,6 +1,10 @@
-"""The loop class that programs see, and the factory that makes one."""
+"""The loop class that programs see, the factory that makes one, and who gets which."""
 
 import asyncio
+import sys
+import threading
+import warnings
+from typing import Any
 
 from ouroloop import _native
 
@@ -22,3 +26,23 @@ def new_event_loop() -> Loop:
     """
     # Abstract to a type checker alone: what is missing raises NotImplementedError when called.
     return Loop()  # type: ignore[abstract]
+
+
+def get_event_loop() -> asyncio.AbstractEventLoop:
+    """Return the running loop or, when none runs, the thread's current one, as ``asyncio`` does.
+
+    Where asyncio would make the main thread's first loop (up to Python 3.13), it makes a native one.
+    """
+    if sys.version_info < (3, 14) and asyncio._get_running_loop() is None:
+        policy: Any = asyncio.get_event_loop_policy()
+        if (
+            type(policy).get_event_loop is asyncio.DefaultEventLoopPolicy.get_event_loop
+            and policy._local._loop is None
+            and not policy._local._set_called
+            and threading.current_thread() is threading.main_thread()
+        ):
+            if sys.version_info >= (3, 12):
+                message = "There is no current event loop"
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+            policy.set_event_loop(new_event_loop())
+    return asyncio.get_event_loop()

@@ -1,5 +1,6 @@
 import asyncio
 import sys
+from abc import ABCMeta
 from collections.abc import (
     Awaitable,
     Callable,
@@ -51,6 +52,7 @@ __all__ = [
     "TcpTransport",
     "Timeout",
     "TimerHandle",
+    "adopt",
     "as_completed",
     "create_task",
     "ensure_future",
@@ -71,6 +73,8 @@ __all__ = [
 
 if sys.version_info >= (3, 14):
     __all__ += ["future_add_to_awaited_by", "future_discard_from_awaited_by"]
+if sys.version_info >= (3, 12):
+    __all__ += ["eager_task_factory"]
 
 _T = TypeVar("_T")
 _SortableT = TypeVar("_SortableT", bound=SupportsRichComparison)
@@ -94,7 +98,7 @@ class _TaskFactory(Protocol):
     ) -> asyncio.Future[_T]: ...
 
 @disjoint_base
-class Handle(asyncio.Handle):
+class Handle(asyncio.Handle, metaclass=ABCMeta):
     def __init__(
         self,
         callback: Callable[..., object],
@@ -108,7 +112,7 @@ class Handle(asyncio.Handle):
         def get_context(self) -> Context: ...
 
 @disjoint_base
-class TimerHandle(asyncio.TimerHandle):
+class TimerHandle(asyncio.TimerHandle, metaclass=ABCMeta):
     def __init__(
         self,
         when: float,
@@ -131,7 +135,7 @@ class TimerHandle(asyncio.TimerHandle):
     def __ge__(self, other: asyncio.TimerHandle, /) -> bool: ...
 
 @disjoint_base
-class Future(asyncio.Future[_T]):
+class Future(asyncio.Future[_T], metaclass=ABCMeta):
     _asyncio_future_blocking: bool
     def __init__(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None: ...
     def get_loop(self) -> asyncio.AbstractEventLoop: ...
@@ -151,7 +155,7 @@ class Future(asyncio.Future[_T]):
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @disjoint_base
-class Task(asyncio.Task[_T_co]):
+class Task(asyncio.Task[_T_co], metaclass=ABCMeta):
     if sys.version_info >= (3, 12):
         def __init__(
             self,
@@ -211,7 +215,7 @@ class PriorityQueue(Queue[_SortableT], asyncio.PriorityQueue[_SortableT]): ...
 class LifoQueue(Queue[_T], asyncio.LifoQueue[_T]): ...
 
 @final
-class Server(asyncio.Server):
+class Server(asyncio.Server, metaclass=ABCMeta):
     @property
     def sockets(self) -> tuple[socket, ...]: ...
     def get_loop(self) -> asyncio.AbstractEventLoop: ...
@@ -481,6 +485,21 @@ class Loop:
     def remove_signal_handler(self, sig: int) -> bool: ...
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
 
+if sys.version_info >= (3, 14):
+    def eager_task_factory(
+        loop: asyncio.AbstractEventLoop, coro: _Step[_T], **kwargs: Any
+    ) -> Task[_T]: ...
+
+elif sys.version_info >= (3, 12):
+    def eager_task_factory(
+        loop: asyncio.AbstractEventLoop,
+        coro: _Step[_T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> Task[_T]: ...
+
+def adopt(native: type, standard: type) -> None: ...
 def live_tasks() -> list[asyncio.Task[Any]]: ...
 
 @disjoint_base

@@ -70,8 +70,8 @@ def _tasks(module: Any, side: Types) -> list[type]:
         subclass_tests("NativeTask_PyFuture", side.task, python_future),
         tests("PyTask_NativeFuture", python_task, side.future),
         subclass_tests("PyTask_NativeFuture", python_task, side.future),
-        tests("NativeTask_CFuture", side.task, asyncio.Future),
-        tests("CTask_NativeFuture", asyncio.Task, side.future),
+        tests("NativeTask_CFuture", side.task, _futures_module._CFuture),
+        tests("CTask_NativeFuture", _tasks_module._CTask, side.future),
         _case(
             "NativeTask_CurrentLoopTests",
             module.BaseCurrentLoopTests,

@@ -144,6 +144,7 @@ def test_a_cancel_message_that_looks_at_its_future_as_it_goes() -> None:
     assert seen == [True, True]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="Python 3.15 refuses a second __init__")
 def test_init_inside_init_leaves_one_entry_among_the_live_tasks() -> None:
     loop = ouroloop.new_event_loop()
     loop.set_exception_handler(lambda _loop, _context: None)

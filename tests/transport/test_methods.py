@@ -273,8 +273,13 @@ def test_only_bytes_are_written(run: Run, data: Any) -> None:
             with pytest.raises(TypeError, match="data argument must be a bytes") as error:
                 transport.write(data)
             assert type(data).__name__ in str(error.value)
-            with pytest.raises(TypeError):
-                transport.writelines([b"fine", data])
+            if type(transport).__module__ != "asyncio.selector_events" or sys.version_info < (
+                3,
+                14,
+            ):
+                # From 3.14 on asyncio passes over None and keeps the lines before a wrong one for ever.
+                with pytest.raises(TypeError):
+                    transport.writelines([b"fine", data])
             with pytest.raises(TypeError):
                 cast(Any, transport).write()
             transport.close()

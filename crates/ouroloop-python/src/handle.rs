@@ -19,6 +19,8 @@ use crate::event_loop::Loop;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+#[cfg(Py_3_14)]
+use crate::turnstile::{self, Turnstile};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -27,15 +29,20 @@ pub(crate) struct State {
     context: Option<Py<PyAny>>,
     event_loop: Option<Py<PyAny>>,
     cancelled: bool,
-    debug: Option<Box<Debugging>>,
+    /// Whether other threads may cancel it at any time.
+    #[cfg(Py_3_14)]
+    guards: bool,
+    rare: Option<Box<Rare>>,
 }
 
-/// What handles have in debug mode.
+/// What most handles never have.
 #[derive(Debug, Default)]
-struct Debugging {
-    /// The text from before a cancellation dropped the callback.
+struct Rare {
+    /// The text from before a cancellation dropped the callback, kept in debug mode.
     repr: Option<Py<PyAny>>,
     source_traceback: Option<Py<PyAny>>,
+    #[cfg(Py_3_14)]
+    turnstile: Turnstile,
 }
 
 impl State {
@@ -45,20 +52,20 @@ impl State {
             .into_iter()
             .flatten()
             .for_each(|reference| reference.drop_ref(py));
-        if let Some(debug) = self.debug {
-            [debug.repr, debug.source_traceback]
+        if let Some(rare) = self.rare {
+            [rare.repr, rare.source_traceback]
                 .into_iter()
                 .flatten()
                 .for_each(|reference| reference.drop_ref(py));
         }
     }
 
-    fn debug(&mut self) -> &mut Debugging {
-        self.debug.get_or_insert_default()
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     fn source(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        reference(py, self.debug.as_ref().and_then(|debug| debug.source_traceback.as_ref()))
+        reference(py, self.rare.as_ref().and_then(|rare| rare.source_traceback.as_ref()))
     }
 }
 
@@ -85,7 +92,9 @@ impl Handle {
                 context: Some(context),
                 event_loop: Some(event_loop),
                 cancelled: false,
-                debug: None,
+                rare: None,
+                #[cfg(Py_3_14)]
+                guards: false,
             }),
         }
     }
@@ -109,7 +118,7 @@ impl Handle {
     /// In debug mode, remembers where the handle was made.
     pub(crate) fn remember_source(&self, py: Python<'_>) -> PyResult<()> {
         let stack = Standard::get(py)?.extract_stack.call0(py)?;
-        drop(self.state.with(py, |state| state.debug().source_traceback.replace(stack)));
+        drop(self.state.with(py, |state| state.rare().source_traceback.replace(stack)));
         Ok(())
     }
 
@@ -122,12 +131,45 @@ impl Handle {
         self.state.with(py, |state| state.source(py))
     }
 
+    /// From now on other threads may cancel it at any time.
+    #[cfg(Py_3_14)]
+    pub(crate) fn guard(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.guards = true);
+    }
+
+    #[cfg(Py_3_14)]
+    pub(crate) fn turnstile<R>(
+        &self,
+        py: Python<'_>,
+        change: impl FnOnce(&mut Turnstile) -> R,
+    ) -> R {
+        self.state.with(py, |state| change(&mut state.rare().turnstile))
+    }
+
+    /// Waits until no other thread runs its callback.
+    #[cfg(Py_3_14)]
+    fn wait(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().state.with(slf.py(), |state| state.guards) {
+            return turnstile::wait(slf);
+        }
+        Ok(())
+    }
+
     /// Runs the callback; an error goes to the loop's exception handler.
     ///
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the callback.
     #[inline]
     pub(crate) fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        #[cfg(Py_3_14)]
+        if slf.get().state.with(slf.py(), |state| state.guards) {
+            return turnstile::run_guarded(slf, || Self::run_callback(slf));
+        }
+        Self::run_callback(slf)
+    }
+
+    #[inline]
+    fn run_callback(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let parts = slf.get().state.with(py, |state| {
             if state.cancelled {
@@ -223,7 +265,7 @@ impl Handle {
             && is_debug(event_loop.bind(py))?
         {
             let text = slf.call_method0(intern!(py, "__repr__"))?.unbind();
-            drop(slf.get().state.with(py, |state| state.debug().repr.replace(text)));
+            drop(slf.get().state.with(py, |state| state.rare().repr.replace(text)));
         }
         drop(slf.get().state.with(py, |state| (state.callback.take(), state.args.take())));
         Ok(())
@@ -278,13 +320,18 @@ impl Handle {
 
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(class_of::<Self>(slf.as_any(), &Standard::get(slf.py())?.handle))
+        let standard = Standard::get(slf.py())?;
+        #[cfg(Py_3_14)]
+        if slf.get().state.with(slf.py(), |state| state.guards) {
+            return Ok(class_of::<Self>(slf.as_any(), &standard.thread_safe_handle));
+        }
+        Ok(class_of::<Self>(slf.as_any(), &standard.handle))
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let kept = slf.get().state.with(py, |state| {
-            reference(py, state.debug.as_ref().and_then(|debug| debug.repr.as_ref()))
+            reference(py, state.rare.as_ref().and_then(|rare| rare.repr.as_ref()))
         });
         if let Some(kept) = kept {
             return Ok(kept.into_bound(py));
@@ -300,11 +347,20 @@ impl Handle {
     }
 
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        #[cfg(Py_3_14)]
+        Self::wait(slf)?;
         Self::cancel_now(slf)
     }
 
+    #[cfg(not(Py_3_14))]
     fn cancelled(&self, py: Python<'_>) -> bool {
         self.is_cancelled(py)
+    }
+
+    #[cfg(Py_3_14)]
+    fn cancelled(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::wait(slf)?;
+        Ok(slf.get().is_cancelled(slf.py()))
     }
 
     #[cfg(Py_3_12)]
@@ -351,7 +407,7 @@ impl Handle {
     fn set_source_traceback(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
         drop(
             self.state
-                .with(py, |state| std::mem::replace(&mut state.debug().source_traceback, value)),
+                .with(py, |state| std::mem::replace(&mut state.rare().source_traceback, value)),
         );
     }
 
@@ -363,10 +419,12 @@ impl Handle {
                 visit.call(&state.args)?;
                 visit.call(&state.context)?;
                 visit.call(&state.event_loop)?;
-                match &state.debug {
-                    Some(debug) => {
-                        visit.call(&debug.repr)?;
-                        visit.call(&debug.source_traceback)
+                match &state.rare {
+                    Some(rare) => {
+                        #[cfg(Py_3_14)]
+                        visit.call(&rare.turnstile.lock)?;
+                        visit.call(&rare.repr)?;
+                        visit.call(&rare.source_traceback)
                     }
                     None => Ok(()),
                 }
@@ -385,7 +443,7 @@ impl Handle {
                     state.context.take(),
                     state.event_loop.take(),
                 ],
-                state.debug.take(),
+                state.rare.take(),
             )
         }));
     }

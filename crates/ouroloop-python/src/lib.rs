@@ -9,6 +9,7 @@ mod event_loop;
 mod future;
 mod handle;
 mod instance_dict;
+mod kinship;
 mod method;
 mod os_error;
 mod queue;
@@ -19,6 +20,8 @@ mod sync;
 mod task;
 mod transport;
 mod trashcan;
+#[cfg(Py_3_14)]
+mod turnstile;
 mod waiter;
 
 use pyo3::prelude::*;
@@ -27,7 +30,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    // While the standard names still mean what the standard library gave them.
+    // Looked up before anything can replace it, `ouroloop.install` above all.
     standard::Standard::get(py)?;
     // A class is complete before a class that derives from it is made.
     future::install(py)?;
@@ -57,6 +60,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sync::BoundedSemaphore>()?;
     module.add_class::<sync::Barrier>()?;
     combine::export(module)?;
+    module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
+    #[cfg(Py_3_12)]
+    module.add_function(wrap_pyfunction!(task::eager::eager_task_factory, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

@@ -13,6 +13,8 @@ pub(crate) struct Standard {
     pub(crate) future: Py<PyAny>,
     pub(crate) task: Py<PyAny>,
     pub(crate) handle: Py<PyAny>,
+    #[cfg(Py_3_14)]
+    pub(crate) thread_safe_handle: Py<PyAny>,
     pub(crate) timer_handle: Py<PyAny>,
     pub(crate) transport: Py<PyAny>,
     pub(crate) server: Py<PyAny>,
@@ -28,6 +30,8 @@ pub(crate) struct Standard {
     pub(crate) get_event_loop: Py<PyAny>,
     pub(crate) get_running_loop: Py<PyAny>,
     pub(crate) set_running_loop: Py<PyAny>,
+    #[cfg(Py_3_12)]
+    pub(crate) eager_task_factory: Py<PyAny>,
     pub(crate) ensure_future: Py<PyAny>,
     pub(crate) set_result_unless_cancelled: Py<PyAny>,
     pub(crate) gather: Py<PyAny>,
@@ -109,6 +113,8 @@ impl Standard {
             future: from("asyncio.futures", "Future")?,
             task: from("asyncio.tasks", "Task")?,
             handle: from("asyncio.events", "Handle")?,
+            #[cfg(Py_3_14)]
+            thread_safe_handle: from("asyncio.events", "_ThreadSafeHandle")?,
             timer_handle: from("asyncio.events", "TimerHandle")?,
             transport: from("asyncio.transports", "Transport")?,
             server: from("asyncio.base_events", "Server")?,
@@ -124,6 +130,8 @@ impl Standard {
             get_event_loop: from("asyncio.events", "get_event_loop")?,
             get_running_loop: from("asyncio.events", "_get_running_loop")?,
             set_running_loop: from("asyncio.events", "_set_running_loop")?,
+            #[cfg(Py_3_12)]
+            eager_task_factory: from("asyncio.tasks", "eager_task_factory")?,
             ensure_future: from("asyncio.tasks", "ensure_future")?,
             set_result_unless_cancelled: from("asyncio.futures", "_set_result_unless_cancelled")?,
             gather: from("asyncio.tasks", "gather")?,

@@ -146,7 +146,10 @@ impl Method for CallSoonThreadsafe {
         if slf.get().is_debug(py) {
             debug::check_callback(&callback, "call_soon_threadsafe")?;
         }
-        let handle = Loop::queue(slf, callback.to_owned().unbind(), args, context)?;
+        let handle = Loop::make_handle(slf, callback.to_owned().unbind(), args, context)?;
+        #[cfg(Py_3_14)]
+        handle.get().guard(py);
+        slf.get().push(py, Callback::Call(handle.clone().unbind()));
         slf.get().wake();
         Ok(handle.into_any())
     }

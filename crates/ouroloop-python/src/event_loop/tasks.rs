@@ -9,6 +9,8 @@ use pyo3::types::PyDict;
 
 use super::Loop;
 use crate::future::Future;
+#[cfg(Py_3_12)]
+use crate::standard::Standard;
 use crate::task::{Making, Task};
 
 #[pymethods]
@@ -34,11 +36,16 @@ impl Loop {
             return Ok(Task::create(slf, &making)?.into_any());
         };
         // Only what the caller gave is passed on: factories of the time take no more.
-        let keywords = PyDict::new(py);
-        if let Some(context) = context {
-            keywords.set_item(intern!(py, "context"), context)?;
-        }
-        let task = factory.bind(py).call((slf, coro), Some(&keywords))?;
+        let task = if makes_eager_tasks(&factory, py)? {
+            let making = Making { coroutine: coro, name: None, context, eager_start: true };
+            Task::create(slf, &making)?.into_any()
+        } else {
+            let keywords = PyDict::new(py);
+            if let Some(context) = context {
+                keywords.set_item(intern!(py, "context"), context)?;
+            }
+            factory.bind(py).call((slf, coro), Some(&keywords))?
+        };
         if cfg!(not(Py_3_13)) {
             if let Some(name) = name {
                 task.call_method1(intern!(py, "set_name"), (name,))?;
@@ -59,25 +66,14 @@ impl Loop {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         slf.get().check_closed(py)?;
+        let mut eager_start = false;
         if let Some(factory) = slf.get().task_factory(py) {
-            return factory.bind(py).call((slf, coro), kwargs);
-        }
-        let mut making = Making { coroutine: coro, name: None, context: None, eager_start: false };
-        for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
-            let value = Some(value).filter(|value| !value.is_none());
-            match key.extract::<&str>()? {
-                "name" => making.name = value,
-                "context" => making.context = value,
-                "eager_start" => {
-                    making.eager_start = value.map_or(Ok(false), |value| value.is_truthy())?;
-                }
-                other => {
-                    return Err(PyTypeError::new_err(format!(
-                        "Task() got an unexpected keyword argument '{other}'"
-                    )));
-                }
+            if !makes_eager_tasks(&factory, py)? {
+                return factory.bind(py).call((slf, coro), kwargs);
             }
+            eager_start = true;
         }
+        let making = Making::from_keywords(coro, kwargs, eager_start)?;
         Ok(Task::create(slf, &making)?.into_any())
     }
 
@@ -125,5 +121,17 @@ impl Loop {
 
     fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.task_factory.as_ref().map(|object| object.clone_ref(py)))
+    }
+}
+
+/// Whether a task factory is the standard one for eager tasks, whose work the loop does itself.
+/// (Ours may be called: it is native.)
+fn makes_eager_tasks(factory: &Py<PyAny>, py: Python<'_>) -> PyResult<bool> {
+    #[cfg(Py_3_12)]
+    return Ok(Standard::get(py)?.eager_task_factory.is(factory));
+    #[cfg(not(Py_3_12))]
+    {
+        let _ = (factory, py);
+        Ok(false)
     }
 }

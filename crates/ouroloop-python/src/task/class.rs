@@ -202,7 +202,7 @@ impl Task {
     }
 
     /// `Task.__init__`: a second call starts the task over, as asyncio has it.
-    fn initialize(
+    pub(super) fn initialize(
         slf: &Bound<'_, Self>,
         event_loop: Option<Bound<'_, PyAny>>,
         making: &Making<'_>,

@@ -14,6 +14,8 @@
 
 mod class;
 pub(crate) mod current;
+#[cfg(Py_3_12)]
+pub(crate) mod eager;
 mod methods;
 pub(crate) mod registry;
 pub(crate) mod standard;
@@ -157,8 +159,8 @@ impl Task {
             Some(context) => {
                 if cfg!(Py_3_15) && !context.is_instance_of::<pyo3::types::PyContext>() {
                     slf.get().state.with(py, |state| state.log_destroy_pending = false);
-                    let message =
-                        format!("a contextvars.Context was expected, got {}", context.repr()?);
+                    let class = context.get_type().name()?;
+                    let message = format!("a contextvars.Context was expected, got {class}");
                     return Err(PyTypeError::new_err(message));
                 }
                 context.clone().unbind()
@@ -172,7 +174,11 @@ impl Task {
             (state.coroutine.replace(coroutine), state.context.replace(context))
         }));
         if making.eager_start && is_running(event_loop)? {
-            return step::start_eagerly(slf, event_loop);
+            let started = step::start_eagerly(slf, event_loop);
+            if cfg!(Py_3_15) && started.is_err() {
+                slf.get().state.with(py, |state| state.log_destroy_pending = false);
+            }
+            return started;
         }
         registry::register(slf);
         Self::schedule_step(slf)

@@ -1,0 +1,50 @@
+//! `isinstance(object, native class)` for objects of the standard class.
+//!
+//! Once `ouroloop.install()` has put a native class in the standard one's place, programs still
+//! meet objects of the latter: a C task of another loop, a lock made before, a subclass written
+//! before. `abc.ABCMeta` has a register for exactly this. A native class becomes one of its
+//! instances, and a program's subclasses mix with other abstract classes as before.
+//!
+//! It costs native objects nothing: they are made without their metaclass, and `isinstance` of
+//! an object whose type is the very class asks no metaclass either.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+/// Counts objects of `standard` and of its subclasses among those of `native`, a class of this
+/// module.
+#[pyfunction]
+pub(crate) fn adopt(native: &Bound<'_, PyType>, standard: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = native.py();
+    let abstract_class = py.import(intern!(py, "abc"))?.getattr(intern!(py, "ABCMeta"))?;
+    if !native.get_type().is(&abstract_class) {
+        give_metaclass(native, abstract_class.cast::<PyType>()?)?;
+        py.import(intern!(py, "_abc"))?.call_method1(intern!(py, "_abc_init"), (native,))?;
+    }
+    native.call_method1(intern!(py, "register"), (standard,)).map(drop)
+}
+
+/// Does what an assignment to `__class__` does for objects whose class is not built in.
+fn give_metaclass(class: &Bound<'_, PyType>, metaclass: &Bound<'_, PyType>) -> PyResult<()> {
+    // SAFETY: attached; type objects, all alive, whose flags and sizes are set for good.
+    unsafe {
+        let (class, metaclass) = (class.as_type_ptr(), metaclass.as_type_ptr());
+        let plain = &raw mut ffi::PyType_Type;
+        if ffi::Py_TYPE(class.cast()) != plain
+            || ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_HEAPTYPE) == 0
+            || (*metaclass).tp_basicsize != (*plain).tp_basicsize
+            || (*metaclass).tp_itemsize != (*plain).tp_itemsize
+        {
+            return Err(PyTypeError::new_err(
+                "only a plain class of this module can adopt another",
+            ));
+        }
+        // A class of a class that was made at run time keeps it alive.
+        ffi::Py_INCREF(metaclass.cast());
+        (*class.cast::<ffi::PyObject>()).ob_type = metaclass;
+    }
+    Ok(())
+}
