@@ -80,7 +80,7 @@ impl Barrier {
         self.parties(py).map_or(Ok(false), |parties| parties.bind(py).eq(inside + 1))
     }
 
-    /// A task comes in; answers its number and whether it is the last.
+    /// A task comes in; answers its number.
     fn come_in(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| {
             state.count += 1;

@@ -164,12 +164,12 @@ pub(super) fn release(scope: &Scope, condition: Kept<Condition>) -> PyResult<()>
 /// Waits for a notification without the lock, and takes the lock again whatever comes.
 pub(super) async fn wait(scope: &Scope, condition: Kept<Condition>) -> PyResult<Py<PyAny>> {
     let waiter = Python::attach(|py| Condition::let_go_of_lock(&scope.get(py, condition)))?;
-    let waited = match waiter {
+    let notified = match waiter {
         Ok(waiter) => wait_for_notification(scope, condition, waiter).await,
         Err(error) => Err(error),
     };
     let answer = match acquire_at_any_rate(scope, condition).await {
-        Ok(()) => waited,
+        Ok(()) => notified,
         Err(error) => Err(error),
     };
     if cfg!(Py_3_13) && answer.is_err() {
@@ -350,7 +350,7 @@ impl Condition {
     }
 
     /// Wakes up `n` of the tasks that wait, the ones that have waited longest.
-    #[pyo3(signature = (n=1.0))]
+    #[pyo3(signature = (n=1.0), text_signature = "($self, n=1)")]
     fn notify(slf: &Bound<'_, Self>, n: f64) -> PyResult<()> {
         Self::check_locked(slf, "notify")?;
         Self::wake(slf, |woken| reached(woken, n))

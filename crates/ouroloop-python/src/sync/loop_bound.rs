@@ -122,7 +122,7 @@ impl LoopBound {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`; instances have a dictionary.
         unsafe {
-            instance_dict::visit(self.object(), visit.clone())?;
+            instance_dict::visit(self.object(), visit)?;
             self.home.traverse(|home| home.object().map_or(Ok(()), |home| visit.call(home)))?;
             self.waiters.visit(&visit)
         }
