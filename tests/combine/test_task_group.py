@@ -54,8 +54,7 @@ def test_repr(world: World) -> None:
                 task = group.create_task(asyncio.sleep(FAR))
                 assert repr(group) == "<TaskGroup tasks=2 entered>"
                 assert len(group._tasks) == 2
-                if not SINCE_15:
-                    assert "cb=[TaskGroup._on_task_done()" in repr(task)
+                assert "cb=[TaskGroup._on_task_done()" in repr(task)
                 try:
                     await asyncio.sleep(FAR)
                 finally:

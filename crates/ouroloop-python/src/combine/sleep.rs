@@ -30,11 +30,11 @@ use crate::waiter::running_loop;
 /// Coroutine that is done `delay` seconds later, with `result`.
 #[pyfunction]
 #[pyo3(name = "sleep", signature = (delay, result=None))]
-fn sleep<'py>(
-    py: Python<'py>,
+fn sleep(
+    py: Python<'_>,
     delay: Py<PyAny>,
     result: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, Coroutine>> {
+) -> PyResult<Bound<'_, Coroutine>> {
     let result = result.unwrap_or_else(|| py.None());
     if is_plainly_positive(delay.bind(py)) == Some(false) {
         return Coroutine::pause(py, "sleep", result);

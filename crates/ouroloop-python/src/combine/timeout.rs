@@ -21,7 +21,7 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyTuple, PyType};
 
 use super::tasks::{cancel, cancelling, uncancel};
 use crate::callback::Callback;
@@ -80,10 +80,9 @@ impl When {
         }
         if let Ok(native) = event_loop.cast::<Loop>() {
             let now = native.get().time(py);
-            // SAFETY: attached; only looks at the type.
-            if delay.is_exact_instance_of::<PyFloat>()
-                || unsafe { ffi::PyLong_CheckExact(delay.as_ptr()) != 0 }
-            {
+            let plain =
+                delay.is_exact_instance_of::<PyFloat>() || delay.is_exact_instance_of::<PyInt>();
+            if plain {
                 return Ok(Self::Seconds(now + delay.extract::<f64>()?));
             }
             return Ok(Self::of(PyFloat::new(py, now).into_any().add(delay)?));

@@ -92,7 +92,7 @@ impl Future {
         self.phase(py) == Phase::Cancelled
     }
 
-    pub(crate) fn exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+    fn exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         slf.get().event_loop(py).map_err(|_| invalid_state(py, NOT_INITIALIZED))?;
         let (phase, exception) = slf.get().state.with(py, |state| {

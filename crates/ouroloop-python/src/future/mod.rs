@@ -322,6 +322,14 @@ impl Future {
         }
     }
 
+    /// The exception that the future has ended with, which counts as seen then.
+    pub(crate) fn failure(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| {
+            state.log_traceback = false;
+            state.exception.as_ref().map(|exception| exception.clone_ref(py))
+        })
+    }
+
     /// What a waiting task is to be woken with: an exception to throw, or nothing.
     pub(crate) fn error_for_waiter(slf: &Bound<'_, Self>) -> Option<PyErr> {
         let py = slf.py();

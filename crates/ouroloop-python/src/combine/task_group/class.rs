@@ -63,20 +63,16 @@ impl TaskGroup {
         let (errors, aborting, entered) = self.state.with(py, |state| {
             (state.errors.as_ref().map_or(0, Vec::len), state.aborting, state.entered)
         });
-        let mut text = String::from("<TaskGroup");
-        if tasks > 0 {
-            text.push_str(&format!(" tasks={tasks}"));
-        }
-        if errors > 0 {
-            text.push_str(&format!(" errors={errors}"));
-        }
-        if aborting {
-            text.push_str(" cancelling");
-        } else if entered {
-            text.push_str(" entered");
-        }
-        text.push('>');
-        text
+        let counted = |what: &str, count: usize| match count {
+            0 => String::new(),
+            count => format!(" {what}={count}"),
+        };
+        let phase = match (aborting, entered) {
+            (true, _) => " cancelling",
+            (false, true) => " entered",
+            (false, false) => "",
+        };
+        format!("<TaskGroup{}{}{phase}>", counted("tasks", tasks), counted("errors", errors))
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {

@@ -78,7 +78,7 @@ impl Leaving {
         let this = group.get();
         this.state.with(py, |state| state.exiting = true);
         if let Some(exception) = &self.exception {
-            this.note_base_error(group, exception.bind(py))?;
+            TaskGroup::note_base_error(group, exception.bind(py))?;
         }
         if self.is_cancelled(py)? {
             self.propagate = self.exception.as_ref().map(|exception| exception.clone_ref(py));

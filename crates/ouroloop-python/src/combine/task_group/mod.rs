@@ -303,14 +303,7 @@ impl TaskGroup {
         if tasks.is_empty() {
             this.complete(py)?;
         }
-        if is_cancelled(task)? {
-            return Ok(());
-        }
-        let exception = match exactly_native(task) {
-            Some(native) => Future::exception(native)?,
-            None => task.call_method0(intern!(py, "exception"))?.extract()?,
-        };
-        let Some(exception) = exception else { return Ok(()) };
+        let Some(exception) = failure_of(task)? else { return Ok(()) };
         let parent = this.parent(py);
         let context = parent.as_ref().and_then(|parent| {
             parent.cast_exact::<Task>().ok().map(|parent| parent.get().context(py))
@@ -360,7 +353,7 @@ impl TaskGroup {
                 None => Err(kept),
             })
             .map_err(|_| missing("append"))?;
-        this.note_base_error(slf, exception)?;
+        Self::note_base_error(slf, exception)?;
         let parent = this.parent_task(py, "done")?;
         if is_done(&parent)? {
             return this.report_late(task, &parent, exception);
@@ -375,16 +368,15 @@ impl TaskGroup {
     }
 
     /// Remembers the first exception that has to leave the loop.
-    fn note_base_error(&self, slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn note_base_error(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if Self::is_base_error(slf, exception)? {
             let error = exception.clone().unbind();
-            let surplus = self.state.with(py, |state| match &state.base_error {
-                Some(_) => Some(error),
-                None => {
-                    state.base_error = Some(error);
-                    None
+            let surplus = slf.get().state.with(py, |state| {
+                if state.base_error.is_some() {
+                    return Some(error);
                 }
+                state.base_error.replace(error)
             });
             drop(surplus);
         }
@@ -411,6 +403,19 @@ impl TaskGroup {
         context.set_item(intern!(py, "task"), task)?;
         event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     }
+}
+
+/// The exception that a task has ended with; none for a result and for a cancellation.
+fn failure_of(task: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let py = task.py();
+    if let Some(native) = exactly_native(task) {
+        return Ok(native.get().failure(py));
+    }
+    if is_cancelled(task)? {
+        return Ok(None);
+    }
+    let exception = task.call_method0(intern!(py, "exception"))?;
+    Ok(Some(exception.unbind()).filter(|exception| !exception.is_none(py)))
 }
 
 /// Python's own error for an attribute of something that is not there any more.

@@ -17,11 +17,7 @@ use crate::coroutine::Coroutine;
 /// When the time is over, or the wait is cancelled, `fut` is cancelled too.
 #[pyfunction]
 #[pyo3(name = "wait_for", signature = (fut, timeout))]
-fn wait_for<'py>(
-    py: Python<'py>,
-    fut: Py<PyAny>,
-    timeout: Py<PyAny>,
-) -> PyResult<Bound<'py, Coroutine>> {
+fn wait_for(py: Python<'_>, fut: Py<PyAny>, timeout: Py<PyAny>) -> PyResult<Bound<'_, Coroutine>> {
     #[cfg(Py_3_12)]
     return Coroutine::of(py, "wait_for", block::WaitFor::new(fut, timeout));
     #[cfg(not(Py_3_12))]
