@@ -118,7 +118,7 @@ def test_refuses_only_when_it_runs(world: World) -> None:
 def test_any_iterable(world: World) -> None:
     async def main() -> Any:
         tasks = [asyncio.ensure_future(give(place)) for place in range(3)]
-        done, _ = await world.api.wait(task for task in [*tasks, *tasks])
+        done, _ = await world.api.wait(iter([*tasks, *tasks]))
         return done == set(tasks)
 
     assert world.run(main()) is True
