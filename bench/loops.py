@@ -1,6 +1,7 @@
 """The event loops that are compared, by name.
 
-Every one of them is a module with a ``new_event_loop``. Whether a loop can be used is found out in
+Every one of them is a module with a ``new_event_loop``; ours also takes part with all of asyncio's
+object model in place, as after ``ouroloop.install()``. Whether a loop can be used is found out in
 a process of its own, since merely importing some of them changes ``asyncio``.
 """
 
@@ -12,12 +13,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 ROOT = Path(__file__).parents[1]
 OURS = "ouroloop"
 RIVALS = ("asyncio", "uvloop", "rloop", "zuvloop", "rsloop")
-NAMES = (*RIVALS, OURS)
+INSTALLED = "ouroloop+install"
+NAMES = (*RIVALS, OURS, INSTALLED)
 PROBE_SECONDS = 30
 
 
@@ -32,14 +35,27 @@ class Availability:
 
 def new_event_loop(name: str) -> asyncio.AbstractEventLoop:
     """Make a loop of the given kind."""
-    if name not in NAMES:
-        raise ValueError(f"unknown loop {name!r}; known are {', '.join(NAMES)}")
-    return cast(asyncio.AbstractEventLoop, importlib.import_module(name).new_event_loop())
+    return cast(asyncio.AbstractEventLoop, _module(name).new_event_loop())
+
+
+def prepare(name: str) -> None:
+    """Do what a program that wants all of this loop's speed does once, before anything else."""
+    module = _module(name)
+    if name == INSTALLED:
+        module.install()
 
 
 def version(name: str) -> str:
     """Answer the version of the package that the loop comes from."""
-    return platform.python_version() if name == "asyncio" else importlib.metadata.version(name)
+    if name == "asyncio":
+        return platform.python_version()
+    return importlib.metadata.version(_module(name).__name__)
+
+
+def _module(name: str) -> ModuleType:
+    if name not in NAMES:
+        raise ValueError(f"unknown loop {name!r}; known are {', '.join(NAMES)}")
+    return importlib.import_module(name.partition("+")[0])
 
 
 def probe(name: str) -> Availability:
@@ -58,6 +74,7 @@ def probe(name: str) -> Availability:
 
 
 def _try(name: str) -> None:
+    prepare(name)
     with asyncio.Runner(loop_factory=lambda: new_event_loop(name)) as runner:
         runner.run(asyncio.sleep(0))
     print(version(name))

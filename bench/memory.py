@@ -154,6 +154,7 @@ async def _measure(case: Case, count: int) -> dict[str, int]:
 
 
 def _work(name: str, case: str, count: int) -> None:
+    loops.prepare(name)
     with asyncio.Runner(loop_factory=lambda: loops.new_event_loop(name)) as runner:
         print(json.dumps(runner.run(_measure(CASES[case], count))))
 

@@ -61,6 +61,7 @@ def _run_worker(section: Section, name: str, seconds: float) -> None:
 
 
 def _work(name: str, seconds: float) -> None:
+    loops.prepare(name)
     with asyncio.Runner(loop_factory=lambda: loops.new_event_loop(name)) as runner:
         for operation_name, operation in OPERATIONS.items():
             report: dict[str, object] = {"operation": operation_name}

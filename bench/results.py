@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.loops import OURS, RIVALS, Availability
+from bench.loops import INSTALLED, OURS, RIVALS, Availability
 from bench.programs import FLOOR
 
 TIMES_RIVAL = "× best rival"
+INSTALLED_TIMES_RIVAL = "installed × best rival"
 TIMES_FLOOR = "× floor"
 
 
@@ -66,17 +67,27 @@ class Section:
             cells = [_cell(row.get(loop)) for loop in columns]
             ratios = [self._ratio(kind, row) for kind in self._comparisons(columns)]
             lines.append([benchmark, *cells, *ratios])
+        means = [self._mean(kind) for kind in self._comparisons(columns)]
+        lines.append(["geometric mean", *[""] * len(columns), *means])
         return "\n".join(_aligned(lines))
 
+    def _mean(self, kind: str) -> str:
+        ratios = [self._ratio(kind, row) for row in self.rows.values()]
+        figures = [float(ratio) for ratio in ratios if ratio != "–"]
+        return f"{statistics.geometric_mean(figures):.2f}" if figures else "–"
+
     def _comparisons(self, columns: Sequence[str]) -> list[str]:
-        if OURS not in columns:
-            return []
-        return [TIMES_RIVAL, TIMES_FLOOR] if FLOOR in columns else [TIMES_RIVAL]
+        kinds = [TIMES_RIVAL] if OURS in columns else []
+        if OURS in columns and FLOOR in columns:
+            kinds.append(TIMES_FLOOR)
+        if INSTALLED in columns:
+            kinds.append(INSTALLED_TIMES_RIVAL)
+        return kinds
 
     def _ratio(self, kind: str, row: dict[str, Series]) -> str:
         medians = {loop: series.median for loop, series in row.items() if series.median}
-        ours = medians.get(OURS)
-        others = RIVALS if kind == TIMES_RIVAL else (FLOOR,)
+        ours = medians.get(INSTALLED if kind == INSTALLED_TIMES_RIVAL else OURS)
+        others = (FLOOR,) if kind == TIMES_FLOOR else RIVALS
         figures = [medians[other] for other in others if other in medians]
         if ours is None or not figures:
             return "–"
@@ -115,7 +126,7 @@ def rotated(loops: Sequence[str], round_number: int) -> list[str]:
 
 
 def _in_order(loops: Iterable[str]) -> list[str]:
-    order = [FLOOR, *RIVALS, OURS]
+    order = [FLOOR, *RIVALS, OURS, INSTALLED]
     return sorted(loops, key=order.index)
 
 

@@ -30,6 +30,7 @@ def serve(main: Callable[[socket.socket], Coroutine[Any, Any, None]]) -> None:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     print(listener.getsockname()[1], flush=True)
+    loops.prepare(arguments.loop)
     with asyncio.Runner(loop_factory=lambda: loops.new_event_loop(arguments.loop)) as runner:
         runner.run(main(listener))
 

@@ -78,10 +78,6 @@ pub(crate) struct Standard {
     pub(crate) release_waiter: Py<PyAny>,
     pub(crate) timeout: Py<PyAny>,
     pub(crate) task_group: Py<PyAny>,
-    #[cfg(Py_3_14)]
-    pub(crate) add_to_awaited_by: Py<PyAny>,
-    #[cfg(Py_3_14)]
-    pub(crate) discard_from_awaited_by: Py<PyAny>,
     pub(crate) socket: Py<PyAny>,
     pub(crate) socket_module: Py<PyAny>,
 }
@@ -177,10 +173,6 @@ impl Standard {
             release_waiter: from("asyncio.tasks", "_release_waiter")?,
             timeout: from("asyncio.timeouts", "Timeout")?,
             task_group: from("asyncio.taskgroups", "TaskGroup")?,
-            #[cfg(Py_3_14)]
-            add_to_awaited_by: from("asyncio.futures", "future_add_to_awaited_by")?,
-            #[cfg(Py_3_14)]
-            discard_from_awaited_by: from("asyncio.futures", "future_discard_from_awaited_by")?,
             socket: from("socket", "socket")?,
             socket_module: py.import("socket")?.into_any().unbind(),
         })
