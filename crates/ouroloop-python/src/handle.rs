@@ -462,6 +462,9 @@ impl Deallocate for Handle {
 }
 
 impl Shelved for Handle {
+    /// As many as another thread can schedule before the loop's has its turn.
+    const CAPACITY: usize = 16 * 1024;
+
     fn shelf() -> &'static Shelf {
         static SHELF: Shelf = Shelf::new();
         &SHELF

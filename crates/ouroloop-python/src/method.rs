@@ -164,23 +164,22 @@ unsafe extern "C" fn any_arguments<M: Method>(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: methods are called attached, which PyO3 is told here: it would put off every drop
-    // otherwise. The descriptor has checked that `object` is an instance of the class; by the
-    // vectorcall protocol there are `count` objects and one more for each name.
+    // SAFETY: methods are called attached. The descriptor has checked that `object` is an instance
+    // of the class; by the vectorcall protocol there are `count` objects and one more for each
+    // name.
     unsafe {
-        Python::attach_unchecked(|py| {
-            let naming = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
-            let (count, naming) =
-                (usize::try_from(count).unwrap_or(0), usize::try_from(naming).unwrap_or(0));
-            let all = if arguments.is_null() {
-                &[][..]
-            } else {
-                std::slice::from_raw_parts(arguments, count + naming)
-            };
-            let (positional, values) = all.split_at(count);
-            let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
-            run(py, || M::call(&object, &Arguments { positional, names, values, py }))
-        })
+        let py = Python::assume_attached();
+        let naming = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
+        let (count, naming) =
+            (usize::try_from(count).unwrap_or(0), usize::try_from(naming).unwrap_or(0));
+        let all = if arguments.is_null() {
+            &[][..]
+        } else {
+            std::slice::from_raw_parts(arguments, count + naming)
+        };
+        let (positional, values) = all.split_at(count);
+        let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
+        run(py, || M::call(&object, &Arguments { positional, names, values, py }))
     }
 }
 
@@ -190,10 +189,9 @@ unsafe extern "C" fn no_argument<M: Nullary>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any_arguments`.
     unsafe {
-        Python::attach_unchecked(|py| {
-            let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
-            run(py, || M::call(&object))
-        })
+        let py = Python::assume_attached();
+        let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
+        run(py, || M::call(&object))
     }
 }
 
@@ -203,10 +201,9 @@ unsafe extern "C" fn one_argument<M: Unary>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any_arguments`; the argument is alive during the call.
     unsafe {
-        Python::attach_unchecked(|py| {
-            let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
-            run(py, || M::call(&object, &Borrowed::from_ptr(py, argument)))
-        })
+        let py = Python::assume_attached();
+        let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
+        run(py, || M::call(&object, &Borrowed::from_ptr(py, argument)))
     }
 }
 

@@ -16,9 +16,6 @@ use pyo3::prelude::*;
 use crate::cell::AttachedCell;
 use crate::slots::Deallocate;
 
-/// No shelf holds more objects than this.
-const CAPACITY: usize = 2048;
-
 /// The kept objects of one class.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -30,13 +27,16 @@ impl Shelf {
         Self { objects: AttachedCell::new(Vec::new()) }
     }
 
-    fn has_room(&self, py: Python<'_>) -> bool {
-        self.objects.with(py, |objects| objects.len() < CAPACITY)
+    fn has_room(&self, py: Python<'_>, capacity: usize) -> bool {
+        self.objects.with(py, |objects| objects.len() < capacity)
     }
 }
 
 /// A class whose objects are kept on a shelf.
 pub(crate) trait Shelved: Deallocate {
+    /// No more objects than this are kept.
+    const CAPACITY: usize = 2048;
+
     /// Where they are kept.
     fn shelf() -> &'static Shelf;
     /// Drops every reference that the object holds at once (rule 4), leaving the blank value.
@@ -76,7 +76,7 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
     let keep = unsafe {
         ffi::Py_TYPE(pointer) == class
             && ffi::PyObject_GC_IsFinalized(pointer) == 0
-            && T::shelf().has_room(py)
+            && T::shelf().has_room(py, T::CAPACITY)
     };
     if !keep {
         return false;
@@ -90,7 +90,7 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
         }
     }
     T::blank(object);
-    if !T::shelf().has_room(py) {
+    if !T::shelf().has_room(py, T::CAPACITY) {
         // What the object held has filled the shelf meanwhile.
         return false;
     }
