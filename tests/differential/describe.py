@@ -36,6 +36,8 @@ class Describer:
         text = re.sub(r" (created )?at (/|<)[^ ,>\])]*:\d+", "", text)
         text = re.sub(r"\.\.\.[\w/]*\.py:\d+", "...", text)
         text = re.sub(r"when=[\d.]+", "when=…", text)
+        # Where a coroutine's code stands: a native one has none.
+        text = re.sub(r"(coro=<[^ ]*\(\)) (running|done, defined)\b", r"\1", text)
         return re.sub(r"\b_?(UnixSelectorEventLoop|Loop)\b", "EventLoop", text)
 
     def _number(self, name: str) -> str:

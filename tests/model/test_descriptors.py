@@ -190,3 +190,20 @@ def test_on_a_closed_loop(loop: Loop, pair: Pair) -> None:
             method(pair[0], int)
     assert not loop.remove_reader(pair[0])
     assert not loop.remove_writer(pair[0])
+
+
+def test_a_socket_that_was_closed_can_still_be_removed(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        loop.add_reader(ours, print)
+        ours.close()
+        assert loop.remove_reader(ours) is True
+
+
+def test_a_closed_socket_that_is_not_watched_is_refused(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    theirs.close()
+    for method in (loop.remove_reader, lambda file: loop.add_reader(file, print)):
+        with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+            method(ours)

@@ -218,21 +218,23 @@ unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 }
 
 /// Sets the error that ends an iteration with `result`, as cheaply as the interpreter allows.
-///
-/// The interpreter's own `await` ends here, and looks at the error's `value` alone; the `args`,
-/// which would cost a tuple and a second call, stay empty. (`send` answers a complete error.)
 #[cfg(Py_3_12)]
 fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     if result.is_none(py) {
         return; // NULL without an error is `StopIteration(None)`.
     }
-    // SAFETY: attached; `tp_new` of an exception needs nothing but arguments and makes an object
-    // of exactly this class, whose `value` nobody has set.
+    if result.as_ptr() == pyo3::types::PyBool::new(py, true).as_ptr() && stop_with_true(py) {
+        return;
+    }
+    // SAFETY: attached; `tp_new` of an exception takes over the arguments as they are and makes an
+    // object of exactly this class, whose `value` nobody has set: `tp_init` would do that.
     unsafe {
         let class = ffi::PyExc_StopIteration.cast::<ffi::PyTypeObject>();
-        let arguments = pyo3::types::PyTuple::empty(py);
-        let Some(new) = (*class).tp_new else { return };
-        let error = new(class, arguments.as_ptr(), ptr::null_mut());
+        let arguments = ffi::PyTuple_New(1);
+        let (Some(new), false) = ((*class).tp_new, arguments.is_null()) else { return };
+        ffi::PyTuple_SET_ITEM(arguments, 0, result.clone_ref(py).into_ptr());
+        let error = new(class, arguments, ptr::null_mut());
+        ffi::Py_DECREF(arguments);
         if !error.is_null() {
             (*error.cast::<ffi::PyStopIterationObject>()).value = result.into_ptr();
             ffi::PyErr_SetRaisedException(error);
@@ -245,10 +247,6 @@ fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
 fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     if result.is_none(py) {
         return; // NULL without an error is `StopIteration(None)`.
-    }
-    #[cfg(Py_3_12)]
-    if result.as_ptr() == pyo3::types::PyBool::new(py, true).as_ptr() && stop_with_true(py) {
-        return;
     }
     // SAFETY: attached; `result` is live. `PyErr_SetObject` would take a tuple for the arguments
     // and an exception for the error itself, so these two are wrapped.

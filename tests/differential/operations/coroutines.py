@@ -64,10 +64,11 @@ def one_move(frame: Frame, iterator: Any, move: str) -> Any:
     """Make one move of a driver by hand and describe what came of it."""
     try:
         match move:
-            case "send":
-                came = iterator.send(None)
-            case "next":
+            case "next" if not asyncio.iscoroutine(iterator):
                 came = next(iterator)
+            # A native coroutine is its own iterator, which the interpreter's are not.
+            case "send" | "next":
+                came = iterator.send(None)
             case "close":
                 came = iterator.close()
             case _:

@@ -34,6 +34,7 @@ impl Loop {
         });
         let signals = Self::close_signals(slf);
         drop(this.engine.with(py, ouroloop::EventLoop::close));
+        drop(this.files.with(py, std::mem::take));
         drop(this.scratch.with(py, std::mem::take));
         if let Some(executor) = executor {
             let keywords = PyDict::new(py);

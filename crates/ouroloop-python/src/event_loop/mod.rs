@@ -89,6 +89,8 @@ pub(crate) struct Loop {
     unsent: AttachedCell<Vec<Py<TcpTransport>>>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
+    /// File objects by which the user watches descriptors.
+    files: AttachedCell<HashMap<RawFd, Py<PyAny>>>,
     /// The room into which transports read.
     pub(crate) scratch: AttachedCell<Vec<u8>>,
 }
@@ -285,6 +287,7 @@ impl Loop {
             current: Current::new(),
             unsent: AttachedCell::new(Vec::new()),
             transports: AttachedCell::new(HashMap::new()),
+            files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),
         };
         Ok(event_loop)
@@ -310,6 +313,7 @@ impl Loop {
             })?;
             self.unsent
                 .traverse(|unsent| unsent.iter().try_for_each(|transport| visit.call(transport)))?;
+            self.files.traverse(|files| files.values().try_for_each(|file| visit.call(file)))?;
             self.state.traverse(|state| {
                 visit.call(&state.task_factory)?;
                 visit.call(&state.exception_handler)?;
@@ -327,6 +331,7 @@ impl Loop {
         let py = unsafe { Python::assume_attached() };
         drop(self.engine.with(py, EventLoop::close));
         drop(self.unsent.with(py, std::mem::take));
+        drop(self.files.with(py, std::mem::take));
         drop(self.state.with(py, |state| {
             [
                 state.task_factory.take(),

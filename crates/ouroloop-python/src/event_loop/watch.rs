@@ -24,13 +24,17 @@ impl Loop {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
         let before = slf.get().watch_readable(py, number, callback)?;
+        slf.get().remember_file(fd, number);
         cancel(py, before).map(drop)
     }
 
     /// Stops watching `fd` for readability; answers whether it was watched.
     fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let number = Self::user_descriptor(slf, fd)?;
-        cancel(slf.py(), slf.get().engine.with(slf.py(), |engine| engine.clear_reader(number)))
+        let py = slf.py();
+        let number = Self::watched_descriptor(slf, fd)?;
+        let before = slf.get().engine.with(py, |engine| engine.clear_reader(number));
+        slf.get().forget_file(py, number);
+        cancel(py, before)
     }
 
     /// Calls `callback(*args)` whenever `fd` is writable.
@@ -44,13 +48,17 @@ impl Loop {
         let py = slf.py();
         let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
         let before = slf.get().watch_writable(py, number, callback)?;
+        slf.get().remember_file(fd, number);
         cancel(py, before).map(drop)
     }
 
     /// Stops watching `fd` for writability; answers whether it was watched.
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let number = Self::user_descriptor(slf, fd)?;
-        cancel(slf.py(), slf.get().engine.with(slf.py(), |engine| engine.clear_writer(number)))
+        let py = slf.py();
+        let number = Self::watched_descriptor(slf, fd)?;
+        let before = slf.get().engine.with(py, |engine| engine.clear_writer(number));
+        slf.get().forget_file(py, number);
+        cancel(py, before)
     }
 }
 
@@ -67,10 +75,43 @@ impl Loop {
         Ok((number, Callback::Call(handle.unbind())))
     }
 
+    /// The number of what is to be watched no longer. A file object that was closed in the meantime
+    /// is known by its identity.
+    fn watched_descriptor(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+        if !fd.is_instance_of::<PyInt>() && descriptor_number(fd)? < 0 {
+            let known = slf.get().files.with(slf.py(), |files| {
+                let mut files = files.iter();
+                files.find(|(_, file)| file.as_ptr() == fd.as_ptr()).map(|(number, _)| *number)
+            });
+            if let Some(number) = known {
+                return Ok(number);
+            }
+        }
+        Self::user_descriptor(slf, fd)
+    }
+
+    /// Keeps a file object by which a descriptor is watched.
+    fn remember_file(&self, fd: &Bound<'_, PyAny>, number: RawFd) {
+        if !fd.is_instance_of::<PyInt>() {
+            let file = fd.clone().unbind();
+            drop(self.files.with(fd.py(), |files| files.insert(number, file)));
+        }
+    }
+
+    /// Lets go of the file object of a descriptor that is watched no more.
+    fn forget_file(&self, py: Python<'_>, number: RawFd) {
+        if self.engine.with(py, |engine| matches!(engine.watched(number), (None, None))) {
+            drop(self.files.with(py, |files| files.remove(&number)));
+        }
+    }
+
     /// The number of a descriptor or file object that no transport of this loop uses.
     pub(super) fn user_descriptor(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
         let py = slf.py();
         let number = descriptor_number(fd)?;
+        if number < 0 {
+            return Err(PyValueError::new_err(format!("Invalid file descriptor: {number}")));
+        }
         if let Some(transport) = slf.get().transport_on(py, number) {
             let message = format!("File descriptor {} is used by transport", fd.repr()?);
             return Err(PyRuntimeError::new_err(format!(
@@ -91,11 +132,8 @@ fn descriptor_number(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
         fd.call_method0(intern!(py, "fileno")).and_then(|number| number.extract())
     };
     match number {
-        Ok(number) if number >= 0 => Ok(number),
-        Ok(number) if fd.is_instance_of::<PyInt>() => {
-            Err(PyValueError::new_err(format!("Invalid file descriptor: {number}")))
-        }
-        _ => Err(PyValueError::new_err(format!("Invalid file object: {}", fd.repr()?))),
+        Ok(number) => Ok(number),
+        Err(_) => Err(PyValueError::new_err(format!("Invalid file object: {}", fd.repr()?))),
     }
 }
 
