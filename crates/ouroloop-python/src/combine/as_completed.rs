@@ -18,7 +18,7 @@ use super::child;
 use super::ensure::Ensure;
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::future::listen::{Ear, Listen, Listener};
+use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::{Waiter, running_loop};
@@ -218,7 +218,10 @@ impl Listen for AsCompleted {
     }
 
     fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr(intern!(slf.py(), "_handle_completion"))
+        if cfg!(Py_3_13) {
+            return slf.getattr(intern!(slf.py(), "_handle_completion"));
+        }
+        Closure::of(slf, "as_completed.<locals>._on_completion", child::no_longer_awaited)
     }
 
     #[cfg(Py_3_14)]

@@ -16,7 +16,7 @@ use super::child::{self, Ending};
 use super::ensure::{Ensure, is_exact_coroutine};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::future::listen::{Ear, Listen, Listener};
+use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::future::{Future, Home, Outcome};
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
@@ -196,7 +196,7 @@ impl Listen for GatheringFuture {
     }
 
     fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr(intern!(slf.py(), "_done_callback"))
+        Closure::of(slf, "gather.<locals>._done_callback", child::no_longer_awaited)
     }
 
     #[cfg(Py_3_14)]
@@ -222,12 +222,6 @@ impl GatheringFuture {
     #[pyo3(name = "cancel", signature = (msg=None))]
     fn py_cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         Self::cancel(slf, msg.as_ref())
-    }
-
-    /// What a child calls that is not native.
-    fn _done_callback(slf: &Bound<'_, Self>, fut: &Bound<'_, PyAny>) -> PyResult<()> {
-        child::no_longer_awaited(fut, &Listener::new(slf))?;
-        Self::count(slf, fut)
     }
 
     #[getter(_children)]

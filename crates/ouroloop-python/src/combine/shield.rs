@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::child::{self, Ending};
 use super::ensure::Ensure;
 use crate::cell::AttachedCell;
-use crate::future::listen::{Ear, Listen, Listener};
+use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::standard::Standard;
 use crate::waiter::Waiter;
 
@@ -74,7 +74,7 @@ impl Listen for Shield {
     }
 
     fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr(intern!(slf.py(), "_done_callback"))
+        Closure::of(slf, "shield.<locals>._inner_done_callback", child::no_longer_awaited)
     }
 
     #[cfg(Py_3_14)]
@@ -85,12 +85,6 @@ impl Listen for Shield {
 
 #[pymethods]
 impl Shield {
-    /// What a future calls that is not native.
-    fn _done_callback(slf: &Bound<'_, Self>, fut: &Bound<'_, PyAny>) -> PyResult<()> {
-        child::no_longer_awaited(fut, &Listener::new(slf))?;
-        Self::hear(slf, fut)
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {

@@ -12,7 +12,7 @@ use super::child::{self, Ending};
 use super::ensure::{is_coroutine, is_future};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::future::listen::{Ear, Listen, Listener};
+use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::slots::Resumed;
 use crate::waiter::{Waiter, running_loop};
 
@@ -123,7 +123,7 @@ impl Listen for Counter {
     }
 
     fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr(intern!(slf.py(), "_on_completion"))
+        Closure::of(slf, "_wait.<locals>._on_completion", child::no_longer_awaited)
     }
 
     #[cfg(Py_3_14)]
@@ -138,12 +138,6 @@ impl Listen for Counter {
 
 #[pymethods]
 impl Counter {
-    /// What a future calls that is not native.
-    fn _on_completion(slf: &Bound<'_, Self>, f: &Bound<'_, PyAny>) -> PyResult<()> {
-        child::no_longer_awaited(f, &Listener::new(slf))?;
-        Self::hear(slf, f)
-    }
-
     fn _release_waiter(&self, py: Python<'_>) -> PyResult<()> {
         self.release(py)
     }

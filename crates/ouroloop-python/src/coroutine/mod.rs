@@ -162,7 +162,7 @@ impl Coroutine {
                     }
                     Err(error) => {
                         stand.set(py, Stand::Finished);
-                        Resumed::Raised(error)
+                        Resumed::Raised(escaped(py, error, "generator"))
                     }
                 };
             }
@@ -187,7 +187,10 @@ impl Coroutine {
                 return Resumed::Raised(PyRuntimeError::new_err(message));
             }
         };
-        let resumed = body.step(py, incoming);
+        let resumed = match body.step(py, incoming) {
+            Resumed::Raised(error) => Resumed::Raised(escaped(py, error, "coroutine")),
+            resumed => resumed,
+        };
         let suspended = matches!(resumed, Resumed::Yielded(_));
         stand.set(py, if suspended { Stand::Suspended(body) } else { Stand::Finished });
         resumed
@@ -205,6 +208,17 @@ impl Resume for Coroutine {
             None => Self::step(slf, Ok(value.clone())),
         }
     }
+}
+
+/// What the error that leaves a body becomes: a `StopIteration` would be taken for its result.
+fn escaped(py: Python<'_>, error: PyErr, kind: &str) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let wrapped = PyRuntimeError::new_err(format!("{kind} raised StopIteration"));
+    wrapped.set_context(py, Some(error.clone_ref(py)));
+    wrapped.set_cause(py, Some(error));
+    wrapped
 }
 
 fn not_started() -> Resumed {

@@ -11,6 +11,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
 
+use crate::cell::AttachedCell;
+
 /// A class whose objects listen to futures.
 pub(crate) trait Listen: PyClass {
     /// The functions of this class; a `static`.
@@ -121,5 +123,82 @@ impl Listener {
 
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.owner)
+    }
+}
+
+/// A listener as Python code sees it: under the name of the function that asyncio has for it.
+#[pyclass(frozen, name = "function", module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct Closure {
+    listener: AttachedCell<Option<Listener>>,
+    name: &'static str,
+    first: fn(&Bound<'_, PyAny>, &Listener) -> PyResult<()>,
+}
+
+impl Closure {
+    /// The callable called `name` (a qualified name) of an object that listens; when called, it
+    /// does `first` before anything else.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn of<'py, T: Listen>(
+        owner: &Bound<'py, T>,
+        name: &'static str,
+        first: fn(&Bound<'_, PyAny>, &Listener) -> PyResult<()>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let listener = AttachedCell::new(Some(Listener::new(owner)));
+        Ok(Bound::new(owner.py(), Self { listener, name, first })?.into_any())
+    }
+
+    fn listener(&self, py: Python<'_>) -> Option<Listener> {
+        self.listener.with(py, |listener| listener.as_ref().map(|known| known.clone_ref(py)))
+    }
+}
+
+#[pymethods]
+impl Closure {
+    fn __call__(&self, fut: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(listener) = self.listener(fut.py()) else { return Ok(()) };
+        (self.first)(fut, &listener)?;
+        listener.hear(fut)
+    }
+
+    #[getter]
+    fn __name__(&self) -> &'static str {
+        self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
+        self.name
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        format!("<function {} at {:p}>", slf.get().name, slf.as_ptr())
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
+        let other = other.cast::<Self>().ok().and_then(|other| other.get().listener(py));
+        self.listener(py).zip(other).is_some_and(|(listener, other)| listener.is(&other))
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> usize {
+        self.listener(py).map_or(0, |listener| listener.owner().addr())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.listener.traverse(|listener| match listener {
+                Some(listener) => listener.visit(&visit),
+                None => Ok(()),
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.listener.replace(py, None));
     }
 }

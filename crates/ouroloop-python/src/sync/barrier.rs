@@ -19,7 +19,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::{Condition, LoopBound, class_of, condition, is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::standard::Standard;
+use crate::standard::{Standard, raised};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -136,7 +136,7 @@ fn broken(py: Python<'_>, message: &str) -> PyErr {
     match Standard::get(py)
         .and_then(|standard| standard.broken_barrier_error.bind(py).call1((message,)))
     {
-        Ok(error) => PyErr::from_value(error),
+        Ok(error) => raised(error),
         Err(error) => error,
     }
 }

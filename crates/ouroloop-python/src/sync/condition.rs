@@ -11,7 +11,7 @@ use super::lock::Purpose;
 use super::{Lock, LoopBound, class_of, is_cancellation, is_plain, manager, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::standard::Standard;
+use crate::standard::{Standard, raised};
 use crate::waiter::Waiter;
 
 /// The lock and the three methods of it that a condition offers as its own.
@@ -219,10 +219,10 @@ async fn acquire_at_any_rate(scope: &Scope, condition: Kept<Condition>) -> PyRes
         let error = scope.get(py, cancelled);
         drop(scope.let_go(py, cancelled));
         if cfg!(Py_3_13) {
-            return Err(PyErr::from_value(error.into_any()));
+            return Err(raised(error.into_any()));
         }
         let fresh = Standard::get(py)?.cancelled_error.bind(py).call0()?;
-        Err(PyErr::from_value(fresh))
+        Err(raised(fresh))
     })
 }
 
