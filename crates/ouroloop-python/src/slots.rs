@@ -139,6 +139,14 @@ pub(crate) fn install_deallocate<T: Deallocate>(py: Python<'_>) {
     }
 }
 
+/// The error with which `send` and `throw` answer the end of an iteration.
+pub(crate) fn ended_with(py: Python<'_>, result: Py<PyAny>) -> PyErr {
+    if result.is_none(py) {
+        return PyErr::new::<pyo3::exceptions::PyStopIteration, _>(());
+    }
+    PyErr::new::<pyo3::exceptions::PyStopIteration, _>((result,))
+}
+
 /// What one step of a coroutine-like object gives.
 #[derive(Debug)]
 pub(crate) enum Resumed {

@@ -150,7 +150,9 @@ def inner(frame: Frame, index: int) -> Any:
     if not hasattr(task, "get_coro") or task.done():
         return "no task that runs"
     coroutine = task.get_coro()
-    return [type(coroutine).__name__, len(task.get_stack(limit=1))]
+    # A native coroutine, which asyncio itself may have made here, has no frame to show.
+    python = coroutine.__qualname__.startswith("Frame.")
+    return [type(coroutine).__name__, len(task.get_stack(limit=1)) if python else "…"]
 
 
 @act("tasks", "index")

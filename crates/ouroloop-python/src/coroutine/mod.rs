@@ -30,7 +30,7 @@ use pyo3::prelude::*;
 use crate::cell::AttachedCell;
 use crate::future::iter::thrown;
 use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::{Deallocate, Resume, Resumed};
+use crate::slots::{Deallocate, Resume, Resumed, ended_with};
 use crate::standard::Standard;
 
 pub(crate) use body::{Body, Incoming, iterator_of, step_into};
@@ -226,10 +226,10 @@ fn not_started() -> Resumed {
     Resumed::Raised(pyo3::exceptions::PyTypeError::new_err(message))
 }
 
-fn answer(resumed: Resumed) -> PyResult<Py<PyAny>> {
+fn answer(py: Python<'_>, resumed: Resumed) -> PyResult<Py<PyAny>> {
     match resumed {
         Resumed::Yielded(object) => Ok(object),
-        Resumed::Returned(result) => Err(PyErr::new::<PyStopIteration, _>((result,))),
+        Resumed::Returned(result) => Err(ended_with(py, result)),
         Resumed::Raised(error) => Err(error),
     }
 }
@@ -246,11 +246,11 @@ impl Coroutine {
 
     /// Replaced by the slots that [`Resume`] describes; here so that the type has them.
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        answer(Self::step(slf, Ok(slf.py().None().into_bound(slf.py())))).map(Some)
+        answer(slf.py(), Self::step(slf, Ok(slf.py().None().into_bound(slf.py())))).map(Some)
     }
 
     fn send<'py>(slf: &Bound<'py, Self>, value: Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
-        answer(Self::step(slf, Ok(value)))
+        answer(slf.py(), Self::step(slf, Ok(value)))
     }
 
     #[pyo3(signature = (exception, value=None, traceback=None, /))]
@@ -261,7 +261,7 @@ impl Coroutine {
         traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let error = thrown(exception, value, traceback)?;
-        answer(Self::step(slf, Err(error)))
+        answer(slf.py(), Self::step(slf, Err(error)))
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -8,7 +8,7 @@ use pyo3::types::PyType;
 
 use super::{Future, Phase};
 use crate::cell::AttachedCell;
-use crate::slots::{Await, Resume, Resumed};
+use crate::slots::{Await, Resume, Resumed, ended_with};
 
 /// The iterator that `Future.__await__()` answers to Python code which calls it itself.
 ///
@@ -107,9 +107,7 @@ impl FutureIter {
     fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         match Self::resume(slf, value) {
             Resumed::Yielded(future) => Ok(future),
-            Resumed::Returned(result) => {
-                Err(PyErr::new::<pyo3::exceptions::PyStopIteration, _>((result,)))
-            }
+            Resumed::Returned(result) => Err(ended_with(slf.py(), result)),
             Resumed::Raised(error) => Err(error),
         }
     }
