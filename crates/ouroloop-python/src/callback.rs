@@ -110,9 +110,6 @@ impl Callback {
                 });
                 answer.or_else(|error| report(event_loop, callback, None, context, error))
             }
-            Self::Ended(listener, future) => listener
-                .hear(future.bind(py))
-                .or_else(|error| report_ended(event_loop, &listener, future, error)),
             Self::Expire(future, result) => {
                 let future = future.bind(py);
                 if future.get().is_done(py) {

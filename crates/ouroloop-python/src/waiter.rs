@@ -33,13 +33,11 @@ impl Waiter {
     /// # Errors
     /// What a foreign loop's `create_future` raises.
     pub(crate) fn create(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        match event_loop.cast::<Loop>() {
-            Ok(native) => Ok(Self(Future::create(native)?.into_any().unbind())),
-            Err(_) => {
-                let future = event_loop.call_method0(intern!(event_loop.py(), "create_future"))?;
-                Ok(Self(future.unbind()))
-            }
+        if let Ok(native) = event_loop.cast::<Loop>() {
+            return Ok(Self(Future::create(native)?.into_any().unbind()));
         }
+        let future = event_loop.call_method0(intern!(event_loop.py(), "create_future"))?;
+        Ok(Self(future.unbind()))
     }
 
     /// A future that somebody else has made.

@@ -1,5 +1,6 @@
 """Asynchronous generators, and coroutines driven by hand."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 

@@ -39,6 +39,7 @@ pub(crate) use scope::{Kept, Scope, nothing};
 use scope::AsyncBody;
 
 /// An `async fn` as a body to which another one may hand over.
+#[cfg(Py_3_12)]
 pub(crate) fn async_body<F>(body: impl FnOnce(Scope) -> F) -> Box<dyn Body>
 where
     F: Future<Output = PyResult<Py<PyAny>>> + 'static,

@@ -115,6 +115,7 @@ impl Loop {
         let running_loop = standard.get_running_loop.bind(py).call0()?;
         slf.get().state.with(py, |state| state.phase = Phase::Running(thread_identifier()));
         standard.set_running_loop.bind(py).call1((slf,))?;
+        #[cfg(Py_3_14)]
         slf.get().current.begin_run(slf.as_any())?;
         Self::attach_signals(slf)?;
         slf.get().engine.with(py, ouroloop::EventLoop::look);

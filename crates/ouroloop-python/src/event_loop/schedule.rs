@@ -72,7 +72,7 @@ impl Method for CallSoon {
     type Class = Loop;
     const DESCRIBED: Described = Described {
         name: c"call_soon",
-        doc: c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
+        doc: c"call_soon($self, callback, *args, context=None)\n--\n\n\
         Calls `callback(*args)` in the next turn.",
     };
 
@@ -130,7 +130,7 @@ impl Method for CallSoonThreadsafe {
     type Class = Loop;
     const DESCRIBED: Described = Described {
         name: c"call_soon_threadsafe",
-        doc: c"call_soon_threadsafe($self, callback, /, *args, context=None)\n\
+        doc: c"call_soon_threadsafe($self, callback, *args, context=None)\n\
         --\n\n\
         Calls `callback(*args)` in the next turn; for other threads and for signal handlers.",
     };
@@ -162,7 +162,7 @@ impl Method for CallLater {
     type Class = Loop;
     const DESCRIBED: Described = Described {
         name: c"call_later",
-        doc: c"call_later($self, delay, callback, /, *args, context=None)\n\
+        doc: c"call_later($self, delay, callback, *args, context=None)\n\
         --\n\n\
         Calls `callback(*args)` once `delay` seconds have passed.",
     };
@@ -189,7 +189,7 @@ impl Method for CallAt {
     type Class = Loop;
     const DESCRIBED: Described = Described {
         name: c"call_at",
-        doc: c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+        doc: c"call_at($self, when, callback, *args, context=None)\n--\n\n\
         Calls `callback(*args)` once `time()` has reached `when`.",
     };
 

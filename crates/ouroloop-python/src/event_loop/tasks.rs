@@ -126,12 +126,14 @@ impl Loop {
 
 /// Whether a task factory is the standard one for eager tasks, whose work the loop does itself.
 /// (Ours may be called: it is native.)
+#[cfg(Py_3_12)]
 fn makes_eager_tasks(factory: &Py<PyAny>, py: Python<'_>) -> PyResult<bool> {
-    #[cfg(Py_3_12)]
-    return Ok(Standard::get(py)?.eager_task_factory.is(factory));
-    #[cfg(not(Py_3_12))]
-    {
-        let _ = (factory, py);
-        Ok(false)
-    }
+    Ok(Standard::get(py)?.eager_task_factory.is(factory))
+}
+
+/// Eager tasks came with 3.12.
+#[cfg(not(Py_3_12))]
+#[expect(clippy::unnecessary_wraps, reason = "the other versions look the standard one up")]
+fn makes_eager_tasks(_factory: &Py<PyAny>, _py: Python<'_>) -> PyResult<bool> {
+    Ok(false)
 }

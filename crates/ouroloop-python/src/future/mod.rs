@@ -57,17 +57,14 @@ impl Future {
     pub(crate) fn create<'py>(event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
         let home = Home::Native(event_loop.clone().unbind());
-        let future = match shelf::take::<Self>(py) {
-            Some(future) => {
-                future.get().state.with(py, |state| state.home = home);
-                shelf::track(&future);
-                future
-            }
-            None => {
-                let future = Bound::new(py, Self::new(home))?;
-                instance_dict::drop_unused(future.as_any());
-                future
-            }
+        let future = if let Some(future) = shelf::take::<Self>(py) {
+            future.get().state.with(py, |state| state.home = home);
+            shelf::track(&future);
+            future
+        } else {
+            let future = Bound::new(py, Self::new(home))?;
+            instance_dict::drop_unused(future.as_any());
+            future
         };
         if event_loop.get().is_debug(py) {
             future.get().remember_source(py, event_loop.as_any())?;

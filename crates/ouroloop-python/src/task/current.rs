@@ -35,13 +35,14 @@ impl Current {
         Self { entered: AttachedCell::new(false), place: AttachedCell::new(place::Place::UNKNOWN) }
     }
 
-    /// The loop begins to run in this thread.
+    /// The loop begins to run in this thread, whose state holds the place.
     ///
     /// # Errors
     /// What the standard module's functions raise.
+    #[cfg(Py_3_14)]
     pub(crate) fn begin_run(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
-        let place = place::Place::of(event_loop)?;
-        self.place.set(event_loop.py(), place);
+        let py = event_loop.py();
+        self.place.set(py, place::Place::of(event_loop)?);
         Ok(())
     }
 
@@ -131,10 +132,6 @@ mod dictionary {
 
     impl Place {
         pub(super) const UNKNOWN: Self = Self { number: None };
-
-        pub(super) fn of(_event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-            Ok(Self::UNKNOWN)
-        }
 
         /// Exchanges the value of the entry, if it is where it was.
         #[inline]

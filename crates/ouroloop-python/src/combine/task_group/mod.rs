@@ -115,6 +115,16 @@ impl Listen for TaskGroup {
     }
 
     fn hear(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let quiet = exactly_native(task)
+            .is_some_and(|task| task.get().state.with(py, |state| state.exception.is_none()));
+        if !quiet
+            && let Some(event_loop) = slf.get().event_loop(py)
+            && let Ok(native) = event_loop.cast::<Loop>()
+        {
+            // A failure may lead to code of the user's: no task runs there.
+            Loop::leave_task(native)?;
+        }
         Self::on_task_done(slf, task)
     }
 
