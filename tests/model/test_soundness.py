@@ -203,3 +203,38 @@ def test_the_interpreter_ends_in_peace_beside(program: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Future", "Task", "Lock", "Event", "Condition", "Semaphore", "Queue", "TaskGroup", "gather"],
+)
+def test_a_collection_in_the_middle_of_making_an_object(name: str) -> None:
+    async def nothing() -> None:
+        pass
+
+    async def main() -> None:
+        event_loop = asyncio.get_running_loop()
+        make: Callable[[], object]
+        match name:
+            case "Future":
+                make = event_loop.create_future
+            case "Task":
+                make = lambda: event_loop.create_task(nothing())  # noqa: E731
+            case "gather":
+                make = lambda: _native.gather(event_loop.create_future())  # noqa: E731
+            case _:
+                make = getattr(_native, name)
+        before = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            # More than are ever kept for reuse.
+            made = [make() for _ in range(2500)]
+        finally:
+            gc.set_threshold(*before)
+        await asyncio.sleep(0)
+        assert len(made) == 2500
+
+    loop = ouroloop.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()

@@ -16,11 +16,15 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 
+use pyo3::PyTraverseError;
 use pyo3::prelude::*;
 
 /// State that only attached threads touch.
 pub(crate) struct AttachedCell<T> {
     value: UnsafeCell<T>,
+    /// Zero until the value is written: see [`AttachedCell::traverse`].
+    #[cfg(not(Py_3_12))]
+    written: bool,
     #[cfg(debug_assertions)]
     busy: std::sync::atomic::AtomicBool,
 }
@@ -35,6 +39,8 @@ impl<T> AttachedCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self {
             value: UnsafeCell::new(value),
+            #[cfg(not(Py_3_12))]
+            written: true,
             #[cfg(debug_assertions)]
             busy: std::sync::atomic::AtomicBool::new(false),
         }
@@ -62,10 +68,24 @@ impl<T> AttachedCell<T> {
 
     /// Lends the state to the garbage collector, which only reads while every other thread waits.
     ///
+    /// Python 3.11 collects garbage inside any allocation, and `object.__new__` allocates an
+    /// object's dictionary when the object is tracked already but its Rust value is not written:
+    /// all that is there then is zeroes.
+    ///
+    /// # Errors
+    /// Those of the visits.
+    ///
     /// # Safety
     /// To be called from `tp_traverse` alone.
     #[inline]
-    pub(crate) unsafe fn traverse<R>(&self, access: impl FnOnce(&T) -> R) -> R {
+    pub(crate) unsafe fn traverse(
+        &self,
+        access: impl FnOnce(&T) -> Result<(), PyTraverseError>,
+    ) -> Result<(), PyTraverseError> {
+        #[cfg(not(Py_3_12))]
+        if !self.written {
+            return Ok(());
+        }
         // SAFETY: a collection starts at an allocation of a Python object or an explicit call,
         // never inside `with`, so no `&mut` is alive.
         access(unsafe { &*self.value.get() })
