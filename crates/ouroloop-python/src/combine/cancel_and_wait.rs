@@ -41,6 +41,14 @@ impl Listen for Release {
     fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         partial(slf.get().waiter.fetch(slf.py()).into_pyobject(slf.py())?.as_any())
     }
+
+    /// Whoever awaits the waiter.
+    #[cfg(Py_3_14)]
+    fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let waiter = slf.get().waiter.fetch(py)?;
+        exactly_native(waiter.bind(py))?.get().awaiting_task(py)
+    }
 }
 
 /// asyncio's callback for the same purpose.

@@ -155,7 +155,7 @@ impl Coroutine {
             return resumed;
         }
         let mut body = match stand.replace(py, Stand::Stepping) {
-            Stand::Pausing(result) | Stand::Paused(result) => {
+            Stand::Pausing(result) => {
                 return match incoming {
                     Ok(_) => {
                         stand.set(py, Stand::Pausing(result));
@@ -163,8 +163,15 @@ impl Coroutine {
                     }
                     Err(error) => {
                         stand.set(py, Stand::Finished);
-                        Resumed::Raised(escaped(py, error, "generator"))
+                        Resumed::Raised(error)
                     }
+                };
+            }
+            Stand::Paused(result) => {
+                stand.set(py, Stand::Finished);
+                return match incoming {
+                    Ok(_) => Resumed::Returned(result),
+                    Err(error) => Resumed::Raised(escaped(py, error, "generator")),
                 };
             }
             Stand::Fresh(body) => match &incoming {

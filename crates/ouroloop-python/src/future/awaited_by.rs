@@ -37,6 +37,19 @@ impl Future {
     }
 }
 
+impl Future {
+    /// The native task that awaits it, the first one if there are several.
+    pub(crate) fn awaiting_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let task = self.state.with(py, |state| {
+            state.links.iter().find_map(|link| match link {
+                Link::Wakeup(task) => Some(task.clone_ref(py)),
+                _ => None,
+            })
+        });
+        task.map(|task| task.into_bound(py).into_any())
+    }
+}
+
 /// The standard task whose wake-up a callback is.
 fn task_behind<'py>(callback: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = callback.py();

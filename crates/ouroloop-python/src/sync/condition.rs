@@ -170,7 +170,17 @@ pub(super) async fn wait(scope: &Scope, condition: Kept<Condition>) -> PyResult<
     };
     let answer = match acquire_at_any_rate(scope, condition).await {
         Ok(()) => notified,
-        Err(error) => Err(error),
+        Err(error) => {
+            // It is raised while the first cancellation, if there was one, is on its way.
+            if let Err(first) = notified {
+                Python::attach(|py| {
+                    if !error.value(py).is(first.value(py)) {
+                        error.set_context(py, Some(first));
+                    }
+                });
+            }
+            Err(error)
+        }
     };
     if cfg!(Py_3_13) && answer.is_err() {
         // The notification may have been meant for this task: it goes on to another one.

@@ -14,6 +14,8 @@ use pyo3::prelude::*;
 
 use super::Task;
 use crate::cell::AttachedCell;
+#[cfg(Py_3_14)]
+use crate::event_loop::Loop;
 
 #[cfg(not(Py_3_14))]
 use dictionary as place;
@@ -68,6 +70,13 @@ impl Current {
             self.place.set(py, place);
         }
         Ok(())
+    }
+
+    /// The running task of any kind, if one runs and the place is known.
+    #[cfg(Py_3_14)]
+    #[inline]
+    pub(crate) fn read<'py>(&self, event_loop: &Bound<'py, Loop>) -> Option<Bound<'py, PyAny>> {
+        self.place.with(event_loop.py(), |place| place.read(event_loop.as_any()))
     }
 
     /// No native step runs from here on.
@@ -256,10 +265,12 @@ mod thread_state {
     #[derive(Debug)]
     pub(super) struct Place {
         running_loop: *mut *mut ffi::PyObject,
+        thread: *mut ffi::PyThreadState,
     }
 
     impl Place {
-        pub(super) const UNKNOWN: Self = Self { running_loop: std::ptr::null_mut() };
+        pub(super) const UNKNOWN: Self =
+            Self { running_loop: std::ptr::null_mut(), thread: std::ptr::null_mut() };
 
         /// The fields of this thread, in which `event_loop` runs.
         pub(super) fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -272,10 +283,11 @@ mod thread_state {
                 }
             };
             let Some(offset) = offset else { return Ok(Self::UNKNOWN) };
-            // SAFETY: attached; the offset was found in the state of a thread.
-            let running_loop =
-                unsafe { ffi::PyThreadState_Get().cast::<*mut ffi::PyObject>().add(offset) };
-            Ok(Self { running_loop })
+            // SAFETY: attached.
+            let thread = unsafe { ffi::PyThreadState_Get() };
+            // SAFETY: the offset was found in the state of a thread.
+            let running_loop = unsafe { thread.cast::<*mut ffi::PyObject>().add(offset) };
+            Ok(Self { running_loop, thread })
         }
 
         /// Exchanges the running task, if `event_loop` is the running loop.
@@ -298,6 +310,28 @@ mod thread_state {
                 let field = self.running_loop.add(1);
                 let before = std::mem::replace(&mut *field, ffi::Py_NewRef(task.as_ptr()));
                 Some(Bound::from_owned_ptr_or_opt(event_loop.py(), before))
+            }
+        }
+    }
+
+    impl Place {
+        /// The running task, if `event_loop` is the running loop.
+        #[inline]
+        pub(super) fn read<'py>(
+            &self,
+            event_loop: &Bound<'py, PyAny>,
+        ) -> Option<Bound<'py, PyAny>> {
+            let py = event_loop.py();
+            // SAFETY: attached. The place belongs to the state of the thread in which the loop
+            // ran last: it is read only if that is this thread's.
+            unsafe {
+                if self.running_loop.is_null() || self.thread != ffi::PyThreadState_Get() {
+                    return None;
+                }
+                if *self.running_loop != event_loop.as_ptr() {
+                    return None;
+                }
+                Bound::from_borrowed_ptr_or_opt(py, *self.running_loop.add(1))
             }
         }
     }

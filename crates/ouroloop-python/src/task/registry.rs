@@ -19,6 +19,8 @@ use pyo3::types::PyList;
 
 use super::Task;
 use crate::cell::AttachedCell;
+#[cfg(Py_3_14)]
+use crate::event_loop::Loop;
 
 #[derive(Debug)]
 struct Registry {
@@ -150,15 +152,33 @@ pub(super) fn current_tasks(py: Python<'_>) -> &Bound<'_, pyo3::types::PyDict> {
 pub(crate) fn current<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = event_loop.py();
     #[cfg(not(Py_3_14))]
-    {
+    let task = {
         use pyo3::types::PyDictMethods;
-        registry(py).current.bind(py).get_item(event_loop)
-    }
+        registry(py).current.bind(py).get_item(event_loop)?
+    };
     #[cfg(Py_3_14)]
-    {
-        let task = registry(py).current.bind(py).call1((event_loop,))?;
-        Ok(Some(task).filter(|task| !task.is_none()))
+    let task = {
+        let place =
+            event_loop.cast::<Loop>().ok().and_then(|native| native.get().current.read(native));
+        match place {
+            Some(task) => Some(task),
+            None => Some(registry(py).current.bind(py).call1((event_loop,))?)
+                .filter(|task| !task.is_none()),
+        }
+    };
+    match task {
+        Some(task) => Ok(Some(task)),
+        None => current_otherwise(event_loop),
     }
+}
+
+/// What `asyncio.tasks.current_task` says by now: asyncio's Python tasks, should a program put them
+/// in place, keep their own account.
+#[cold]
+fn current_otherwise<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let tasks = event_loop.py().import(intern!(event_loop.py(), "asyncio.tasks"))?;
+    let task = tasks.call_method1(intern!(event_loop.py(), "current_task"), (event_loop,))?;
+    Ok(Some(task).filter(|task| !task.is_none()))
 }
 
 /// Exchanges the running task of `event_loop`; answers the one before, or `None`.
