@@ -18,7 +18,7 @@ _REPLACED = {
     "queues": ["LifoQueue", "PriorityQueue", "Queue"],
     "taskgroups": ["TaskGroup"],
     "tasks": [
-        *("Task", "as_completed", "create_task", "eager_task_factory", "ensure_future", "gather"),
+        *("Task", "as_completed", "create_task", "ensure_future", "gather"),
         *("run_coroutine_threadsafe", "shield", "sleep", "wait", "wait_for"),
     ],
     "threads": ["to_thread"],

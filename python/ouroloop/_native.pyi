@@ -73,8 +73,6 @@ __all__ = [
 
 if sys.version_info >= (3, 14):
     __all__ += ["future_add_to_awaited_by", "future_discard_from_awaited_by"]
-if sys.version_info >= (3, 12):
-    __all__ += ["eager_task_factory"]
 
 _T = TypeVar("_T")
 _SortableT = TypeVar("_SortableT", bound=SupportsRichComparison)
@@ -484,20 +482,6 @@ class Loop:
     ) -> None: ...
     def remove_signal_handler(self, sig: int) -> bool: ...
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
-
-if sys.version_info >= (3, 14):
-    def eager_task_factory(
-        loop: asyncio.AbstractEventLoop, coro: _Step[_T], **kwargs: Any
-    ) -> Task[_T]: ...
-
-elif sys.version_info >= (3, 12):
-    def eager_task_factory(
-        loop: asyncio.AbstractEventLoop,
-        coro: _Step[_T],
-        *,
-        name: str | None = None,
-        context: Context | None = None,
-    ) -> Task[_T]: ...
 
 def adopt(native: type, standard: type) -> None: ...
 def live_tasks() -> list[asyncio.Task[Any]]: ...

@@ -38,6 +38,10 @@ class Describer:
         text = re.sub(r"when=[\d.]+", "when=…", text)
         # Where a coroutine's code stands: a native one has none.
         text = re.sub(r"(coro=<[^ ]*\(\)) (running|done, defined)\b", r"\1", text)
+        # One object listens to both sides of a shield.
+        text = text.replace(
+            "shield.<locals>._outer_done_callback", "shield.<locals>._inner_done_callback"
+        )
         # What chains two futures is a method here, not a function of a function's.
         text = text.replace("_chain_future.<locals>.", "_Chain.")
         return re.sub(r"\b_?(UnixSelectorEventLoop|Loop)\b", "EventLoop", text)

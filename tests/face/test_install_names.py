@@ -5,7 +5,9 @@ import asyncio as taken_package
 import asyncio.tasks as taken_submodule
 import gc
 import importlib.util
+import subprocess
 import sys
+import textwrap
 import threading
 import types
 import warnings
@@ -327,3 +329,16 @@ def test_asyncio_again_from_its_files_is_its_own_affair():
 def test_the_renamed_import_is_used():
     assert RenamedFuture is asyncio.Future
     assert NativeTask is ouroloop.Task
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12 brought eager tasks")
+def test_the_eager_factory_stays_a_python_function() -> None:
+    """Libraries recognise it by its code; a native loop knows it and makes native tasks."""
+    program = """
+        import asyncio, ouroloop
+        before = asyncio.eager_task_factory
+        ouroloop.install()
+        assert asyncio.eager_task_factory is before
+        assert asyncio.eager_task_factory.__code__
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)

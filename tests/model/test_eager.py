@@ -1,4 +1,4 @@
-"""``eager_task_factory`` on native and on stock loops, the standard one and the native one."""
+"""``eager_task_factory`` on native and on stock loops."""
 
 import asyncio
 import contextvars
@@ -12,7 +12,6 @@ if sys.version_info < (3, 12):
 
 FACTORIES = {
     "standard": asyncio.eager_task_factory,
-    "native": ouroloop.eager_task_factory,
     "made": asyncio.create_eager_task_factory(ouroloop.Task),
 }
 LOOPS = {"asyncio": asyncio.SelectorEventLoop, "ouroloop": ouroloop.new_event_loop}

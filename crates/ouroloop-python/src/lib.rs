@@ -61,8 +61,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sync::Barrier>()?;
     combine::export(module)?;
     module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
-    #[cfg(Py_3_12)]
-    module.add_function(wrap_pyfunction!(task::eager::eager_task_factory, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())
 }

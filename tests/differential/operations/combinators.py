@@ -47,12 +47,17 @@ def aim(frame: Frame, target: Target) -> Any:
     raise AssertionError(what)
 
 
+def aim_awaitable(frame: Frame, target: Target) -> Any:
+    """Return an awaitable for ``target``: in a set, chance would tell when something else is refused."""
+    thing = aim(frame, target)
+    return frame.world.thing("future", thing) if isinstance(thing, int) else thing
+
+
 def aim_future(frame: Frame, target: Target) -> Any:
     """Return a future for ``target``: what ``wait`` takes."""
-    thing = aim(frame, target)
-    if isinstance(thing, int):
-        # In a set with others, chance would tell which is refused first.
-        return frame.world.thing("future", thing)
+    thing = aim_awaitable(frame, target)
+    if target[0] == "number":
+        return thing
     return frame.world.adopt(asyncio.ensure_future(thing), "W")
 
 
@@ -113,7 +118,7 @@ async def wait_refused(frame: Frame, target: Target) -> Any:
 @wait("as_completed", "targets", "when", "few")
 async def as_completed(frame: Frame, targets: list[Target], when: str, most: int) -> Any:
     world = frame.world
-    things = [aim(frame, target) for target in targets]
+    things = [aim_awaitable(frame, target) for target in targets]
     results = []
     completing: Any = asyncio.as_completed(things, timeout=DELAYS[when])
     for count, completed in enumerate(completing):
@@ -133,7 +138,7 @@ async def as_completed_async(frame: Frame, targets: list[Target], when: str, mos
     if sys.version_info < (3, 13):
         return "not yet"
     world = frame.world
-    things = [aim(frame, target) for target in targets]
+    things = [aim_awaitable(frame, target) for target in targets]
     results = []
     async for completed in asyncio.as_completed(things, timeout=DELAYS[when]):
         same = any(completed is thing for thing in things)

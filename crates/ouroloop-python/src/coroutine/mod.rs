@@ -163,7 +163,7 @@ impl Coroutine {
                     }
                     Err(error) => {
                         stand.set(py, Stand::Finished);
-                        Resumed::Raised(error)
+                        Resumed::Raised(refused(py, error))
                     }
                 };
             }
@@ -182,7 +182,7 @@ impl Coroutine {
                 }
                 Err(error) => {
                     stand.set(py, Stand::Finished);
-                    return Resumed::Raised(error.clone_ref(py));
+                    return Resumed::Raised(refused(py, error.clone_ref(py)));
                 }
             },
             Stand::Suspended(body) => body,
@@ -216,6 +216,11 @@ impl Resume for Coroutine {
             None => Self::step(slf, Ok(value.clone())),
         }
     }
+}
+
+/// What an error thrown into a coroutine that has not started becomes: from 3.12 on, itself.
+fn refused(py: Python<'_>, error: PyErr) -> PyErr {
+    if cfg!(Py_3_12) { error } else { escaped(py, error, "coroutine") }
 }
 
 /// What the error that leaves a body becomes: a `StopIteration` would be taken for its result.

@@ -73,7 +73,7 @@ impl Loop {
             }
             eager_start = true;
         }
-        let making = Making::from_keywords(coro, kwargs, eager_start)?;
+        let making = making_from(coro, kwargs, eager_start)?;
         Ok(Task::create(slf, &making)?.into_any())
     }
 
@@ -136,4 +136,30 @@ fn makes_eager_tasks(factory: &Py<PyAny>, py: Python<'_>) -> PyResult<bool> {
 #[expect(clippy::unnecessary_wraps, reason = "the other versions look the standard one up")]
 fn makes_eager_tasks(_factory: &Py<PyAny>, _py: Python<'_>) -> PyResult<bool> {
     Ok(false)
+}
+
+#[cfg(Py_3_14)]
+/// What the keywords of a loop's `create_task` ask for, which are those of `Task`.
+///
+/// # Errors
+/// `TypeError` for a keyword that `Task` does not know.
+fn making_from<'py>(
+    coroutine: Bound<'py, PyAny>,
+    keywords: Option<&Bound<'py, PyDict>>,
+    eager_start: bool,
+) -> PyResult<Making<'py>> {
+    let mut making = Making { coroutine, name: None, context: None, eager_start };
+    for (key, value) in keywords.into_iter().flat_map(|keywords| keywords.iter()) {
+        match key.extract::<&str>()? {
+            "name" => making.name = Some(value).filter(|value| !value.is_none()),
+            "context" => making.context = Some(value).filter(|value| !value.is_none()),
+            "eager_start" => making.eager_start = value.is_truthy()?,
+            other => {
+                return Err(PyTypeError::new_err(format!(
+                    "Task() got an unexpected keyword argument '{other}'"
+                )));
+            }
+        }
+    }
+    Ok(making)
 }

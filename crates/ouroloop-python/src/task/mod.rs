@@ -14,8 +14,6 @@
 
 mod class;
 pub(crate) mod current;
-#[cfg(Py_3_12)]
-pub(crate) mod eager;
 mod methods;
 pub(crate) mod registry;
 pub(crate) mod standard;
