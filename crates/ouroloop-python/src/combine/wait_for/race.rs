@@ -113,18 +113,33 @@ impl Race {
         })?;
         match interruption {
             Some(error) if !cancelled => return Err(error),
-            _ if done => return Python::attach(|py| result_of(&scope.get(py, self.future))),
+            Some(error) if done => {
+                return Python::attach(|py| {
+                    result_of(&scope.get(py, self.future)).map_err(|late| beside(py, late, error))
+                });
+            }
             Some(error) => {
                 let future = Python::attach(|py| self.give_up(py, scope))?;
-                cancel_and_wait(scope, future).await?;
-                return Err(error);
+                return Err(match cancel_and_wait(scope, future).await {
+                    Ok(()) => error,
+                    Err(second) => Python::attach(|py| beside(py, second, error)),
+                });
             }
+            None if done => return Python::attach(|py| result_of(&scope.get(py, self.future))),
             None => {}
         }
         let future = Python::attach(|py| self.give_up(py, scope))?;
         cancel_and_wait(scope, future).await?;
         Python::attach(|py| result_in_time(&scope.get(py, self.future)))
     }
+}
+
+/// An error that came up while a cancellation was dealt with, which is its context.
+fn beside(py: Python<'_>, error: PyErr, cancellation: PyErr) -> PyErr {
+    if !error.value(py).is(cancellation.value(py)) {
+        error.set_context(py, Some(cancellation));
+    }
+    error
 }
 
 /// What there is to do for a time-out.
