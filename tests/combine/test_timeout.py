@@ -471,3 +471,11 @@ def test_recycled_objects_are_new(native_world: World) -> None:
                 pass
 
     native_world.run(main())
+
+
+def test_whether_an_alarm_is_set(world: World) -> None:
+    async def main() -> Any:
+        async with world.api.timeout(None) as never, world.api.timeout(1000) as late:
+            return never._timeout_handler is None, late._timeout_handler is None
+
+    assert world.run(main()) == (True, False)

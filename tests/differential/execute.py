@@ -100,7 +100,7 @@ def _run(program: Program, reports: list[Any]) -> list[Entry]:
         loop.set_task_factory(None)
         gc.collect()
         _spin(loop)
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        _close_generators(world)
         gc.collect()
         _spin(loop)
     finally:
@@ -108,6 +108,18 @@ def _run(program: Program, reports: list[Any]) -> list[Entry]:
     if world.over:
         world.trace.append(CUT)
     return world.trace
+
+
+def _close_generators(world: World) -> None:
+    """Close the asynchronous generators that are left, unless one of them waits for ever."""
+    closing = world.loop.create_task(world.loop.shutdown_asyncgens())
+    for _ in range(DEPARTURES):
+        _spin(world.loop)
+        if closing.done():
+            return
+    world.over = True
+    closing.cancel()
+    _spin(world.loop)
 
 
 def _live(world: World, program: Program) -> None:

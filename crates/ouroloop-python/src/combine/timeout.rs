@@ -558,6 +558,16 @@ impl Timeout {
         Coroutine::of(slf.py(), "Timeout.__aexit__", body)
     }
 
+    /// Whether an alarm is set, as programs ask: `None` if not. A native alarm has no handle, so
+    /// what it will call stands for it.
+    #[getter(_timeout_handler)]
+    fn timeout_handler<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if slf.get().state.with(slf.py(), |state| matches!(state.alarm, Alarm::None)) {
+            return Ok(None);
+        }
+        slf.getattr(intern!(slf.py(), "_on_timeout")).map(Some)
+    }
+
     #[pyo3(name = "_on_timeout")]
     fn py_on_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::on_timeout(slf)
