@@ -152,7 +152,7 @@ def inner(frame: Frame, index: int) -> Any:
     coroutine = task.get_coro()
     # A native coroutine, which asyncio itself may have made here, has no frame to show.
     python = coroutine.__qualname__.startswith("Frame.")
-    return [type(coroutine).__name__, len(task.get_stack(limit=1)) if python else "…"]
+    return [type(coroutine).__name__, len(task.get_stack(limit=1))] if python else "asyncio's"
 
 
 @act("tasks", "index")
