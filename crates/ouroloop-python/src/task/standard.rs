@@ -34,8 +34,11 @@ impl StandardStep {
             if class == &raw mut ffi::PyFunction_Type {
                 return None;
             }
-            is(&STEP, class, |class| named((*class).tp_name, c"_asyncio.TaskStepMethWrapper"))
-                .then_some(Self::Step)
+            is(&STEP, class, |class| {
+                named((*class).tp_name, c"_asyncio.TaskStepMethWrapper")
+                    || named((*class).tp_name, c"TaskStepMethWrapper")
+            })
+            .then_some(Self::Step)
         }
     }
 }
