@@ -26,7 +26,7 @@ from xml.etree import ElementTree as ET
 import ouroloop
 
 ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("CLIENT_SUITES", "/work/shared/clients"))
+SHARED = Path(os.environ.get("CLIENT_SUITES", ROOT.parent / "shared" / "clients"))
 NAMES = ["anyio", "janus", "aiojobs", "async-timeout"]
 
 ASYNCIO_MODE = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]

@@ -187,13 +187,19 @@ PROGRAMS = {
         loop.run_until_complete(asyncio.sleep(0))
         """,
     "loops in daemon threads": """
-        import asyncio, threading, time, ouroloop
+        import asyncio, threading, ouroloop
+        running = threading.Semaphore(0)
         async def tick():
+            running.release()
             while True:
                 await asyncio.sleep(0.001)
-        for main in (tick, asyncio.Event().wait):
+        async def wait():
+            running.release()
+            await asyncio.Event().wait()
+        for main in (tick, wait):
             threading.Thread(target=ouroloop.run, args=(main(),), daemon=True).start()
-        time.sleep(0.1)
+        for _ in range(2):
+            running.acquire()
         """,
 }
 

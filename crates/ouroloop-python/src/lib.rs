@@ -1,5 +1,6 @@
 //! Python's asyncio object model on the Ouroloop engine: the module `ouroloop._native`.
 
+mod binding;
 mod callback;
 mod cell;
 mod combine;
@@ -20,8 +21,6 @@ mod sync;
 mod task;
 mod transport;
 mod trashcan;
-#[cfg(Py_3_14)]
-mod turnstile;
 mod waiter;
 
 use pyo3::prelude::*;

@@ -136,12 +136,9 @@ pub(crate) fn unexpected_keyword(method: &str, name: &Bound<'_, PyString>) -> Py
     PyTypeError::new_err(format!("{method}() got an unexpected keyword argument '{name}'"))
 }
 
-/// Runs a method's body for the interpreter, which has attached the thread.
-///
-/// # Safety
-/// To be called attached.
+/// Runs a method's body; what it raises, or a panic, becomes the interpreter's pending error.
 #[inline]
-unsafe fn run<'py>(
+fn run<'py>(
     py: Python<'py>,
     body: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> *mut ffi::PyObject {

@@ -197,6 +197,13 @@ pub(crate) fn raised(exception: Bound<'_, PyAny>) -> PyErr {
     PyErr::fetch(py)
 }
 
+/// [`raised`], as by `raise exception from None`.
+pub(crate) fn raised_from_none(exception: Bound<'_, PyBaseException>) -> PyErr {
+    // SAFETY: attached, and it is an exception; no cause hides the context, too.
+    unsafe { ffi::PyException_SetCause(exception.as_ptr(), std::ptr::null_mut()) };
+    raised(exception.into_any())
+}
+
 /// The exception object of an error, with the traceback of where it was raised: before Python
 /// 3.12 the two are kept apart until somebody joins them.
 pub(crate) fn exception_of<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyBaseException> {

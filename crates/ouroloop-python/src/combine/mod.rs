@@ -9,7 +9,6 @@ mod child;
 mod delay;
 mod ensure;
 pub(crate) mod gather;
-mod raising;
 mod shield;
 mod sleep;
 mod task_group;

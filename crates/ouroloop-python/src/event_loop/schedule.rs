@@ -12,7 +12,7 @@ use crate::callback::Callback;
 use crate::context::copy_current;
 use crate::handle::{Handle, TimerHandle, When};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
-use crate::task::standard::StandardStep;
+use crate::task::standard_step::StandardStep;
 
 #[pymethods]
 impl Loop {

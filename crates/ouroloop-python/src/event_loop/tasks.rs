@@ -149,7 +149,7 @@ fn making_from<'py>(
     eager_start: bool,
 ) -> PyResult<Making<'py>> {
     let mut making = Making { coroutine, name: None, context: None, eager_start };
-    for (key, value) in keywords.into_iter().flat_map(|keywords| keywords.iter()) {
+    for (key, value) in keywords.into_iter().flat_map(pyo3::types::PyDictMethods::iter) {
         match key.extract::<&str>()? {
             "name" => making.name = Some(value).filter(|value| !value.is_none()),
             "context" => making.context = Some(value).filter(|value| !value.is_none()),

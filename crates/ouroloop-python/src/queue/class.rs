@@ -11,9 +11,7 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::containers::{self, Items, Waiters, show_items, show_waiters};
 use super::waiting::{Get, Join, Put};
-use super::{
-    Capacity, Manner, Order, Queue, Side, State, bound_loop, finished, hooked, open, plain,
-};
+use super::{Capacity, Manner, Order, Queue, Side, State, finished, hooked, open, plain};
 use crate::coroutine::Coroutine;
 use crate::instance_dict;
 use crate::standard::Standard;
@@ -42,8 +40,7 @@ impl Queue {
             None => 0_i64.into_pyobject(py)?.into_any(),
         };
         drop(slf.get().state.with(py, |state| {
-            let (home, verdict) = (state.home.take(), state.verdict);
-            let fresh = State { home, verdict, ..State::new() };
+            let fresh = State { verdict: state.verdict, ..State::new() };
             std::mem::replace(state, fresh)
         }));
         slf.get().set_maxsize(&maxsize);
@@ -255,20 +252,20 @@ impl Queue {
 
     #[pyo3(name = "_get_loop")]
     fn get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        bound_loop(slf)
+        slf.get().binding.event_loop(slf.as_any())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
             instance_dict::visit(self.object(), visit)?;
+            self.binding.traverse(&visit)?;
             self.state.traverse(|state| {
                 visit.call(&state.maxsize)?;
                 state.items.visit(&visit)?;
                 state.getters.visit(&visit)?;
                 state.putters.visit(&visit)?;
-                state.finished.visit(&visit)?;
-                visit.call(&state.home)
+                state.finished.visit(&visit)
             })
         }
     }
@@ -285,9 +282,9 @@ impl Queue {
                 std::mem::replace(&mut state.getters, Waiters::new()),
                 std::mem::replace(&mut state.putters, Waiters::new()),
                 state.finished.take(),
-                state.home.take(),
             )
         }));
+        self.binding.clear(py);
     }
 }
 
@@ -383,12 +380,12 @@ impl Queue {
 
     #[getter(_loop)]
     fn home(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.home.as_ref().map(|home| home.clone_ref(py)))
+        self.binding.get(py)
     }
 
     #[setter(_loop)]
-    fn set_home(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        drop(self.state.with(py, |state| std::mem::replace(&mut state.home, value)));
+    fn set_home(&self, value: &Bound<'_, PyAny>) {
+        self.binding.set(value);
     }
 }
 

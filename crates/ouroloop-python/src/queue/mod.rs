@@ -31,13 +31,13 @@ mod waiting;
 use std::sync::OnceLock;
 
 use pyo3::PyClass;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyType;
 
+use crate::binding::Binding;
 use crate::cell::AttachedCell;
 use crate::instance_dict;
 use crate::slots::Deallocate;
@@ -54,6 +54,7 @@ pub(crate) use ordered::{LifoQueue, PriorityQueue};
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: AttachedCell<State>,
+    binding: Binding,
 }
 
 #[derive(Debug)]
@@ -69,8 +70,6 @@ struct State {
     finished: Finished,
     /// Never set before Python 3.13.
     shut_down: bool,
-    /// The loop on which the queue waited first.
-    home: Option<Py<PyAny>>,
     verdict: Option<Verdict>,
 }
 
@@ -85,7 +84,6 @@ impl State {
             unfinished: 0,
             finished: Finished::new(),
             shut_down: false,
-            home: None,
             verdict: None,
         }
     }
@@ -280,27 +278,6 @@ fn is_shut_down(slf: &Bound<'_, Queue>) -> bool {
     slf.get().state.with(slf.py(), |state| state.shut_down)
 }
 
-/// The running loop, to which the first call binds the queue; `None` when no loop runs.
-///
-/// # Errors
-/// `RuntimeError` on another loop than the first.
-fn bound_loop<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
-    let at_home = slf.get().state.with(py, |state| {
-        if let Some(home) = &state.home {
-            return home.is(&running);
-        }
-        state.home = (!running.is_none()).then(|| running.clone().unbind());
-        true
-    });
-    if at_home {
-        return Ok(running);
-    }
-    let message = format!("{} is bound to a different event loop", slf.repr()?);
-    Err(PyRuntimeError::new_err(message))
-}
-
 /// Why a queue does not do at once what it is asked.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
@@ -329,7 +306,7 @@ static VALUE_OFFSET: OnceLock<usize> = OnceLock::new();
 
 impl Queue {
     const fn new() -> Self {
-        Self { state: AttachedCell::new(State::new()) }
+        Self { state: AttachedCell::new(State::new()), binding: Binding::new() }
     }
 
     /// The object of which this is the value.

@@ -9,8 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{
-    Manner, Queue, Refusal, Side, bound_loop, finished, get_nowait, is_empty, is_full,
-    is_shut_down, open, put_nowait, wake_next,
+    Manner, Queue, Refusal, Side, finished, get_nowait, is_empty, is_full, is_shut_down, open,
+    put_nowait, wake_next,
 };
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::slots::Resumed;
@@ -50,7 +50,7 @@ impl Place {
     fn line_up(&mut self, py: Python<'_>) -> PyResult<()> {
         let queue = self.queue.bind(py);
         let event_loop = if Manner::has_lines(queue) {
-            bound_loop(queue)?
+            queue.get().binding.event_loop(queue.as_any())?
         } else {
             queue.call_method0(intern!(py, "_get_loop"))?
         };

@@ -3,16 +3,14 @@
 use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::{Waiters, WaitersView, Waiting};
-use crate::cell::AttachedCell;
-use crate::future::{Future, Home};
+use crate::binding::Binding;
+use crate::future::Future;
 use crate::instance_dict;
-use crate::standard::Standard;
 use crate::waiter::Waiter;
 
 /// The native part of every primitive; it belongs to the loop on which somebody first waits.
@@ -21,13 +19,13 @@ use crate::waiter::Waiter;
 #[pyclass(frozen, subclass, weakref, name = "_LoopBoundMixin", module = "asyncio.mixins")]
 #[derive(Debug)]
 pub(crate) struct LoopBound {
-    home: AttachedCell<Home>,
+    binding: Binding,
     pub(super) waiters: Waiters,
 }
 
 impl LoopBound {
     pub(super) fn new() -> Self {
-        Self { home: AttachedCell::new(Home::None), waiters: Waiters::new() }
+        Self { binding: Binding::new(), waiters: Waiters::new() }
     }
 
     /// What every `__init__` begins with: a second call starts the object over.
@@ -36,42 +34,19 @@ impl LoopBound {
         slf.get().waiters.clear(slf.py());
     }
 
-    /// The running loop, to which the object is bound from the first call on.
-    ///
-    /// # Errors
-    /// `RuntimeError` on another loop than the first.
-    pub(super) fn event_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
-        let home = &slf.get().home;
-        let mine = home.with(py, |home| home.object().map(|object| object.clone_ref(py)));
-        match mine {
-            Some(mine) if !mine.is(&running) => {
-                let message = format!("{} is bound to a different event loop", slf.repr()?);
-                return Err(PyRuntimeError::new_err(message));
-            }
-            None if !running.is_none() => home.set(py, Home::of(&running)),
-            _ => {}
-        }
-        Ok(running)
-    }
-
     /// A new future of the running loop.
     ///
     /// # Errors
-    /// Those of [`Self::event_loop`]; what a foreign `create_future` raises.
+    /// Those of [`Binding::event_loop`]; what a foreign `create_future` raises.
     pub(super) fn new_waiter(slf: &Bound<'_, Self>) -> PyResult<Waiter> {
         let py = slf.py();
-        let native = slf.get().home.with(py, |home| match home {
-            Home::Native(native) => Some(native.clone_ref(py)),
-            _ => None,
-        });
-        if let Some(native) = native
+        let binding = &slf.get().binding;
+        if let Some(native) = binding.native(py)
             && native.bind(py).get().runs_here(py)
         {
             return Ok(Waiter::of(Future::create(native.bind(py))?.into_any()));
         }
-        Waiter::create(&Self::event_loop(slf)?)
+        Waiter::create(&binding.event_loop(slf.as_any())?)
     }
 
     /// Takes a place at the end of the queue.
@@ -100,18 +75,17 @@ impl LoopBound {
 
     #[getter(_loop)]
     fn loop_or_none(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.home.with(py, |home| home.object().map(|object| object.clone_ref(py)))
+        self.binding.get(py)
     }
 
     #[setter(_loop)]
     fn set_loop(&self, event_loop: &Bound<'_, PyAny>) {
-        let home = if event_loop.is_none() { Home::None } else { Home::of(event_loop) };
-        self.home.set(event_loop.py(), home);
+        self.binding.set(event_loop);
     }
 
     #[pyo3(name = "_get_loop")]
     fn get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::event_loop(slf)
+        slf.get().binding.event_loop(slf.as_any())
     }
 
     #[getter(_waiters)]
@@ -123,7 +97,7 @@ impl LoopBound {
         // SAFETY: this is `tp_traverse`; instances have a dictionary.
         unsafe {
             instance_dict::visit(self.object(), visit)?;
-            self.home.traverse(|home| home.object().map_or(Ok(()), |home| visit.call(home)))?;
+            self.binding.traverse(&visit)?;
             self.waiters.visit(&visit)
         }
     }
@@ -133,7 +107,7 @@ impl LoopBound {
         let py = unsafe { Python::assume_attached() };
         // SAFETY: instances have a dictionary.
         drop(unsafe { instance_dict::take(self.object()) });
-        self.home.set(py, Home::None);
+        self.binding.clear(py);
         self.waiters.clear(py);
     }
 }

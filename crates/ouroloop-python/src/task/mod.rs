@@ -16,7 +16,7 @@ mod class;
 pub(crate) mod current;
 mod methods;
 pub(crate) mod registry;
-pub(crate) mod standard;
+pub(crate) mod standard_step;
 pub(crate) mod step;
 
 use std::sync::OnceLock;

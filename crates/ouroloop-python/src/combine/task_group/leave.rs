@@ -9,14 +9,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PyType};
 
 use super::TaskGroup;
-use crate::combine::raising::{raise, raise_from_none};
 use crate::combine::tasks::{cancel, cancelling, uncancel};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::slots::Resumed;
-use crate::standard::{Standard, exception_of};
+use crate::standard::{Standard, exception_of, raised, raised_from_none};
 
 /// `__aenter__`: over in its first step.
 pub(super) struct Entering(pub(super) Py<TaskGroup>);
@@ -203,7 +202,7 @@ impl Leaving {
         let base_error =
             this.state.with(py, |state| state.base_error.as_ref().map(|error| error.clone_ref(py)));
         if let Some(error) = base_error {
-            return Err(raise(error.bind(py)));
+            return Err(raised(error.bind(py).clone().into_any()));
         }
         if cfg!(Py_3_13) {
             self.take_back_cancellation(this, py)?;
@@ -212,7 +211,7 @@ impl Leaving {
             .state
             .with(py, |state| state.errors.as_ref().is_some_and(|errors| !errors.is_empty()));
         if let Some(cancellation) = self.propagate.take().filter(|_| !failed) {
-            return Err(raise(cancellation.bind(py)));
+            return Err(raised(cancellation.bind(py).clone().into_any()));
         }
         let mut errors = this.state.with(py, |state| {
             state
@@ -252,16 +251,16 @@ impl Leaving {
             && let (Some(class), Some(exception)) = (&self.class, &self.exception)
             && class.bind(py).cast::<PyType>()?.is_subclass_of::<PyGeneratorExit>()?
         {
-            return Ok(raise(exception.bind(py)));
+            return Ok(raised(exception.bind(py).clone().into_any()));
         }
         // SAFETY: attached; a static of the interpreter's.
         let class = unsafe { Bound::from_borrowed_ptr(py, ffi::PyExc_BaseExceptionGroup) };
         let errors = PyList::new(py, errors)?;
         let message = intern!(py, "unhandled errors in a TaskGroup");
-        let raised = class.call1((message, errors)).and_then(|error| Ok(error.cast_into()?));
+        let error = class.call1((message, errors));
         // They may hold frames that hold the group.
         drop(group.get().state.with(py, |state| state.errors.take()));
-        Ok(raise_from_none(&raised?))
+        Ok(raised_from_none(error?.cast_into()?))
     }
 }
 

@@ -13,7 +13,7 @@ use std::ffi::c_ulong;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::handle::Handle;
+use super::Handle;
 
 /// Who runs a handle's callback and who waits for its end.
 #[derive(Debug, Default)]

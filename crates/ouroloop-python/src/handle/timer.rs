@@ -1,0 +1,233 @@
+//! `TimerHandle`: a handle that is due at a time.
+
+use std::sync::OnceLock;
+
+use pyo3::PyTraverseError;
+use pyo3::basic::CompareOp;
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
+
+use ouroloop::timers::TimerId;
+
+use super::{Handle, State, class_of, reference};
+use crate::cell::AttachedCell;
+use crate::event_loop::Loop;
+use crate::shelf::{self, Shelf, Shelved};
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+
+/// When a timer is due.
+#[derive(Debug, Default)]
+struct Moment {
+    seconds: f64,
+    /// The time as it was given, if that was no float.
+    given: Option<Py<PyAny>>,
+    /// The engine's timer while it is pending.
+    timer: Option<TimerId>,
+}
+
+/// A native `asyncio.TimerHandle`: equal and ordered by its time.
+#[pyclass(frozen, subclass, extends = Handle, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct TimerHandle {
+    moment: AttachedCell<Moment>,
+}
+
+impl TimerHandle {
+    /// A timer for `callback(*args)`, from the shelf if there is one, that is not scheduled yet.
+    pub(crate) fn create<'py>(
+        event_loop: &Bound<'py, Loop>,
+        when: When<'_, 'py>,
+        callback: Py<PyAny>,
+        args: Py<PyAny>,
+        context: Py<PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let handle = Handle::new(callback, args, event_loop.clone().into_any().unbind(), context);
+        let moment = when.moment()?;
+        let Some(timer) = shelf::take::<Self>(py) else {
+            let timer = Self { moment: AttachedCell::new(moment) };
+            return Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer));
+        };
+        timer.as_super().get().state.set(py, handle.state.into_inner());
+        timer.get().moment.set(py, moment);
+        shelf::track(&timer);
+        Ok(timer)
+    }
+
+    /// The time at which it is due, in the loop's seconds.
+    pub(crate) fn seconds(&self, py: Python<'_>) -> f64 {
+        self.moment.with(py, |moment| moment.seconds)
+    }
+
+    pub(crate) fn scheduled_as(&self, py: Python<'_>, timer: TimerId) {
+        self.moment.with(py, |moment| moment.timer = Some(timer));
+    }
+
+    fn given(&self, py: Python<'_>) -> Py<PyAny> {
+        let (seconds, given) =
+            self.moment.with(py, |moment| (moment.seconds, reference(py, moment.given.as_ref())));
+        given.unwrap_or_else(|| PyFloat::new(py, seconds).into_any().unbind())
+    }
+}
+
+/// A time to be remembered.
+#[derive(Debug)]
+pub(crate) enum When<'a, 'py> {
+    Seconds(f64),
+    Given(&'a Bound<'py, PyAny>),
+}
+
+impl When<'_, '_> {
+    fn moment(self) -> PyResult<Moment> {
+        Ok(match self {
+            Self::Seconds(seconds) => Moment { seconds, given: None, timer: None },
+            Self::Given(when) => {
+                Moment { seconds: when.extract()?, given: Some(when.clone().unbind()), timer: None }
+            }
+        })
+    }
+}
+
+impl Deallocate for TimerHandle {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { shelf::put(slf) }
+    }
+}
+
+impl Shelved for TimerHandle {
+    fn shelf() -> &'static Shelf {
+        static SHELF: Shelf = Shelf::new();
+        &SHELF
+    }
+
+    fn blank(slf: &Bound<'_, Self>) {
+        let moment = slf.get().moment.replace(slf.py(), Moment::default());
+        if let Some(given) = moment.given {
+            given.drop_ref(slf.py());
+        }
+        Handle::blank(slf.as_super());
+    }
+}
+
+#[pymethods]
+impl TimerHandle {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn py_new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        let timer = Self { moment: AttachedCell::new(Moment::default()) };
+        let handle = Handle { state: AttachedCell::new(State::default()) };
+        PyClassInitializer::from(handle).add_subclass(timer)
+    }
+
+    #[pyo3(signature = (when, callback, args, r#loop, context=None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        when: &Bound<'_, PyAny>,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyAny>,
+        r#loop: Bound<'_, PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let moment = When::Given(when).moment()?;
+        slf.as_super().get().initialize(callback, args, r#loop, context)?;
+        drop(slf.get().moment.replace(slf.py(), moment));
+        Ok(())
+    }
+
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(class_of::<Self>(slf.as_any(), &Standard::get(slf.py())?.timer_handle))
+    }
+
+    #[pyo3(name = "_repr_info")]
+    fn repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let info = Handle::repr_info(slf.as_super())?;
+        let place = 1 + isize::from(slf.as_super().get().is_cancelled(py));
+        let when = slf.get().given(py).into_bound(py);
+        info.cast::<PyList>()?
+            .call_method1(intern!(py, "insert"), (place, format!("when={}", when.repr()?)))?;
+        Ok(info)
+    }
+
+    fn when(&self, py: Python<'_>) -> Py<PyAny> {
+        self.given(py)
+    }
+
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let handle = slf.as_super();
+        if !handle.get().is_cancelled(py) {
+            let timer = slf.get().moment.with(py, |moment| moment.timer.take());
+            if let (Some(timer), Some(event_loop)) = (timer, handle.get().event_loop(py))
+                && let Ok(native) = event_loop.bind(py).cast::<Loop>()
+            {
+                drop(native.get().engine.with(py, |engine| engine.cancel(timer)));
+            }
+        }
+        Handle::cancel_now(handle)
+    }
+
+    #[getter(_when)]
+    fn when_attribute(&self, py: Python<'_>) -> Py<PyAny> {
+        self.given(py)
+    }
+
+    #[getter(_scheduled)]
+    fn scheduled(&self, py: Python<'_>) -> bool {
+        self.moment.with(py, |moment| moment.timer.is_some())
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.given(py).bind(py).hash()
+    }
+
+    fn __richcmp__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        operation: CompareOp,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
+        let (mine, theirs) = (slf.get().seconds(py), other.get().seconds(py));
+        let equal = || -> PyResult<bool> {
+            let (left, right) = (slf.as_super().get(), other.as_super().get());
+            let same = |a: Option<Py<PyAny>>, b: Option<Py<PyAny>>| match (a, b) {
+                (Some(a), Some(b)) => a.bind(py).eq(b.bind(py)),
+                (a, b) => Ok(a.is_none() && b.is_none()),
+            };
+            #[expect(clippy::float_cmp, reason = "asyncio compares the times exactly")]
+            Ok(mine == theirs
+                && same(left.callback(py), right.callback(py))?
+                && same(left.args(py), right.args(py))?
+                && left.is_cancelled(py) == right.is_cancelled(py))
+        };
+        let answer = match operation {
+            CompareOp::Lt => mine < theirs,
+            CompareOp::Le => mine < theirs || equal()?,
+            CompareOp::Eq => equal()?,
+            CompareOp::Ne => !equal()?,
+            CompareOp::Gt => mine > theirs,
+            CompareOp::Ge => mine > theirs || equal()?,
+        };
+        Ok(answer.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe { self.moment.traverse(|moment| visit.call(&moment.given)) }
+    }
+}
