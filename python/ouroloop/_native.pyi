@@ -49,7 +49,7 @@ __all__ = [
     "Server",
     "Task",
     "TaskGroup",
-    "TcpTransport",
+    "SocketTransport",
     "Timeout",
     "TimerHandle",
     "adopt",
@@ -230,7 +230,7 @@ class Server(asyncio.Server, metaclass=ABCMeta):
     async def __aexit__(self, *exc: object) -> None: ...
 
 @final
-class TcpTransport(asyncio.Transport):
+class SocketTransport(asyncio.Transport):
     def __del__(self) -> None: ...
     def get_extra_info(self, name: str, default: Any = None) -> Any: ...
     def is_closing(self) -> bool: ...

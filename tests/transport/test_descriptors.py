@@ -301,18 +301,18 @@ def test_two_thousand_connections_are_forgotten(run_native: Run) -> None:
         for _ in range(20):
             visits = [asyncio.ensure_future(visit()) for _ in range(100)]
             await turns(30)
-            seen = max(seen, count_of("TcpTransport"))
+            seen = max(seen, count_of("SocketTransport"))
             await asyncio.gather(*visits)
             del visits
         # It counts what there is, so that its zero means something.
         assert seen > 0
-        await until(lambda: count_of("TcpTransport") == 0)
+        await until(lambda: count_of("SocketTransport") == 0)
         assert open_descriptors().keys() == before.keys()
         server.close()
         await server.wait_closed()
 
     run_native(main())
-    assert count_of("Echo") == count_of("TcpTransport") == 0
+    assert count_of("Echo") == count_of("SocketTransport") == 0
 
 
 def test_a_cycle_through_a_live_protocol_is_collected(run_native: Run) -> None:

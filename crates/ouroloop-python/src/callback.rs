@@ -15,7 +15,7 @@ use crate::future::{Future, Outcome};
 use crate::handle::Handle;
 use crate::task::{StepMethod, Task, step, wakeup_method};
 use crate::transport::listener::Listener;
-use crate::transport::tcp::TcpTransport;
+use crate::transport::socket::SocketTransport;
 
 /// One piece of work for a turn of the loop.
 #[derive(Debug)]
@@ -39,13 +39,13 @@ pub(crate) enum Callback {
     /// A callback that Python code holds a handle of.
     Call(Py<Handle>),
     /// A transport is to call its protocol's `connection_made`.
-    Open(Py<TcpTransport>),
+    Open(Py<SocketTransport>),
     /// A transport is to call its protocol's `connection_lost`.
-    Lost(Py<TcpTransport>),
+    Lost(Py<SocketTransport>),
     /// A transport's descriptor is readable.
-    Readable(Py<TcpTransport>),
+    Readable(Py<SocketTransport>),
     /// A transport's descriptor is writable.
-    Writable(Py<TcpTransport>),
+    Writable(Py<SocketTransport>),
     /// A listening descriptor has connections to accept.
     Accept(Py<Listener>),
     /// A signal has arrived: its number waits in the loop's signal pipe.
@@ -119,10 +119,10 @@ impl Callback {
             }
             Self::Deadline(timeout, number) => Timeout::ring(timeout.bind(py), number)
                 .or_else(|error| report_ring(event_loop, timeout.bind(py), error)),
-            Self::Open(transport) => TcpTransport::on_open(transport.bind(py)),
-            Self::Lost(transport) => TcpTransport::on_lost(transport.bind(py)),
-            Self::Readable(transport) => TcpTransport::on_readable(transport.bind(py)),
-            Self::Writable(transport) => TcpTransport::on_writable(transport.bind(py)),
+            Self::Open(transport) => SocketTransport::on_open(transport.bind(py)),
+            Self::Lost(transport) => SocketTransport::on_lost(transport.bind(py)),
+            Self::Readable(transport) => SocketTransport::on_readable(transport.bind(py)),
+            Self::Writable(transport) => SocketTransport::on_writable(transport.bind(py)),
             Self::Accept(listener) => Listener::on_readable(listener.bind(py)),
             Self::Signal => Loop::read_signals(event_loop),
             Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) | Self::Ended(..) => {

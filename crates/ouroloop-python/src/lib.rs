@@ -41,7 +41,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sync::install(py)?;
     queue::install(py)?;
     combine::install(py);
-    slots::install_deallocate::<transport::tcp::TcpTransport>(py);
+    slots::install_deallocate::<transport::socket::SocketTransport>(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
     module.add_class::<task::Task>()?;
@@ -51,7 +51,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::PriorityQueue>()?;
     module.add_class::<queue::LifoQueue>()?;
     module.add_class::<transport::server::Server>()?;
-    module.add_class::<transport::tcp::TcpTransport>()?;
+    module.add_class::<transport::socket::SocketTransport>()?;
     module.add_class::<sync::Lock>()?;
     module.add_class::<sync::Event>()?;
     module.add_class::<sync::Condition>()?;

@@ -20,7 +20,7 @@ use super::staggered::race;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;
 use crate::standard::Standard;
-use crate::transport::tcp::{Origin, TcpTransport};
+use crate::transport::socket::{Origin, SocketTransport};
 
 #[pymethods]
 impl Loop {
@@ -177,7 +177,7 @@ fn open(
     let origin = Origin::Socket(socket.bind(py).clone().unbind());
     let kept = waiter.clone().unbind();
     let transport =
-        TcpTransport::open(event_loop, origin, protocol.clone_ref(py), Some(kept), None)?;
+        SocketTransport::open(event_loop, origin, protocol.clone_ref(py), Some(kept), None)?;
     socket.keep(py);
     Ok((Closing::new(transport.into_any().unbind()), protocol, waiter.into_any().unbind()))
 }

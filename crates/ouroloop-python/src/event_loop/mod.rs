@@ -40,7 +40,7 @@ use crate::os_error::os_error;
 use crate::standard::Standard;
 use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
-use crate::transport::tcp::TcpTransport;
+use crate::transport::socket::SocketTransport;
 
 pub(crate) use debug::log_debug;
 pub(crate) use lifecycle::warn_resource;
@@ -86,7 +86,7 @@ pub(crate) struct Loop {
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
     /// Transports with something written in this turn.
-    unsent: AttachedCell<Vec<Py<TcpTransport>>>,
+    unsent: AttachedCell<Vec<Py<SocketTransport>>>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
@@ -158,7 +158,7 @@ impl Loop {
 
     /// Remembers a transport whose writes leave when the turn is over, or sooner.
     #[inline]
-    pub(crate) fn send_later(&self, py: Python<'_>, transport: Py<TcpTransport>) {
+    pub(crate) fn send_later(&self, py: Python<'_>, transport: Py<SocketTransport>) {
         self.unsent.with(py, |unsent| unsent.push(transport));
     }
 
@@ -175,7 +175,7 @@ impl Loop {
         }
         let mut answer = Ok(());
         for transport in unsent.with(py, std::mem::take) {
-            let flushed = TcpTransport::flush_unsent(transport.bind(py));
+            let flushed = SocketTransport::flush_unsent(transport.bind(py));
             answer = answer.and(flushed);
         }
         answer
@@ -193,7 +193,7 @@ impl Loop {
     }
 
     /// The transport that uses descriptor `fd` and is not closing.
-    pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<TcpTransport>> {
+    pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<SocketTransport>> {
         let transport = self.transports.with(py, |transports| {
             let transport = transports.get(&fd)?.as_ptr();
             // SAFETY: a transport is removed before its memory goes; one whose count is zero is
@@ -201,10 +201,10 @@ impl Loop {
             if unsafe { ffi::Py_REFCNT(transport) } == 0 {
                 return None;
             }
-            // SAFETY: as above, and it is a `TcpTransport`.
+            // SAFETY: as above, and it is a `SocketTransport`.
             let transport = unsafe { Bound::from_borrowed_ptr(py, transport) };
             // SAFETY: as above.
-            Some(unsafe { transport.cast_into_unchecked::<TcpTransport>() })
+            Some(unsafe { transport.cast_into_unchecked::<SocketTransport>() })
         })?;
         (!transport.get().is_closing(py)).then(|| transport.unbind())
     }

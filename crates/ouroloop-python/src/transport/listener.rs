@@ -28,7 +28,7 @@ use crate::event_loop::Loop;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
-use crate::transport::tcp::{Origin, TcpTransport};
+use crate::transport::socket::{Origin, SocketTransport};
 
 #[derive(Debug)]
 struct State {
@@ -227,7 +227,7 @@ impl Port<'_> {
             }
             let server = self.server.clone().unbind();
             let origin = Origin::Accepted(connection, peer);
-            TcpTransport::open(event_loop, origin, made, None, Some(server)).map(drop)
+            SocketTransport::open(event_loop, origin, made, None, Some(server)).map(drop)
         });
         let Err(error) = answer else { return Ok(()) };
         if leaves_loop(py, &error) {

@@ -3,4 +3,4 @@
 pub(crate) mod bytes;
 pub(crate) mod listener;
 pub(crate) mod server;
-pub(crate) mod tcp;
+pub(crate) mod socket;

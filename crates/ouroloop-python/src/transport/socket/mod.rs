@@ -1,4 +1,4 @@
-//! `TcpTransport`: a stream socket between the loop and a protocol.
+//! `SocketTransport`: a stream socket between the loop and a protocol.
 //!
 //! # Who owns the descriptor
 //!
@@ -133,11 +133,11 @@ struct State {
 /// A native transport; `isinstance(transport, asyncio.Transport)` holds.
 #[pyclass(frozen, weakref, module = "ouroloop")]
 #[derive(Debug)]
-pub(crate) struct TcpTransport {
+pub(crate) struct SocketTransport {
     state: AttachedCell<State>,
 }
 
-impl TcpTransport {
+impl SocketTransport {
     /// A transport between a connection and `protocol`: in the next turn `connection_made` is
     /// called, reading begins and `waiter` gets its result. Attaches itself to `server`.
     ///
@@ -272,7 +272,7 @@ impl TcpTransport {
 }
 
 /// What identifies a transport to those who do not own it.
-fn pointer(transport: &Bound<'_, TcpTransport>) -> NonNull<ffi::PyObject> {
+fn pointer(transport: &Bound<'_, SocketTransport>) -> NonNull<ffi::PyObject> {
     NonNull::new(transport.as_ptr()).expect("a reference is not null")
 }
 

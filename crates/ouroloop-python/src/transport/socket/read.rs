@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use super::{Kind, TcpTransport};
+use super::{Kind, SocketTransport};
 use crate::callback::Callback;
 use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
@@ -19,7 +19,7 @@ use crate::transport::bytes::{LARGEST_READ, Room};
 /// From this size on, the copy out of the loop's own buffer costs more than fresh room.
 const LARGE_READ: usize = 20 * 1024;
 
-impl TcpTransport {
+impl SocketTransport {
     /// The descriptor is readable: one read, and the protocol is told.
     ///
     /// # Errors

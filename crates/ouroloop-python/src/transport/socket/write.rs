@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString};
 
-use super::{Chunk, State, TcpTransport};
+use super::{Chunk, SocketTransport, State};
 use crate::callback::Callback;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
@@ -28,7 +28,7 @@ enum Intake {
     Blocked,
 }
 
-impl TcpTransport {
+impl SocketTransport {
     /// `write(data)`.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl TcpTransport {
     /// `writelines(list_of_data)`.
     ///
     /// # Errors
-    /// Those of [`TcpTransport::write`].
+    /// Those of [`SocketTransport::write`].
     pub(super) fn writelines(slf: &Bound<'_, Self>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (lines,))?;

@@ -1,4 +1,4 @@
-//! `TcpTransport` as Python sees it.
+//! `SocketTransport` as Python sees it.
 
 use ouroloop::net::Watermarks;
 use pyo3::PyTraverseError;
@@ -6,13 +6,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::{TcpTransport, kind_of};
+use super::{SocketTransport, kind_of};
 use crate::event_loop::log_debug;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
 #[pymethods]
-impl TcpTransport {
+impl SocketTransport {
     /// The standard class, so that `isinstance` holds.
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -211,7 +211,7 @@ impl TcpTransport {
     }
 }
 
-impl TcpTransport {
+impl SocketTransport {
     fn log(slf: &Bound<'_, Self>, what: &str) -> PyResult<()> {
         let py = slf.py();
         match slf.get().event_loop(py) {

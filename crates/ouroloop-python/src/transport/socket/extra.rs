@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustix::net::{SocketAddr, SocketAddrAny};
 
-use super::{TcpTransport, descriptor_of};
+use super::{SocketTransport, descriptor_of};
 use crate::standard::Standard;
 
 /// Takes the descriptor of a Python socket over.
@@ -27,7 +27,7 @@ pub(super) fn take_over(socket: &Bound<'_, PyAny>) -> PyResult<OwnedFd> {
     Ok(owned)
 }
 
-impl TcpTransport {
+impl SocketTransport {
     pub(super) fn extra_info<'py>(
         slf: &Bound<'py, Self>,
         name: &Bound<'py, PyAny>,

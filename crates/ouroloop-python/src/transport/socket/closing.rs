@@ -8,14 +8,14 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{TcpTransport, pointer};
+use super::{SocketTransport, pointer};
 use crate::callback::Callback;
 use crate::event_loop::warn_resource;
 use crate::os_error::os_error;
 use crate::slots::Deallocate;
 use crate::transport::server::Server;
 
-impl TcpTransport {
+impl SocketTransport {
     /// Stops reading, writes what waits and then loses the connection.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl TcpTransport {
     /// Closes without writing what waits; `error` is for `connection_lost`.
     ///
     /// # Errors
-    /// Those of [`TcpTransport::lose`].
+    /// Those of [`SocketTransport::lose`].
     pub(super) fn force_close(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let lost = slf.get().state.with(py, |state| {
@@ -163,7 +163,7 @@ impl TcpTransport {
     }
 }
 
-impl Deallocate for TcpTransport {
+impl Deallocate for SocketTransport {
     fn original() -> &'static OnceLock<ffi::destructor> {
         static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
         &ORIGINAL
