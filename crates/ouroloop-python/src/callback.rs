@@ -1,6 +1,8 @@
 //! What stands in a native loop's ready queue.
 
 use ouroloop::Callback as Again;
+use ouroloop::clock::Nanos;
+use ouroloop::ready::Place;
 use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
@@ -8,11 +10,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::combine::timeout::Timeout;
-use crate::context::{copy_current, run_in};
+use crate::context::{Snapshot, copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::listen::Listener as FutureListener;
 use crate::future::{Future, Outcome};
-use crate::handle::Handle;
+use crate::handle::{Contents, Handle, Scheduled};
 use crate::task::{StepMethod, Task, step, wakeup_method};
 use crate::transport::listener::Listener;
 use crate::transport::socket::SocketTransport;
@@ -36,8 +38,12 @@ pub(crate) enum Callback {
     Expire(Py<Future>, Py<PyAny>),
     /// A time-out's alarm of this number.
     Deadline(Py<Timeout>, u32),
-    /// A callback that Python code holds a handle of.
+    /// What `call_soon` and its kin schedule.
+    Soon(Scheduled),
+    /// A callback whose handle the loop owns.
     Call(Py<Handle>),
+    /// What was cancelled in the queue.
+    Nothing,
     /// A transport is to call its protocol's `connection_made`.
     Open(Py<SocketTransport>),
     /// A transport is to call its protocol's `connection_lost`.
@@ -93,7 +99,9 @@ impl Callback {
     fn run_outside_tasks(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = event_loop.py();
         match self {
+            Self::Soon(scheduled) => scheduled.run(event_loop),
             Self::Call(handle) => Handle::run(handle.bind(py)),
+            Self::Nothing => Ok(()),
             Self::Done { callback, future, context } => {
                 // SAFETY: attached; both objects are alive.
                 let answer = run_in(py, &context, || unsafe {
@@ -143,6 +151,8 @@ impl Callback {
             Self::Ended(listener, _) => listener.callable(py)?.repr()?,
             Self::Expire(future, _) => future.bind(py).repr()?,
             Self::Deadline(timeout, _) => timeout.bind(py).repr()?,
+            Self::Soon(scheduled) => return scheduled.describe(py),
+            Self::Nothing => return Ok(String::from("<cancelled>")),
             Self::Call(handle) => {
                 let callback = handle.bind(py).getattr("_callback")?;
                 match callback.getattr_opt("__self__")? {
@@ -186,13 +196,14 @@ impl Callback {
                 visit.call(result)
             }
             Self::Deadline(timeout, _) => visit.call(timeout),
+            Self::Soon(scheduled) => scheduled.visit(&visit),
             Self::Call(handle) => visit.call(handle),
             Self::Open(transport)
             | Self::Lost(transport)
             | Self::Readable(transport)
             | Self::Writable(transport) => visit.call(transport),
             Self::Accept(listener) => visit.call(listener),
-            Self::Signal => Ok(()),
+            Self::Nothing | Self::Signal => Ok(()),
         }
     }
 }
@@ -227,7 +238,15 @@ impl Again for Callback {
                 Self::Expire(future.clone_ref(py), result.clone_ref(py))
             }
             Self::Deadline(timeout, number) => Self::Deadline(timeout.clone_ref(py), *number),
+            Self::Soon(scheduled) => Self::Soon(scheduled.again(py)),
+            Self::Nothing => Self::Nothing,
             Self::Signal => Self::Signal,
+        }
+    }
+
+    fn due(&mut self, place: Place, deadline: Nanos) {
+        if let Self::Soon(scheduled) = self {
+            scheduled.due(place, deadline);
         }
     }
 }
@@ -290,6 +309,6 @@ fn report(
 ) -> PyResult<()> {
     let py = event_loop.py();
     let args = PyTuple::new(py, argument)?.into_any().unbind();
-    let handle = Handle::new(callback, args, event_loop.clone().into_any().unbind(), context);
-    Handle::report(&Bound::new(py, handle)?, error)
+    let contents = Contents { callback, args, context: Snapshot::of(context) };
+    Handle::report(&Handle::create(event_loop, contents)?, error)
 }

@@ -37,6 +37,17 @@ impl<'a, 'py> Arguments<'a, 'py> {
         self.positional.get(place).map(|object| unsafe { Borrowed::from_ptr(self.py, *object) })
     }
 
+    /// The first `N` arguments, if there are as many and none has a name.
+    #[inline]
+    pub(crate) fn only_positional<const N: usize>(&self) -> Option<[Borrowed<'a, 'py, PyAny>; N]> {
+        if !self.values.is_empty() {
+            return None;
+        }
+        let first: &[_; N] = self.positional.get(..N)?.try_into().ok()?;
+        // SAFETY: the caller's arguments are alive during the call.
+        Some(first.map(|object| unsafe { Borrowed::from_ptr(self.py, object) }))
+    }
+
     /// The positional arguments from `place` on, as a tuple.
     #[inline]
     pub(crate) fn rest(&self, place: usize) -> PyResult<Bound<'py, PyTuple>> {

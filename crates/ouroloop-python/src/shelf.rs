@@ -62,6 +62,34 @@ pub(crate) fn track<T: Shelved>(object: &Bound<'_, T>) {
     unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
 }
 
+/// Hides an object that is not from the shelf from the garbage collector: it refers to nothing yet.
+pub(crate) fn untrack<T: Shelved>(object: &Bound<'_, T>) {
+    // SAFETY: attached; the object is alive.
+    unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+}
+
+/// Shows an object to the garbage collector, which may know it already.
+#[inline]
+pub(crate) fn track_again<T>(object: &Bound<'_, T>) {
+    // SAFETY: attached; the object is complete, and of a type that the collector knows.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
+            ffi::PyObject_GC_Track(object.as_ptr().cast());
+        }
+    }
+}
+
+/// Whether there are weak references to the object.
+#[inline]
+pub(crate) fn has_weak_references(object: &Bound<'_, PyAny>) -> bool {
+    let pointer = object.as_ptr();
+    // SAFETY: the offset is that of a pointer inside the object.
+    unsafe {
+        let offset = (*ffi::Py_TYPE(pointer)).tp_weaklistoffset;
+        offset > 0 && !(*pointer.byte_offset(offset).cast::<*mut ffi::PyObject>()).is_null()
+    }
+}
+
 /// Puts an object whose count is zero on its shelf; answers whether it did.
 ///
 /// # Safety
@@ -81,13 +109,9 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
     if !keep {
         return false;
     }
-    // SAFETY: the offset is that of a pointer inside the object; weak references go before what
-    // they could be used to reach.
-    unsafe {
-        let offset = (*class).tp_weaklistoffset;
-        if offset > 0 && !(*pointer.byte_offset(offset).cast::<*mut ffi::PyObject>()).is_null() {
-            ffi::PyObject_ClearWeakRefs(pointer);
-        }
+    if has_weak_references(object.as_any()) {
+        // SAFETY: attached; weak references go before what they could be used to reach.
+        unsafe { ffi::PyObject_ClearWeakRefs(pointer) };
     }
     T::blank(object);
     if !T::shelf().has_room(py, T::CAPACITY) {

@@ -29,7 +29,7 @@ use crate::inbox::Inbox;
 use crate::interrupt::InterruptDescriptor;
 use crate::memory;
 use crate::multiplex::{Events, Interest, Multiplexer, Poll, Timeout};
-use crate::ready::ReadyQueue;
+use crate::ready::{Place, ReadyQueue};
 use crate::sources::Sources;
 use crate::timers::{TimerId, Timers};
 use crate::waker::{Sleep, Waker};
@@ -50,6 +50,11 @@ pub trait Callback: Sized {
     /// One more entry for the same work.
     #[must_use]
     fn again(&self) -> Self;
+
+    /// It was scheduled for `deadline`, is due, and is about to stand in the ready queue at `place`.
+    fn due(&mut self, place: Place, deadline: Nanos) {
+        let _ = (place, deadline);
+    }
 }
 
 /// A planned look at the descriptors; performing it borrows nothing of the loop.
@@ -137,8 +142,20 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
 
     /// Queues a callback for the next turn.
     #[inline]
-    pub fn push(&mut self, callback: C) {
-        self.ready.push(callback);
+    pub fn push(&mut self, callback: C) -> Place {
+        self.ready.push(callback)
+    }
+
+    /// The ready callback at a place; `None` when the place is stale.
+    #[inline]
+    pub fn ready_mut(&mut self, place: Place) -> Option<&mut C> {
+        self.ready.get_mut(place)
+    }
+
+    /// The callback of a pending timer; `None` when the id is stale.
+    #[inline]
+    pub fn timer_mut(&mut self, timer: TimerId) -> Option<&mut C> {
+        self.timers.get_mut(timer)
     }
 
     /// Takes the next ready callback.
@@ -268,11 +285,14 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         }
         self.unseen_turns = 0;
         self.seen = now;
-        while let Some(callback) = self.timers.pop_due(self.seen) {
+        while let Some((deadline, mut callback)) = self.timers.pop_due(self.seen) {
+            callback.due(self.ready.next_place(), deadline);
             self.ready.push(callback);
         }
         if called {
-            self.inbox.take().into_iter().for_each(|callback| self.ready.push(callback));
+            for callback in self.inbox.take() {
+                self.ready.push(callback);
+            }
         }
         self.unseen_callbacks = self.ready.len();
         self.ready.shrink();

@@ -8,7 +8,13 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct ReadyQueue<C> {
     entries: VecDeque<C>,
+    /// How many callbacks have left at the front.
+    gone: u64,
 }
+
+/// Names a callback in the queue; stale once it has been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u64);
 
 /// A queue of this capacity is kept however idle the loop is.
 const KEPT_CAPACITY: usize = 1024;
@@ -17,19 +23,37 @@ impl<C> ReadyQueue<C> {
     /// An empty queue.
     #[must_use]
     pub fn new() -> Self {
-        Self { entries: VecDeque::with_capacity(64) }
+        Self { entries: VecDeque::with_capacity(64), gone: 0 }
+    }
+
+    /// The place of the next callback to be pushed.
+    #[inline]
+    #[must_use]
+    pub fn next_place(&self) -> Place {
+        Place(self.gone + self.entries.len() as u64)
     }
 
     /// Adds a callback behind all others.
     #[inline]
-    pub fn push(&mut self, callback: C) {
+    pub fn push(&mut self, callback: C) -> Place {
+        let place = self.next_place();
         self.entries.push_back(callback);
+        place
+    }
+
+    /// The callback at a place; `None` when the place is stale.
+    #[inline]
+    pub fn get_mut(&mut self, place: Place) -> Option<&mut C> {
+        let index = usize::try_from(place.0.checked_sub(self.gone)?).ok()?;
+        self.entries.get_mut(index)
     }
 
     /// Takes the callback that has waited longest.
     #[inline]
     pub fn pop(&mut self) -> Option<C> {
-        self.entries.pop_front()
+        let callback = self.entries.pop_front()?;
+        self.gone += 1;
+        Some(callback)
     }
 
     /// How many callbacks wait.
@@ -61,6 +85,7 @@ impl<C> ReadyQueue<C> {
     /// Empties the queue, handing its callbacks to the caller, who decides when they are dropped.
     #[must_use]
     pub fn take_all(&mut self) -> VecDeque<C> {
+        self.gone += self.entries.len() as u64;
         std::mem::take(&mut self.entries)
     }
 }
@@ -79,7 +104,9 @@ mod tests {
     #[test]
     fn a_burst_is_given_back() {
         let mut queue = ReadyQueue::new();
-        (0..1_000_000_u64).for_each(|n| queue.push(n));
+        for n in 0..1_000_000_u64 {
+            queue.push(n);
+        }
         while queue.pop().is_some() {}
         queue.shrink();
         assert!(queue.entries.capacity() <= KEPT_CAPACITY);
@@ -90,13 +117,20 @@ mod tests {
         fn behaves_like_a_plain_list(steps in proptest::collection::vec(proptest::option::of(0..9_u8), 0..200)) {
             let mut queue = ReadyQueue::new();
             let mut model = Vec::new();
+            let mut places = Vec::new();
             for step in steps {
                 if let Some(value) = step {
-                    queue.push(value);
+                    let place = queue.push(value);
+                    places.push(place);
                     model.push(value);
                 } else {
                     let expected = (!model.is_empty()).then(|| model.remove(0));
                     prop_assert_eq!(queue.pop(), expected);
+                }
+                let stale = places.len() - model.len();
+                for (number, place) in places.iter().enumerate() {
+                    let expected = number.checked_sub(stale).map(|index| model[index]);
+                    prop_assert_eq!(queue.get_mut(*place).copied(), expected);
                 }
                 queue.shrink();
                 prop_assert_eq!(queue.len(), model.len());

@@ -66,6 +66,12 @@ impl<C> Timers<C> {
         Some(callback)
     }
 
+    /// The callback of a pending timer; `None` when the id is stale.
+    #[inline]
+    pub fn get_mut(&mut self, id: TimerId) -> Option<&mut C> {
+        self.pending.get_mut(id.0)
+    }
+
     /// The earliest deadline.
     pub fn next_deadline(&mut self) -> Option<Nanos> {
         while let Some(Reverse((deadline, sequence))) = self.heap.peek() {
@@ -77,8 +83,8 @@ impl<C> Timers<C> {
         None
     }
 
-    /// Takes the callback of the earliest timer if it is due at `now`.
-    pub fn pop_due(&mut self, now: Nanos) -> Option<C> {
+    /// Takes the earliest timer if it is due at `now`: its deadline and its callback.
+    pub fn pop_due(&mut self, now: Nanos) -> Option<(Nanos, C)> {
         while let Some(&Reverse((deadline, sequence))) = self.heap.peek() {
             if deadline > now && self.pending.contains(sequence) {
                 return None;
@@ -86,7 +92,7 @@ impl<C> Timers<C> {
             self.heap.pop();
             if let Some(callback) = self.pending.remove(sequence) {
                 self.shrink();
-                return Some(callback);
+                return Some((deadline, callback));
             }
         }
         None
@@ -161,7 +167,7 @@ mod tests {
         for n in 0..100 {
             timers.schedule(7, n);
         }
-        let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(7)).collect();
+        let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(7)).map(|(_, n)| n).collect();
         assert_eq!(fired, (0..100).collect::<Vec<_>>());
     }
 
@@ -203,7 +209,7 @@ mod tests {
                     Step::Cancel(_) => {}
                     Step::Fire(now) => {
                         let due = model.partition_point(|&(deadline, _)| deadline <= now);
-                        let expected: Vec<_> = model.drain(..due).map(|(_, number)| number).collect();
+                        let expected: Vec<_> = model.drain(..due).collect();
                         let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(now)).collect();
                         prop_assert_eq!(fired, expected);
                     }

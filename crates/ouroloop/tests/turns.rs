@@ -113,7 +113,9 @@ fn a_busy_loop_sees_a_descriptor_within_the_bound() {
                     turns.push(token);
                 }
             };
-            (0..chains).for_each(|_| turns.push(Token(1)));
+            for _ in 0..chains {
+                turns.push(Token(1));
+            }
             assert_eq!(busy_turn(&mut turns, again).len(), chains, "the first turn looks");
             far.write_all(b"x").expect("room");
             let mut unseen = chains;
@@ -172,7 +174,9 @@ fn a_timer_that_is_due_is_found_by_the_next_turn_however_busy_the_loop() {
 fn the_first_turn_of_a_run_looks() {
     let (mut turns, _) = test_loop();
     turns.push(Token(1));
-    busy_turn(&mut turns, TestLoop::push);
+    busy_turn(&mut turns, |turns, token| {
+        turns.push(token);
+    });
     assert!(turns.plan(true).is_none(), "a busy loop leaves looks out");
     turns.look();
     assert!(turns.plan(true).is_some());

@@ -111,6 +111,13 @@ pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyRes
 pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, callback: Callback) -> PyResult<()> {
     use ouroloop::Callback as _;
     let py = event_loop.py();
+    let callback = match callback {
+        // From before debug mode was turned on: the report wants a handle.
+        Callback::Soon(scheduled) => scheduled
+            .into_handle(event_loop)?
+            .map_or(Callback::Nothing, |handle| Callback::Call(handle.unbind())),
+        other => other,
+    };
     let source = match &callback {
         Callback::Call(handle) => handle.bind(py).get().source(py),
         _ => None,

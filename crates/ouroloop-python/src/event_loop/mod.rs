@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
+use ouroloop::ready::Place;
 use ouroloop::{Callback as _, EventLoop, multiplex};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
@@ -138,8 +139,8 @@ impl Loop {
     /// Queues a callback for the next turn, and wakes the loop should it be waiting: another
     /// thread is attached while the loop waits.
     #[inline]
-    pub(crate) fn push(&self, py: Python<'_>, callback: Callback) {
-        self.engine.with(py, |engine| engine.push(callback));
+    pub(crate) fn push(&self, py: Python<'_>, callback: Callback) -> Place {
+        self.engine.with(py, |engine| engine.push(callback))
     }
 
     /// Makes the loop notice what another thread has queued.

@@ -9,8 +9,8 @@ use ouroloop::timers::TimerId;
 
 use super::{Loop, debug};
 use crate::callback::Callback;
-use crate::context::copy_current;
-use crate::handle::{Handle, TimerHandle, When};
+use crate::context::Snapshot;
+use crate::handle::{Contents, Handle, TimerHandle, When};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
 
@@ -33,6 +33,18 @@ struct Order<'a, 'py, const N: usize> {
 impl<'a, 'py, const N: usize> Order<'a, 'py, N> {
     #[inline]
     fn parse(method: &str, names: [&str; N], arguments: &Arguments<'a, 'py>) -> PyResult<Self> {
+        match arguments.only_positional() {
+            Some(leading) => Ok(Self { leading, args: arguments.rest(N)?, context: None }),
+            None => Self::parse_named(method, names, arguments),
+        }
+    }
+
+    #[inline(never)]
+    fn parse_named(
+        method: &str,
+        names: [&str; N],
+        arguments: &Arguments<'a, 'py>,
+    ) -> PyResult<Self> {
         let mut leading: [_; N] = std::array::from_fn(|place| arguments.get(place));
         let mut context = None;
         for (keyword, value) in arguments.keywords() {
@@ -146,10 +158,9 @@ impl Method for CallSoonThreadsafe {
         if slf.get().is_debug(py) {
             debug::check_callback(&callback, "call_soon_threadsafe")?;
         }
-        let handle = Loop::make_handle(slf, callback.to_owned().unbind(), args, context)?;
+        let handle = Loop::queue(slf, callback.to_owned().unbind(), args, context)?;
         #[cfg(Py_3_14)]
         handle.get().guard(py);
-        slf.get().push(py, Callback::Call(handle.clone().unbind()));
         slf.get().wake();
         Ok(handle.into_any())
     }
@@ -220,16 +231,20 @@ impl Loop {
         as_seconds(self.engine.with(py, |engine| engine.now()))
     }
 
-    /// Queues a handle for the next turn.
+    /// Queues a call for the next turn.
+    #[inline]
     pub(super) fn queue<'py>(
         slf: &Bound<'py, Self>,
         callback: Py<PyAny>,
         args: Bound<'py, PyTuple>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
-        let handle = Self::make_handle(slf, callback, args, context)?;
-        slf.get().push(slf.py(), Callback::Call(handle.clone().unbind()));
-        Ok(handle)
+        if slf.get().is_debug(slf.py()) {
+            let handle = Self::make_handle(slf, callback, args, context)?;
+            slf.get().push(slf.py(), Callback::Call(handle.clone().unbind()));
+            return Ok(handle);
+        }
+        Handle::queue(slf, contents(slf.py(), callback, args, context)?)
     }
 
     /// A handle that is not scheduled yet.
@@ -240,16 +255,17 @@ impl Loop {
         context: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
-        let context = match context {
-            Some(context) => context,
-            None => copy_current(py)?,
-        };
-        let args = args.into_any().unbind();
-        let handle = Handle::create(slf, callback, args, context)?;
+        let handle = Handle::create(slf, contents(py, callback, args, context)?)?;
         if slf.get().is_debug(py) {
             handle.get().remember_source(py)?;
         }
         Ok(handle)
+    }
+
+    /// Adds a timer for the time `when` of this loop's clock.
+    pub(crate) fn add_timer(&self, py: Python<'_>, when: f64, callback: Callback) -> TimerId {
+        let deadline = from_seconds(when);
+        self.engine.with(py, |engine| engine.schedule(deadline, callback))
     }
 
     /// Schedules a callback without a handle for the time `when` of this loop's clock.
@@ -263,8 +279,7 @@ impl Loop {
         callback: Callback,
     ) -> PyResult<TimerId> {
         self.check_schedulable(py)?;
-        let deadline = from_seconds(when);
-        Ok(self.engine.with(py, |engine| engine.schedule(deadline, callback)))
+        Ok(self.add_timer(py, when, callback))
     }
 
     /// Takes a timer back, with what it holds; one that has fired stays as it is.
@@ -281,24 +296,30 @@ impl Loop {
     ) -> PyResult<Bound<'py, TimerHandle>> {
         let py = slf.py();
         slf.get().check_schedulable(py)?;
-        let debug = slf.get().is_debug(py);
-        if debug {
-            // `call_later` is `call_at` in other words, for asyncio too.
-            debug::check_callback(callback.bind(py), "call_at")?;
+        if !slf.get().is_debug(py) {
+            return TimerHandle::schedule(slf, when, contents(py, callback, args, context)?);
         }
-        let context = match context {
-            Some(context) => context,
-            None => copy_current(py)?,
-        };
-        let args = args.into_any().unbind();
-        let timer = TimerHandle::create(slf, when, callback, args, context)?;
-        if debug {
-            timer.as_super().get().remember_source(py)?;
-        }
+        // `call_later` is `call_at` in other words, for asyncio too.
+        debug::check_callback(callback.bind(py), "call_at")?;
+        let timer = TimerHandle::create(slf, when, contents(py, callback, args, context)?)?;
+        timer.as_super().get().remember_source(py)?;
         let callback = Callback::Call(timer.as_super().clone().unbind());
-        let deadline = from_seconds(timer.get().seconds(py));
-        let id = slf.get().engine.with(py, |engine| engine.schedule(deadline, callback));
+        let id = slf.get().add_timer(py, timer.get().seconds(py), callback);
         timer.get().scheduled_as(py, id);
         Ok(timer)
     }
+}
+
+#[inline]
+fn contents(
+    py: Python<'_>,
+    callback: Py<PyAny>,
+    args: Bound<'_, PyTuple>,
+    context: Option<Py<PyAny>>,
+) -> PyResult<Contents> {
+    let context = match context {
+        Some(context) => Snapshot::of(context),
+        None => Snapshot::current(py)?,
+    };
+    Ok(Contents { callback, args: args.into_any().unbind(), context })
 }

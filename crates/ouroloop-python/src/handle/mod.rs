@@ -1,5 +1,6 @@
 //! `Handle` and `TimerHandle`: what Python code gets for a callback it has scheduled.
 
+mod scheduled;
 mod timer;
 #[cfg(Py_3_14)]
 mod turnstile;
@@ -15,12 +16,14 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTypeInfo, ffi};
 
 use crate::cell::AttachedCell;
-use crate::context::{copy_current, run_in};
+use crate::context::{Snapshot, run_in};
 use crate::event_loop::Loop;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
+use scheduled::Pending;
+pub(crate) use scheduled::{Contents, Scheduled};
 pub(crate) use timer::{TimerHandle, When};
 #[cfg(Py_3_14)]
 use turnstile::Turnstile;
@@ -29,8 +32,10 @@ use turnstile::Turnstile;
 pub(crate) struct State {
     callback: Option<Py<PyAny>>,
     args: Option<Py<PyAny>>,
-    context: Option<Py<PyAny>>,
+    context: Option<Snapshot>,
     event_loop: Option<Py<PyAny>>,
+    /// Where the rest stands while the handle is thin: see [`scheduled`].
+    pending: Option<Pending>,
     cancelled: bool,
     /// Whether other threads may cancel it at any time.
     #[cfg(Py_3_14)]
@@ -51,10 +56,13 @@ struct Rare {
 impl State {
     /// Drops every reference at once, as [`shelf`] needs it.
     fn release(self, py: Python<'_>) {
-        [self.callback, self.args, self.context, self.event_loop]
+        [self.callback, self.args, self.event_loop]
             .into_iter()
             .flatten()
             .for_each(|reference| reference.drop_ref(py));
+        if let Some(context) = self.context {
+            context.drop_ref(py);
+        }
         if let Some(rare) = self.rare {
             [rare.repr, rare.source_traceback]
                 .into_iter()
@@ -80,41 +88,41 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// A handle on `event_loop` for `callback(*args)` in `context`.
-    #[inline]
-    pub(crate) fn new(
-        callback: Py<PyAny>,
-        args: Py<PyAny>,
-        event_loop: Py<PyAny>,
-        context: Py<PyAny>,
-    ) -> Self {
+    /// An ordinary handle, which nothing has queued.
+    pub(crate) fn new(event_loop: &Bound<'_, PyAny>, contents: Contents) -> Self {
+        let Contents { callback, args, context } = contents;
         Self {
             state: AttachedCell::new(State {
                 callback: Some(callback),
                 args: Some(args),
                 context: Some(context),
-                event_loop: Some(event_loop),
-                cancelled: false,
-                rare: None,
-                #[cfg(Py_3_14)]
-                guards: false,
+                event_loop: Some(event_loop.clone().unbind()),
+                ..State::default()
             }),
         }
     }
 
-    /// A handle for `callback(*args)`, from the shelf if there is one.
-    #[inline]
+    /// [`Handle::new`] as an object.
     pub(crate) fn create<'py>(
         event_loop: &Bound<'py, Loop>,
-        callback: Py<PyAny>,
-        args: Py<PyAny>,
-        context: Py<PyAny>,
+        contents: Contents,
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
-        let fresh = Self::new(callback, args, event_loop.clone().into_any().unbind(), context);
+        let fresh = Self::new(event_loop.as_any(), contents);
         let Some(handle) = shelf::take::<Self>(py) else { return Bound::new(py, fresh) };
         handle.get().state.set(py, fresh.state.into_inner());
         shelf::track(&handle);
+        Ok(handle)
+    }
+
+    /// An empty handle, which the garbage collector does not track.
+    #[inline]
+    fn thin(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        if let Some(handle) = shelf::take::<Self>(py) {
+            return Ok(handle);
+        }
+        let handle = Bound::new(py, Self { state: AttachedCell::new(State::default()) })?;
+        shelf::untrack(&handle);
         Ok(handle)
     }
 
@@ -178,19 +186,23 @@ impl Handle {
             if state.cancelled {
                 return None;
             }
-            Some((
-                state.callback.as_ref()?.clone_ref(py),
-                state.args.as_ref()?.clone_ref(py),
-                state.context.as_ref()?.clone_ref(py),
-            ))
+            Some((state.callback.as_ref()?.clone_ref(py), state.args.as_ref()?.clone_ref(py)))
         });
-        let Some((callback, args, context)) = parts else { return Ok(()) };
-        // SAFETY: attached; the callback is alive and `args` is a tuple by construction.
-        let answer = run_in(py, &context, || unsafe {
-            let answer = ffi::PyObject_Call(callback.as_ptr(), args.as_ptr(), std::ptr::null_mut());
-            Bound::from_owned_ptr_or_err(py, answer).map(drop)
-        });
-        answer.or_else(|error| Self::report(slf, error))
+        let Some((callback, args)) = parts else { return Ok(()) };
+        let Some(context) = slf.get().context_object(py)? else { return Ok(()) };
+        run_in(py, &context, || call(py, &callback, &args))
+            .or_else(|error| Self::report(slf, error))
+    }
+
+    /// The context object, made now if nobody has asked for it.
+    fn context_object(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let Some(context) = self.state.with(py, |state| state.context.take()) else {
+            return Ok(None);
+        };
+        let context = context.into_context(py)?;
+        let kept = Snapshot::of(context.clone_ref(py));
+        self.state.with(py, |state| state.context = Some(kept));
+        Ok(Some(context))
     }
 
     /// Gives a callback's error to the loop's exception handler.
@@ -243,8 +255,8 @@ impl Handle {
     ) -> PyResult<()> {
         let py = event_loop.py();
         let context = match context {
-            Some(context) => context,
-            None => copy_current(py)?,
+            Some(context) => Snapshot::of(context),
+            None => Snapshot::current(py)?,
         };
         let args = match args.cast_exact::<PyTuple>() {
             Ok(args) => args.clone(),
@@ -252,7 +264,7 @@ impl Handle {
         };
         let args = args.into_any().unbind();
         let debug = is_debug(&event_loop)?;
-        let Self { state } = Self::new(callback, args, event_loop.unbind(), context);
+        let Self { state } = Self::new(&event_loop, Contents { callback, args, context });
         drop(self.state.replace(py, state.into_inner()));
         if debug { self.remember_source(py) } else { Ok(()) }
     }
@@ -275,6 +287,7 @@ impl Handle {
     }
 
     fn repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::hold(slf);
         Standard::get(slf.py())?.handle_repr_info.bind(slf.py()).call1((slf,))
     }
 }
@@ -288,6 +301,23 @@ fn is_debug(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 fn reference(py: Python<'_>, value: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
     value.map(|value| value.clone_ref(py))
+}
+
+/// Calls `callback(*args)` by the shortest way; `args` is a tuple.
+#[inline]
+pub(crate) fn call(py: Python<'_>, callback: &Py<PyAny>, args: &Py<PyAny>) -> PyResult<()> {
+    // SAFETY: attached; both objects are alive, and `args` is a tuple by construction, whose items
+    // live as long as it does.
+    let answer = unsafe {
+        let (function, args) = (callback.as_ptr(), args.as_ptr());
+        match ffi::PyTuple_GET_SIZE(args) {
+            0 => ffi::PyObject_CallNoArgs(function),
+            1 => ffi::PyObject_CallOneArg(function, ffi::PyTuple_GET_ITEM(args, 0)),
+            _ => ffi::PyObject_Call(function, args, std::ptr::null_mut()),
+        }
+    };
+    // SAFETY: the call answers a new reference or NULL with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, answer).map(drop) }
 }
 
 /// The standard class for native objects proper; a subclass is its own.
@@ -312,13 +342,14 @@ impl Handle {
 
     #[pyo3(signature = (callback, args, r#loop, context=None))]
     fn __init__(
-        &self,
+        slf: &Bound<'_, Self>,
         callback: Py<PyAny>,
         args: &Bound<'_, PyAny>,
         r#loop: Bound<'_, PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        self.initialize(callback, args, r#loop, context)
+        Self::hold(slf);
+        slf.get().initialize(callback, args, r#loop, context)
     }
 
     #[getter(__class__)]
@@ -352,6 +383,7 @@ impl Handle {
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         #[cfg(Py_3_14)]
         Self::wait(slf)?;
+        Self::withdraw(slf);
         Self::cancel_now(slf)
     }
 
@@ -367,33 +399,38 @@ impl Handle {
     }
 
     #[cfg(Py_3_12)]
-    fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.context_attribute(py)
+    fn get_context(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        Self::context_attribute(slf)
     }
 
     #[pyo3(name = "_run")]
     fn py_run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::hold(slf);
         Self::run(slf)
     }
 
     #[getter(_callback)]
-    fn callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.callback.as_ref()))
+    fn callback(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
+        Self::hold(slf);
+        slf.get().state.with(slf.py(), |state| reference(slf.py(), state.callback.as_ref()))
     }
 
     #[getter(_args)]
-    fn args(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.args.as_ref()))
+    fn args(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
+        Self::hold(slf);
+        slf.get().state.with(slf.py(), |state| reference(slf.py(), state.args.as_ref()))
     }
 
     #[getter(_context)]
-    fn context_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.context.as_ref()))
+    fn context_attribute(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        Self::hold(slf);
+        slf.get().context_object(slf.py())
     }
 
     #[getter(_loop)]
-    fn event_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.event_loop.as_ref()))
+    fn event_loop(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
+        Self::hold(slf);
+        slf.get().state.with(slf.py(), |state| reference(slf.py(), state.event_loop.as_ref()))
     }
 
     #[getter(_cancelled)]
@@ -420,7 +457,9 @@ impl Handle {
             self.state.traverse(|state| {
                 visit.call(&state.callback)?;
                 visit.call(&state.args)?;
-                visit.call(&state.context)?;
+                if let Some(context) = &state.context {
+                    context.visit(&visit)?;
+                }
                 visit.call(&state.event_loop)?;
                 match &state.rare {
                     Some(rare) => {
@@ -440,12 +479,8 @@ impl Handle {
         let py = unsafe { Python::assume_attached() };
         drop(self.state.with(py, |state| {
             (
-                [
-                    state.callback.take(),
-                    state.args.take(),
-                    state.context.take(),
-                    state.event_loop.take(),
-                ],
+                [state.callback.take(), state.args.take(), state.event_loop.take()],
+                state.context.take(),
                 state.rare.take(),
             )
         }));
@@ -458,16 +493,22 @@ impl Deallocate for Handle {
         &ORIGINAL
     }
 
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        Self::is_missed(slf)
+    }
+
+    fn last_words(slf: &Bound<'_, Self>) {
+        Self::hold(slf);
+    }
+
     unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        Self::detach(slf);
         // SAFETY: the caller's promise is the same.
         unsafe { shelf::put(slf) }
     }
 }
 
 impl Shelved for Handle {
-    /// As many as another thread can schedule before the loop's has its turn.
-    const CAPACITY: usize = 16 * 1024;
-
     fn shelf() -> &'static Shelf {
         static SHELF: Shelf = Shelf::new();
         &SHELF

@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 
 use ouroloop::timers::TimerId;
 
-use super::{Handle, State, class_of, reference};
+use super::{Contents, Handle, State, class_of, reference};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::shelf::{self, Shelf, Shelved};
@@ -37,24 +37,46 @@ pub(crate) struct TimerHandle {
 }
 
 impl TimerHandle {
-    /// A timer for `callback(*args)`, from the shelf if there is one, that is not scheduled yet.
+    /// An ordinary timer, which nothing has scheduled.
     pub(crate) fn create<'py>(
         event_loop: &Bound<'py, Loop>,
         when: When<'_, 'py>,
-        callback: Py<PyAny>,
-        args: Py<PyAny>,
-        context: Py<PyAny>,
+        contents: Contents,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
-        let handle = Handle::new(callback, args, event_loop.clone().into_any().unbind(), context);
+        Self::with(event_loop, when.moment()?, contents)
+    }
+
+    /// The timer of a call that was due at `seconds`.
+    pub(super) fn past<'py>(
+        event_loop: &Bound<'py, Loop>,
+        seconds: f64,
+        contents: Contents,
+    ) -> PyResult<Bound<'py, Self>> {
+        Self::with(event_loop, When::Seconds(seconds).moment()?, contents)
+    }
+
+    fn with<'py>(
+        event_loop: &Bound<'py, Loop>,
+        moment: Moment,
+        contents: Contents,
+    ) -> PyResult<Bound<'py, Self>> {
+        let handle = Handle::new(event_loop.as_any(), contents);
+        let timer = Self { moment: AttachedCell::new(moment) };
+        Bound::new(event_loop.py(), PyClassInitializer::from(handle).add_subclass(timer))
+    }
+
+    /// A timer without a callback, which the garbage collector does not track.
+    #[inline]
+    pub(super) fn thin<'py>(py: Python<'py>, when: When<'_, 'py>) -> PyResult<Bound<'py, Self>> {
         let moment = when.moment()?;
-        let Some(timer) = shelf::take::<Self>(py) else {
-            let timer = Self { moment: AttachedCell::new(moment) };
-            return Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer));
-        };
-        timer.as_super().get().state.set(py, handle.state.into_inner());
-        timer.get().moment.set(py, moment);
-        shelf::track(&timer);
+        if let Some(timer) = shelf::take::<Self>(py) {
+            timer.get().moment.set(py, moment);
+            return Ok(timer);
+        }
+        let handle = Handle { state: AttachedCell::new(State::default()) };
+        let timer = Self { moment: AttachedCell::new(moment) };
+        let timer = Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))?;
+        shelf::untrack(&timer);
         Ok(timer)
     }
 
@@ -98,7 +120,16 @@ impl Deallocate for TimerHandle {
         &ORIGINAL
     }
 
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        Handle::is_missed(slf.as_super())
+    }
+
+    fn last_words(slf: &Bound<'_, Self>) {
+        Handle::hold(slf.as_super());
+    }
+
     unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
+        Handle::detach(slf.as_super());
         // SAFETY: the caller's promise is the same.
         unsafe { shelf::put(slf) }
     }
@@ -142,6 +173,7 @@ impl TimerHandle {
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let moment = When::Given(when).moment()?;
+        Handle::hold(slf.as_super());
         slf.as_super().get().initialize(callback, args, r#loop, context)?;
         drop(slf.get().moment.replace(slf.py(), moment));
         Ok(())
@@ -170,9 +202,9 @@ impl TimerHandle {
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let handle = slf.as_super();
-        if !handle.get().is_cancelled(py) {
+        if !Handle::withdraw(handle) && !handle.get().is_cancelled(py) {
             let timer = slf.get().moment.with(py, |moment| moment.timer.take());
-            if let (Some(timer), Some(event_loop)) = (timer, handle.get().event_loop(py))
+            if let (Some(timer), Some(event_loop)) = (timer, Handle::event_loop(handle))
                 && let Ok(native) = event_loop.bind(py).cast::<Loop>()
             {
                 drop(native.get().engine.with(py, |engine| engine.cancel(timer)));
@@ -204,16 +236,16 @@ impl TimerHandle {
         let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
         let (mine, theirs) = (slf.get().seconds(py), other.get().seconds(py));
         let equal = || -> PyResult<bool> {
-            let (left, right) = (slf.as_super().get(), other.as_super().get());
+            let (left, right) = (slf.as_super(), other.as_super());
             let same = |a: Option<Py<PyAny>>, b: Option<Py<PyAny>>| match (a, b) {
                 (Some(a), Some(b)) => a.bind(py).eq(b.bind(py)),
                 (a, b) => Ok(a.is_none() && b.is_none()),
             };
             #[expect(clippy::float_cmp, reason = "asyncio compares the times exactly")]
             Ok(mine == theirs
-                && same(left.callback(py), right.callback(py))?
-                && same(left.args(py), right.args(py))?
-                && left.is_cancelled(py) == right.is_cancelled(py))
+                && same(Handle::callback(left), Handle::callback(right))?
+                && same(Handle::args(left), Handle::args(right))?
+                && left.get().is_cancelled(py) == right.get().is_cancelled(py))
         };
         let answer = match operation {
             CompareOp::Lt => mine < theirs,

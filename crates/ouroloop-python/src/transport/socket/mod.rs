@@ -44,10 +44,10 @@ use rustix::net::SocketAddrAny;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
-use crate::context::{copy_current, run_in};
+use crate::context::{Snapshot, copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
-use crate::handle::Handle;
+use crate::handle::{Contents, Handle};
 use crate::standard::Standard;
 use crate::transport::server::Server;
 
@@ -252,8 +252,8 @@ impl SocketTransport {
         let (Some(protocol), Some(event_loop)) = (protocol, event_loop) else { return Err(error) };
         let callback = protocol.bind(py).getattr(method)?.unbind();
         let args = pyo3::types::PyTuple::new(py, [slf])?.into_any().unbind();
-        let handle = Handle::new(callback, args, event_loop.into_any(), context);
-        Handle::report(&Bound::new(py, handle)?, error)
+        let contents = Contents { callback, args, context: Snapshot::of(context) };
+        Handle::report(&Handle::create(event_loop.bind(py), contents)?, error)
     }
 
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {

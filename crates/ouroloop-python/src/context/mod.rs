@@ -1,5 +1,10 @@
 //! Running native code inside a `contextvars.Context`.
 
+mod layout;
+mod snapshot;
+
+pub(crate) use snapshot::Snapshot;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
