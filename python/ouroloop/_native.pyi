@@ -30,7 +30,7 @@ from typing import (
     overload,
 )
 
-from _typeshed import FileDescriptorLike, SupportsRichComparison
+from _typeshed import FileDescriptorLike, StrPath, SupportsRichComparison
 from typing_extensions import TypeIs, disjoint_base
 
 __all__ = [
@@ -466,6 +466,54 @@ class Loop:
             ssl: bool | SSLContext | None = None,
             reuse_address: bool | None = None,
             reuse_port: bool | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            start_serving: bool = True,
+        ) -> Server: ...
+
+    async def connect_accepted_socket(
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        sock: socket,
+        *,
+        ssl: bool | SSLContext | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, _ProtocolT]: ...
+    async def create_unix_connection(
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        path: StrPath | bytes | None = None,
+        *,
+        ssl: bool | SSLContext | None = None,
+        sock: socket | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, _ProtocolT]: ...
+    if sys.version_info >= (3, 13):
+        async def create_unix_server(
+            self,
+            protocol_factory: Callable[[], asyncio.BaseProtocol],
+            path: StrPath | bytes | None = None,
+            *,
+            sock: socket | None = None,
+            backlog: int = 100,
+            ssl: bool | SSLContext | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            start_serving: bool = True,
+            cleanup_socket: bool = True,
+        ) -> Server: ...
+    else:
+        async def create_unix_server(
+            self,
+            protocol_factory: Callable[[], asyncio.BaseProtocol],
+            path: StrPath | bytes | None = None,
+            *,
+            sock: socket | None = None,
+            backlog: int = 100,
+            ssl: bool | SSLContext | None = None,
             ssl_handshake_timeout: float | None = None,
             ssl_shutdown_timeout: float | None = None,
             start_serving: bool = True,

@@ -9,7 +9,8 @@
 //! 3. [`EventLoop::collect`] appends to the ready queue, in this order: callbacks of ready
 //!    descriptors, timers that are due, letters of other threads.
 //! 4. The driver runs as many callbacks as [`EventLoop::ready_len`] said before the first one:
-//!    what a callback schedules runs in the next turn.
+//!    what a callback schedules runs in the next turn. It stops at once in a process that the
+//!    callback has forked ([`EventLoop::is_inherited`]).
 //!
 //! # How long descriptors may go unseen
 //!
@@ -25,6 +26,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::clock::{Clock, MonotonicClock, Nanos};
+use crate::fork::Process;
 use crate::inbox::Inbox;
 use crate::interrupt::InterruptDescriptor;
 use crate::memory;
@@ -90,6 +92,7 @@ pub struct EventLoop<C, K = MonotonicClock> {
     inbox: Inbox<C, InterruptDescriptor>,
     waker: Waker<InterruptDescriptor>,
     clock: K,
+    process: Process,
     spare_events: Option<Events>,
     seen: Nanos,
     unseen_callbacks: usize,
@@ -114,6 +117,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// # Errors
     /// The kernel's refusal of the descriptor that wakes the loop.
     pub fn with_clock(multiplexer: Arc<dyn Multiplexer>, clock: K) -> io::Result<Self> {
+        let process = Process::current()?;
         let waker = Waker::new(InterruptDescriptor::new()?);
         let readable = Interest { readable: true, writable: false };
         multiplexer.set(waker.interrupt().descriptor(), Interest::NONE, readable)?;
@@ -126,6 +130,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             waker,
             seen: clock.now(),
             clock,
+            process,
             spare_events: Some(Events::default()),
             unseen_callbacks: 0,
             unseen_turns: 0,
@@ -215,6 +220,14 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     #[must_use]
     pub fn watched(&self, fd: RawFd) -> (Option<&C>, Option<&C>) {
         self.sources.get(fd)
+    }
+
+    /// Whether the loop came from the parent by a fork: then nobody may run it (see
+    /// [`crate::fork`]). It can still be closed.
+    #[inline]
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        !self.process.is_current()
     }
 
     /// The way in for callbacks from other threads.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{PoisonError, RwLock};
 
+use crate::fork::Process;
 use crate::waker::Interrupt;
 
 /// The open ends; on Linux they are one eventfd.
@@ -16,11 +17,13 @@ struct Ends {
 
 /// A descriptor that becomes readable when interrupted, until it is closed.
 ///
-/// Other threads may hold it longer than its loop lives: interrupting it then does nothing.
+/// Other threads may hold it longer than its loop lives: interrupting it then does nothing, and
+/// neither does a forked child, whose loop it is not.
 #[derive(Debug)]
 pub struct InterruptDescriptor {
     ends: RwLock<Option<Ends>>,
     number: RawFd,
+    process: Process,
 }
 
 impl InterruptDescriptor {
@@ -29,6 +32,7 @@ impl InterruptDescriptor {
     /// # Errors
     /// The kernel's: `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn new() -> io::Result<Self> {
+        let process = Process::current()?;
         #[cfg(target_os = "linux")]
         let ends = {
             use rustix::event::{EventfdFlags, eventfd};
@@ -44,7 +48,7 @@ impl InterruptDescriptor {
             Ends { read, write }
         };
         let number = ends.read.as_raw_fd();
-        Ok(Self { ends: RwLock::new(Some(ends)), number })
+        Ok(Self { ends: RwLock::new(Some(ends)), number, process })
     }
 
     /// The descriptor to watch for readability.
@@ -69,6 +73,9 @@ impl InterruptDescriptor {
     }
 
     fn with_ends(&self, act: impl FnOnce(&Ends)) {
+        if !self.process.is_current() {
+            return;
+        }
         // Nothing under the lock panics, so a poisoned one is still consistent.
         let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(ends) = &*ends {

@@ -17,6 +17,7 @@
 
 pub mod clock;
 pub mod event_loop;
+pub mod fork;
 pub mod inbox;
 pub mod interrupt;
 mod memory;

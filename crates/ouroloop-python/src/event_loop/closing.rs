@@ -24,6 +24,12 @@ impl Closing {
         Self { object, kept: true }
     }
 
+    /// A connected socket that the caller gave for a transport: from 3.14 on it is closed if it
+    /// gets none, whosever it was.
+    pub(super) fn given(socket: Py<PyAny>) -> Self {
+        if cfg!(Py_3_14) { Self::new(socket) } else { Self::lent(socket) }
+    }
+
     pub(super) fn bind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
         self.object.bind(py)
     }

@@ -16,7 +16,6 @@ use crate::callback::Callback;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::{Future, Outcome};
 use crate::handle::Handle;
-use crate::os_error::os_error;
 use crate::standard::exception_of;
 
 #[pymethods]
@@ -154,7 +153,7 @@ fn start(
     let handle = Loop::make_handle(event_loop, callback, arguments, None)?.unbind();
     let entry = Callback::Call(handle.clone_ref(py));
     let watched = event_loop.get().engine.with(py, |engine| engine.set_writer(fd, entry));
-    let before = watched.map_err(|error| os_error(py, &error))?;
+    let before = watched.map_err(|error| event_loop.get().watch_error(py, &error))?;
     let watch = Watch { event_loop: event_loop.clone().unbind(), fd, handle };
     if let Some(Callback::Call(before)) = before {
         Handle::cancel_now(before.bind(py))?;

@@ -143,17 +143,12 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
     })?;
     let socket = match given {
         None => establish(&scope, &event_loop, &order).await?,
-        // From 3.14 on a socket is closed that gets no transport, whosever it was.
-        Some(sock) if cfg!(Py_3_14) => Closing::new(sock),
-        Some(sock) => Closing::lent(sock),
+        Some(sock) => Closing::given(sock),
     };
-    let (transport, protocol, waiter) =
-        Python::attach(|py| open(event_loop.bind(py), socket, &order.factory))?;
-    scope.wait(waiter).await?;
+    let (transport, protocol) = hand_over(&scope, &event_loop, socket, &order.factory).await?;
     Python::attach(|py| {
-        let transport = transport.keep(py).into_bound(py);
         if event_loop.bind(py).get().is_debug(py) {
-            let socket = transport.call_method1(intern!(py, "get_extra_info"), ("socket",))?;
+            let socket = transport.call_method1(py, intern!(py, "get_extra_info"), ("socket",))?;
             let format = "%r connected to %s:%r: (%r, %r)";
             let arguments = (format, socket, &order.host, &order.port, &transport, &protocol);
             let logger = Standard::get(py)?.logger.bind(py);
@@ -161,6 +156,19 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         }
         Ok((transport, protocol).into_pyobject(py)?.into_any().unbind())
     })
+}
+
+/// The transport that a connected socket is handed over to, and its protocol, which knows of it.
+pub(super) async fn hand_over(
+    scope: &Scope,
+    event_loop: &Py<Loop>,
+    socket: Closing,
+    factory: &Py<PyAny>,
+) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+    let (transport, protocol, waiter) =
+        Python::attach(|py| open(event_loop.bind(py), socket, factory))?;
+    scope.wait(waiter).await?;
+    Ok((Python::attach(|py| transport.keep(py)), protocol))
 }
 
 /// Puts a transport onto a connected socket; the third is what to wait for.

@@ -19,12 +19,11 @@ impl Loop {
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        match this.state.with(py, |state| state.phase) {
-            Phase::Running(_) => {
-                return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
-            }
-            Phase::Closed => return Ok(()),
-            Phase::Stopped => {}
+        if this.is_running(py) {
+            return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+        }
+        if this.is_closed(py) {
+            return Ok(());
         }
         debug::log_debug(this, py, &format!("Close {}", slf.repr()?))?;
         let executor = this.state.with(py, |state| {
@@ -36,7 +35,8 @@ impl Loop {
         drop(this.engine.with(py, ouroloop::EventLoop::close));
         drop(this.files.with(py, std::mem::take));
         drop(this.scratch.with(py, std::mem::take));
-        if let Some(executor) = executor {
+        // The threads of an inherited one are the parent's.
+        if let Some(executor) = executor.filter(|_| !this.is_inherited()) {
             let keywords = PyDict::new(py);
             keywords.set_item(intern!(py, "wait"), false)?;
             executor.bind(py).call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
@@ -122,7 +122,9 @@ impl Deallocate for Loop {
     }
 
     fn last_words(slf: &Bound<'_, Self>) {
-        if let Err(error) = warn_unclosed(slf) {
+        if !slf.get().is_inherited()
+            && let Err(error) = warn_unclosed(slf)
+        {
             error.write_unraisable(slf.py(), Some(slf.as_any()));
         }
         if !slf.get().is_running(slf.py())

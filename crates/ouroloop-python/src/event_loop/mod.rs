@@ -4,6 +4,7 @@
 //! executors) in [`Loop::state`]. `ouroloop.Loop` derives from this class and from
 //! `asyncio.AbstractEventLoop`.
 
+mod accepted;
 mod asyncgens;
 mod closing;
 mod connect;
@@ -12,6 +13,7 @@ mod debug;
 mod dns;
 mod errors;
 mod executor;
+mod fork;
 mod keywords;
 mod lifecycle;
 mod run;
@@ -20,12 +22,18 @@ mod serving;
 mod signals;
 mod staggered;
 mod tasks;
+mod tls_keywords;
+mod unix_connection;
+mod unix_serving;
+mod unix_target;
+mod wakeup;
 mod watch;
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
+use ouroloop::fork::Process;
 use ouroloop::ready::Place;
 use ouroloop::{Callback as _, EventLoop, multiplex};
 use pyo3::PyTraverseError;
@@ -45,6 +53,7 @@ use crate::transport::socket::SocketTransport;
 
 pub(crate) use debug::log_debug;
 pub(crate) use lifecycle::warn_resource;
+use run::thread_identifier;
 pub(crate) use serving::next_turn;
 pub(crate) use signals::Signals;
 
@@ -83,6 +92,7 @@ pub(crate) struct State {
 pub(crate) struct Loop {
     pub(crate) engine: AttachedCell<EventLoop<Callback>>,
     pub(crate) state: AttachedCell<State>,
+    process: Process,
     waker: ouroloop::waker::Waker<ouroloop::interrupt::InterruptDescriptor>,
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
@@ -105,7 +115,11 @@ impl Loop {
     }
 
     pub(crate) fn is_running(&self, py: Python<'_>) -> bool {
-        matches!(self.state.with(py, |state| state.phase), Phase::Running(_))
+        match self.state.with(py, |state| state.phase) {
+            // The thread may be one that a fork has left behind.
+            Phase::Running(thread) => !self.is_inherited() || thread == thread_identifier(),
+            Phase::Stopped | Phase::Closed => false,
+        }
     }
 
     pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
@@ -224,7 +238,7 @@ impl Loop {
         let entry = callback.again();
         let before = self.engine.with(py, |engine| engine.set_reader(fd, entry));
         drop(callback);
-        before.map_err(|error| os_error(py, &error))
+        before.map_err(|error| self.watch_error(py, &error))
     }
 
     /// Stops watching a descriptor of the loop's own for readability.
@@ -247,7 +261,12 @@ impl Loop {
         let entry = callback.again();
         let before = self.engine.with(py, |engine| engine.set_writer(fd, entry));
         drop(callback);
-        before.map_err(|error| os_error(py, &error))
+        before.map_err(|error| self.watch_error(py, &error))
+    }
+
+    /// What to raise when the engine refuses to watch a descriptor.
+    pub(crate) fn watch_error(&self, py: Python<'_>, error: &std::io::Error) -> PyErr {
+        self.refuse_inherited().err().unwrap_or_else(|| os_error(py, error))
     }
 
     /// Stops watching a descriptor of the loop's own for writability.
@@ -268,6 +287,7 @@ impl Loop {
         let debug = coroutines.call_method0(intern!(py, "_is_debug_mode"))?.is_truthy()?;
         keep_read_memory();
         let event_loop = Self {
+            process: Process::current()?,
             waker: engine.waker(),
             engine: AttachedCell::new(engine),
             state: AttachedCell::new(State {
@@ -348,5 +368,7 @@ impl Loop {
 /// Makes the class complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     crate::slots::install_deallocate::<Loop>(py);
+    #[cfg(not(Py_3_12))]
+    wakeup::install(py)?;
     schedule::install(py)
 }

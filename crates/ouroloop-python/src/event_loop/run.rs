@@ -96,6 +96,7 @@ impl Loop {
     fn check_runnable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().check_closed(py)?;
+        slf.get().refuse_inherited()?;
         if slf.get().is_running(py) {
             return Err(PyRuntimeError::new_err("This event loop is already running"));
         }
@@ -170,6 +171,10 @@ impl Loop {
         for number in 1..=ready {
             let Some(callback) = this.engine.with(py, ouroloop::EventLoop::pop) else { break };
             let answer = if debug { debug::run_timed(slf, callback) } else { callback.run(slf) };
+            if this.is_inherited() {
+                // The callback forked, and this is the child.
+                return answer.and(this.refuse_inherited());
+            }
             if let Err(error) = answer {
                 // What was written before leaves all the same.
                 Self::send_now(slf)?;

@@ -14,6 +14,7 @@ use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
+use crate::transport::socket_file::SocketFile;
 
 #[pymethods]
 impl Loop {
@@ -171,32 +172,14 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         let infos = resolve_all(&scope, &event_loop, &order).await?;
         Python::attach(|py| bind_all(event_loop.bind(py), &order, infos.bind(py)))?
     };
-    let server = Python::attach(|py| -> PyResult<_> {
-        for socket in &sockets {
-            socket.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
-        }
-        let server = Server::new(
-            event_loop.bind(py),
-            sockets.into_iter().map(|socket| socket.keep(py)).collect(),
-            order.factory.clone_ref(py),
-            order.backlog.clone_ref(py),
-        )?;
-        let closing = Closing::new(server.clone().into_any().unbind());
-        if order.start_serving
-            && let Err(error) = Server::start(&server)
-        {
-            if order.sock.is_some() {
-                // A socket that cannot be served stays its giver's.
-                drop(closing.keep(py));
-            }
-            return Err(error);
-        }
-        Ok(closing)
-    })?;
-    if order.start_serving {
-        let pause = Python::attach(next_turn)?;
-        scope.wait(pause).await?;
-    }
+    let plan = Python::attach(|py| Plan {
+        factory: order.factory.clone_ref(py),
+        backlog: order.backlog.clone_ref(py),
+        start: order.start_serving,
+        is_lent: order.sock.is_some(),
+        file: None,
+    });
+    let server = serve_on(&scope, &event_loop, sockets, plan).await?;
     Python::attach(|py| {
         let server = server.keep(py);
         if event_loop.bind(py).get().is_debug(py) {
@@ -205,6 +188,55 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         }
         Ok(server)
     })
+}
+
+/// What a server on bound sockets is to be.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) factory: Py<PyAny>,
+    pub(super) backlog: Py<PyAny>,
+    /// It serves at once.
+    pub(super) start: bool,
+    /// The socket is the caller's unless it is served.
+    pub(super) is_lent: bool,
+    /// The file to remove when the server closes.
+    pub(super) file: Option<SocketFile>,
+}
+
+/// Makes a server on bound sockets and lets a turn pass for it to serve.
+pub(super) async fn serve_on(
+    scope: &Scope,
+    event_loop: &Py<Loop>,
+    sockets: Vec<Closing>,
+    plan: Plan,
+) -> PyResult<Closing> {
+    let start = plan.start;
+    let server = Python::attach(|py| -> PyResult<_> {
+        for socket in &sockets {
+            socket.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
+        }
+        let server = Server::new(
+            event_loop.bind(py),
+            sockets.into_iter().map(|socket| socket.keep(py)).collect(),
+            plan.factory,
+            plan.backlog,
+        )?;
+        server.get().remove_at_close(py, plan.file);
+        let closing = Closing::new(server.clone().into_any().unbind());
+        if start && let Err(error) = Server::start(&server) {
+            if plan.is_lent {
+                // A socket that cannot be served stays its giver's.
+                drop(closing.keep(py));
+            }
+            return Err(error);
+        }
+        Ok(closing)
+    })?;
+    if start {
+        let pause = Python::attach(next_turn)?;
+        scope.wait(pause).await?;
+    }
+    Ok(server)
 }
 
 /// An awaitable that is over in the next turn.

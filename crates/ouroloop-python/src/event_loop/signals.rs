@@ -16,7 +16,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
 
-use super::{Loop, debug};
+use super::{Loop, debug, wakeup};
 use crate::callback::Callback;
 use crate::handle::Handle;
 use crate::standard::Standard;
@@ -46,17 +46,6 @@ fn ignore(signum: &Bound<'_, PyAny>, frame: &Bound<'_, PyAny>) {
     let _ = (signum, frame);
 }
 
-/// `signal.set_wakeup_fd(fd)`: the descriptor of before.
-///
-/// # Errors
-/// `ValueError` outside the main thread.
-fn set_wakeup_fd(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "warn_on_full_buffer"), false)?;
-    let set = py.import(intern!(py, "signal"))?.getattr(intern!(py, "set_wakeup_fd"))?;
-    set.call((fd,), Some(&keywords))?.extract()
-}
-
 #[pymethods]
 impl Loop {
     /// Calls `callback(*args)` in the loop whenever the signal `sig` arrives. Main thread only.
@@ -72,7 +61,7 @@ impl Loop {
         let number = checked_signal(sig)?;
         slf.get().check_closed(py)?;
         let (_, write) = Self::signal_pipe(slf)?;
-        if let Err(error) = set_wakeup_fd(py, write) {
+        if let Err(error) = wakeup::lend(py, write) {
             let refused =
                 error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOSError>(py);
             return Err(if refused {
@@ -188,9 +177,9 @@ impl Loop {
             return Ok(());
         }
         let (_, write) = Self::signal_pipe(slf)?;
-        let before = set_wakeup_fd(py, write)?;
+        let before = wakeup::lend(py, write)?;
         if before >= 0 {
-            set_wakeup_fd(py, before)?;
+            wakeup::take_back(py, before)?;
         } else {
             slf.get().set_signals_attached(py, true);
         }
@@ -200,6 +189,10 @@ impl Loop {
     /// The loop no longer runs: signals are its business only if it has handlers.
     pub(super) fn detach_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        if slf.get().is_inherited() {
+            // The child's wake-up descriptor is not the parent's any more.
+            return Ok(());
+        }
         let write = slf.get().state.with(py, |state| {
             let signals = state.signals.as_mut()?;
             if !signals.handlers.is_empty() {
@@ -208,10 +201,10 @@ impl Loop {
             std::mem::take(&mut signals.attached).then(|| signals.write.as_raw_fd())
         });
         let Some(write) = write else { return Ok(()) };
-        let current = set_wakeup_fd(py, -1)?;
+        let current = wakeup::take_back(py, -1)?;
         if current != write {
             // Somebody took it over during the run.
-            set_wakeup_fd(py, current)?;
+            wakeup::take_back(py, current)?;
         }
         Ok(())
     }
@@ -272,6 +265,11 @@ impl Loop {
     /// Removes every handler of a loop that closes.
     pub(super) fn close_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        if slf.get().is_inherited() {
+            // What the child does about signals is its own affair; the pipe's ends are closed.
+            drop(slf.get().state.with(py, |state| state.signals.take()));
+            return Ok(());
+        }
         let numbers: Vec<i32> = slf.get().state.with(py, |state| {
             let handlers = state.signals.as_ref().map(|signals| signals.handlers.keys());
             handlers.into_iter().flatten().copied().collect()

@@ -6,7 +6,7 @@
 //!    Each goes straight into a transport: no task stands between.
 //! 3. Without descriptors or memory the kernel keeps the connections and the descriptor stays
 //!    readable, so the watch pauses for asyncio's delay. Nothing is lost by that.
-//! 4. Protocols are made in copies, one a connection, of the context in which serving was started.
+//! 4. Protocols are made in copies, one a connection, of the server's context ([`Server::context`]).
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -14,7 +14,6 @@ use ouroloop::net::Accepted;
 use ouroloop::net::listener::accept_batch;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyKeyboardInterrupt, PySystemExit};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -23,7 +22,7 @@ use rustix::net::SocketAddrAny;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
-use crate::context::{copy_current, run_in};
+use crate::context::{copy_of, run_in};
 use crate::event_loop::Loop;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
@@ -76,7 +75,7 @@ impl Listener {
             state: AttachedCell::new(Some(State {
                 server: server.clone().unbind(),
                 socket: socket.clone().unbind(),
-                context: copy_current(py)?,
+                context: server.get().context(py)?,
                 retry: None,
             })),
         };
@@ -219,7 +218,7 @@ impl Port<'_> {
         }
         let Some(factory) = self.server.get().factory(py) else { return Ok(()) };
         let mut protocol = None;
-        let answer = run_in(py, &copy(py, &self.context)?, || {
+        let answer = run_in(py, &copy_of(py, &self.context)?, || {
             let made = protocol.insert(factory.call0(py)?).clone_ref(py);
             if !self.server.get().is_open(py) {
                 // asyncio's servers assert it when a transport attaches itself.
@@ -260,14 +259,6 @@ impl Port<'_> {
         let logger = Standard::get(py)?.logger.bind(py);
         let arguments = (format, &self.server, peer, shown?);
         logger.call_method1(intern!(py, "debug"), arguments).map(drop)
-    }
-}
-
-fn copy(py: Python<'_>, context: &Py<PyAny>) -> PyResult<Py<PyAny>> {
-    // SAFETY: attached; the object is alive, and one that is no context is an error.
-    unsafe {
-        let copy = ffi::PyContext_Copy(context.as_ptr());
-        Bound::from_owned_ptr_or_err(py, copy).map(Bound::unbind)
     }
 }
 

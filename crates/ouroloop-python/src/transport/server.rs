@@ -24,11 +24,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::cell::AttachedCell;
+use crate::context::copy_current;
 use crate::coroutine::{Coroutine, Scope};
 use crate::event_loop::{Loop, next_turn};
 use crate::future::{Future, Outcome};
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
+use crate::transport::socket_file::SocketFile;
 
 #[derive(Debug)]
 struct State {
@@ -36,6 +38,8 @@ struct State {
     listeners: Vec<Py<Listener>>,
     factory: Option<Py<PyAny>>,
     backlog: Py<PyAny>,
+    /// The socket file that goes when the server closes.
+    file: Option<SocketFile>,
     serving: bool,
     /// The connections: not references, each is removed before its memory goes.
     clients: HashSet<NonNull<ffi::PyObject>>,
@@ -61,6 +65,9 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Server {
     event_loop: Py<Loop>,
+    /// In copies of which connections are served.
+    #[cfg(Py_3_15)]
+    context: Py<PyAny>,
     state: AttachedCell<State>,
 }
 
@@ -74,11 +81,14 @@ impl Server {
     ) -> PyResult<Bound<'py, Self>> {
         let server = Self {
             event_loop: event_loop.clone().unbind(),
+            #[cfg(Py_3_15)]
+            context: copy_current(event_loop.py())?,
             state: AttachedCell::new(State {
                 sockets: Some(sockets),
                 listeners: Vec::new(),
                 factory: Some(factory),
                 backlog,
+                file: None,
                 serving: false,
                 clients: HashSet::new(),
                 #[cfg(not(Py_3_13))]
@@ -92,6 +102,20 @@ impl Server {
 
     pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, Loop> {
         self.event_loop.bind(py)
+    }
+
+    /// Has `close` remove the file of the listening socket.
+    pub(crate) fn remove_at_close(&self, py: Python<'_>, file: Option<SocketFile>) {
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.file, file)));
+    }
+
+    /// The context for connections if serving begins now: from Python 3.15 on that in which the
+    /// server was made, before that the present one.
+    pub(crate) fn context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        #[cfg(Py_3_15)]
+        return Ok(self.context.clone_ref(py));
+        #[cfg(not(Py_3_15))]
+        return copy_current(py);
     }
 
     /// Makes the protocols of new connections.
@@ -156,9 +180,11 @@ impl Server {
         let taken = slf.get().state.with(py, |state| {
             let sockets = state.sockets.take()?;
             state.serving = false;
-            Some((sockets, std::mem::take(&mut state.listeners), state.serving_forever.take()))
+            let serving_forever = state.serving_forever.take();
+            let listeners = std::mem::take(&mut state.listeners);
+            Some((sockets, listeners, state.file.take(), serving_forever))
         });
-        let Some((sockets, listeners, serving_forever)) = taken else { return Ok(()) };
+        let Some((sockets, listeners, file, serving_forever)) = taken else { return Ok(()) };
         let mut answer = Ok(());
         for listener in listeners {
             answer = answer.and(Listener::stop(listener.bind(py), slf.get().event_loop(py)));
@@ -166,6 +192,9 @@ impl Server {
         for socket in sockets {
             let closed = socket.bind(py).call_method0(intern!(py, "close")).map(drop);
             answer = answer.and(closed);
+        }
+        if let Some(file) = file {
+            answer = answer.and(file.remove(py));
         }
         if let Some(future) = serving_forever {
             Future::cancel(future.bind(py), None)?;
@@ -340,6 +369,8 @@ impl Server {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
+        #[cfg(Py_3_15)]
+        visit.call(&self.context)?;
         // SAFETY: this is `tp_traverse`.
         unsafe {
             self.state.traverse(|state| {
@@ -348,6 +379,7 @@ impl Server {
                 state.waiters.iter().flatten().try_for_each(|waiter| visit.call(waiter))?;
                 visit.call(&state.factory)?;
                 visit.call(&state.backlog)?;
+                state.file.iter().try_for_each(|file| file.visit(&visit))?;
                 visit.call(&state.serving_forever)
             })
         }

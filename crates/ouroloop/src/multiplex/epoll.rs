@@ -6,6 +6,8 @@
 //! name another file), or a duplicate keeps it alive under the old number. [`Epoll::set`] repairs
 //! the first (`ENOENT` on a change becomes an addition, `EEXIST` on an addition a change); the
 //! second is the caller's to avoid, as under asyncio.
+//!
+//! A forked child shares the instance with its parent: there it takes no change (see [`crate::fork`]).
 
 #![cfg(target_os = "linux")]
 
@@ -17,6 +19,8 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
+use crate::fork::{self, Process};
+
 use super::{Event, Events, Interest, Multiplexer, Timeout, timespec};
 
 /// Readiness of at most this many descriptors is collected by one wait.
@@ -26,6 +30,7 @@ const EVENTS_PER_WAIT: usize = 1024;
 #[derive(Debug)]
 pub struct Epoll {
     epoll: OwnedFd,
+    process: Process,
 }
 
 impl Epoll {
@@ -34,7 +39,8 @@ impl Epoll {
     /// # Errors
     /// The kernel's: `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+        let process = Process::current()?;
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, process })
     }
 
     fn wait_for(&self, events: &mut Events, timeout: Option<&Timespec>) -> Result<usize, Errno> {
@@ -51,6 +57,10 @@ fn flags(interest: Interest) -> EventFlags {
 
 impl Multiplexer for Epoll {
     fn set(&self, fd: RawFd, old: Interest, new: Interest) -> io::Result<()> {
+        if !self.process.is_current() {
+            // To watch nothing is what an instance that nobody waits on does anyway.
+            return if new == Interest::NONE { Ok(()) } else { Err(fork::refusal()) };
+        }
         // SAFETY: the number is only passed to `epoll_ctl`, which answers EBADF for a descriptor
         // that is not open; nothing dereferences or closes it.
         let source = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -77,6 +87,9 @@ impl Multiplexer for Epoll {
     }
 
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
+        if !self.process.is_current() {
+            return Err(fork::refusal());
+        }
         events.kernel.clear();
         events.kernel.reserve(EVENTS_PER_WAIT);
         let spec = match timeout {

@@ -72,7 +72,8 @@ impl Drop for Entered {
 ///
 /// # Panics
 /// When called by a future that `run` is running, when the system refuses the loop's descriptors,
-/// and with whatever `future` panics with.
+/// with whatever `future` panics with, and in a process that `future` or a task has forked and that
+/// comes back to the loop: it is the parent's.
 ///
 /// ```
 /// use std::time::Duration;
@@ -250,6 +251,10 @@ impl Runtime {
                     Entry::Readable(key) => self.report(key, Side::Read),
                     Entry::Writable(key) => self.report(key, Side::Write),
                 }
+                assert!(
+                    !self.turns.borrow().is_inherited(),
+                    "`ouroloop::run` does not go on in a forked child: its loop is the parent's"
+                );
             }
         }
     }

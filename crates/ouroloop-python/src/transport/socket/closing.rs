@@ -115,6 +115,7 @@ impl SocketTransport {
     /// What `shutdown(2)` answers.
     pub(super) fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        slf.get().refuse_inherited(py)?;
         Self::flush_unsent(slf)?;
         let shut = slf.get().state.with(py, |state| {
             if state.closing || std::mem::replace(&mut state.wrote_eof, true) {
@@ -175,9 +176,13 @@ impl Deallocate for SocketTransport {
 
     fn last_words(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let warned = slf
-            .repr()
-            .and_then(|shown| warn_resource(slf.as_any(), &format!("unclosed transport {shown}")));
+        let warned = if slf.get().is_inherited(py) {
+            Ok(())
+        } else {
+            slf.repr().and_then(|shown| {
+                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
+            })
+        };
         // Should somebody keep it: it is closed.
         slf.get().state.with(py, |state| {
             state.closing = true;

@@ -1,12 +1,15 @@
 //! `get_extra_info`, and the Python socket that shares the descriptor.
 
+use std::ffi::OsStr;
+use std::mem::offset_of;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
-use rustix::net::{SocketAddr, SocketAddrAny};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use rustix::net::{SocketAddr, SocketAddrAny, SocketAddrUnix};
 
 use super::{SocketTransport, descriptor_of};
 use crate::standard::Standard;
@@ -135,11 +138,16 @@ impl SocketTransport {
     }
 }
 
-/// An internet address as Python's socket module writes it.
+/// An address as Python's socket module writes it; `None` if only that module knows how.
 fn python_address<'py>(
     py: Python<'py>,
     address: &SocketAddrAny,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let Ok(unix) = SocketAddrUnix::try_from(address.clone()) {
+        // rustix gives a socket that has no name the abstract name of no bytes.
+        let is_named = address.addr_len() as usize > offset_of!(libc::sockaddr_un, sun_path);
+        return unix_name(py, is_named.then_some(&unix)).map(Some);
+    }
     let Ok(address) = SocketAddr::try_from(address.clone()) else { return Ok(None) };
     let (ip, port) = (address.ip(), address.port());
     Ok(Some(match (ip, address) {
@@ -158,4 +166,17 @@ fn python_address<'py>(
         )?
         .into_any(),
     }))
+}
+
+/// A path as a `str`, an abstract name as `bytes`, and the empty `str` for a socket without a name.
+fn unix_name<'py>(
+    py: Python<'py>,
+    address: Option<&SocketAddrUnix>,
+) -> PyResult<Bound<'py, PyAny>> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = address.and_then(SocketAddrUnix::abstract_name) {
+        return Ok(PyBytes::new(py, &[b"\0", name].concat()).into_any());
+    }
+    let path = address.and_then(SocketAddrUnix::path).unwrap_or_default();
+    Ok(OsStr::from_bytes(path.to_bytes()).into_pyobject(py)?.into_any())
 }

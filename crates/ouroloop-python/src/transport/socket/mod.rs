@@ -40,7 +40,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use rustix::net::SocketAddrAny;
+use rustix::net::{AddressFamily, SocketAddrAny};
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
@@ -162,7 +162,9 @@ impl SocketTransport {
             }
         };
         let own = rustix::net::getsockname(&owned).ok();
-        disable_nagle(&owned);
+        if own.as_ref().is_some_and(is_internet) {
+            disable_nagle(&owned);
+        }
         let fd = owned.as_raw_fd();
         let transport = Bound::new(
             py,
@@ -266,6 +268,22 @@ impl SocketTransport {
         self.state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
     }
 
+    /// Whether its loop is the parent's, which this process was forked from.
+    fn is_inherited(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| {
+            state.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
+        })
+    }
+
+    /// # Errors
+    /// `RuntimeError` in a child of the process that made the loop.
+    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
+        self.state.with(py, |state| match &state.event_loop {
+            Some(event_loop) => event_loop.get().refuse_inherited(),
+            None => Ok(()),
+        })
+    }
+
     pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.closing)
     }
@@ -281,9 +299,13 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
     Ok(if protocol.is_instance(buffered)? { Kind::Buffered } else { Kind::Plain })
 }
 
+fn is_internet(address: &SocketAddrAny) -> bool {
+    [AddressFamily::INET, AddressFamily::INET6].contains(&address.address_family())
+}
+
 /// Small writes leave without waiting for the peer's acknowledgement, as asyncio has it.
 fn disable_nagle(socket: &OwnedFd) {
-    // Refused by sockets that are not TCP, which have no such delay.
+    // Refused by sockets of other protocols than TCP, which have no such delay.
     let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
 }
 

@@ -79,6 +79,7 @@ impl SocketTransport {
     /// Whether there is a connection to write to and something to write.
     fn may_write(slf: &Bound<'_, Self>, empty: bool, method: &str) -> PyResult<bool> {
         let py = slf.py();
+        slf.get().refuse_inherited(py)?;
         let (wrote_eof, losses) = slf.get().state.with(py, |state| {
             if state.losses > 0 && !empty {
                 state.losses += 1;
@@ -169,6 +170,10 @@ impl SocketTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol, called to resume or pause.
     pub(crate) fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        if slf.get().is_inherited(py) {
+            // It is the parent's to send.
+            return Ok(());
+        }
         let flushed = slf.get().state.with(py, |state| {
             state.unsent = false;
             if state.stream.queued() == 0 { Flushed::Drained } else { state.stream.flush() }

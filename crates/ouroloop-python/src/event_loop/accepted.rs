@@ -1,0 +1,66 @@
+//! `connect_accepted_socket`: a transport on a connection that somebody else accepted.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::Loop;
+use super::closing::Closing;
+use super::connect::refuse_ssl_socket;
+use super::connection::{expect_stream, hand_over};
+use super::tls_keywords::TlsKeywords;
+use crate::coroutine::{Coroutine, Scope};
+use crate::standard::Standard;
+
+#[pymethods]
+impl Loop {
+    /// Serves a connection that was accepted outside of the loop; the coroutine answers
+    /// `(transport, protocol)`.
+    #[pyo3(signature = (
+        protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None
+    ))]
+    fn connect_accepted_socket<'py>(
+        slf: &Bound<'py, Self>,
+        protocol_factory: Py<PyAny>,
+        sock: Py<PyAny>,
+        ssl: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Coroutine>> {
+        let event_loop = slf.clone().unbind();
+        let tls = TlsKeywords {
+            ssl,
+            handshake_timeout: ssl_handshake_timeout,
+            shutdown_timeout: ssl_shutdown_timeout,
+        };
+        Coroutine::new(slf.py(), "Loop.connect_accepted_socket", |scope| {
+            connect(scope, event_loop, protocol_factory, sock, tls)
+        })
+    }
+}
+
+async fn connect(
+    scope: Scope,
+    event_loop: Py<Loop>,
+    factory: Py<PyAny>,
+    sock: Py<PyAny>,
+    tls: TlsKeywords,
+) -> PyResult<Py<PyAny>> {
+    Python::attach(|py| {
+        expect_stream(sock.bind(py))?;
+        let is_wanted = tls.is_wanted(py)?;
+        tls.check_timeouts(is_wanted)?;
+        refuse_ssl_socket(sock.bind(py))?;
+        TlsKeywords::refuse(is_wanted, "connect_accepted_socket")
+    })?;
+    let socket = Closing::given(sock);
+    let (transport, protocol) = hand_over(&scope, &event_loop, socket, &factory).await?;
+    Python::attach(|py| {
+        if event_loop.bind(py).get().is_debug(py) {
+            let socket = transport.call_method1(py, intern!(py, "get_extra_info"), ("socket",))?;
+            let arguments = ("%r handled: (%r, %r)", socket, &transport, &protocol);
+            let logger = Standard::get(py)?.logger.bind(py);
+            logger.call_method1(intern!(py, "debug"), arguments)?;
+        }
+        Ok((transport, protocol).into_pyobject(py)?.into_any().unbind())
+    })
+}

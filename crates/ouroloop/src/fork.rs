@@ -1,0 +1,65 @@
+//! What a fork leaves of a loop: copies of its memory, and a share in the parent's kernel objects.
+//!
+//! A forked child has the parent's descriptors under the same numbers, but the epoll instance, the
+//! eventfd and the sockets behind them are one for both processes: a change that the child makes
+//! is a change to the parent's loop. So:
+//!
+//! 1. What has such an object behind it remembers the [`Process`] that made it.
+//! 2. In any other process it does nothing to the object but close the child's descriptor, which
+//!    the parent does not notice.
+//! 3. Whoever drives a loop asks [`EventLoop::is_inherited`](crate::EventLoop::is_inherited)
+//!    before each callback, and runs none of a loop that is: the child may have been forked by the
+//!    callback before.
+//!
+//! The child counts the fork itself (`pthread_atfork`), so that asking costs a load and no system
+//! call. A child made by bare `clone` or `_Fork` is not noticed; such a child may do little more
+//! than execute another program anyway.
+
+use std::ffi::c_int;
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many forks lie between this process and the first of its ancestors that counted.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// A process, as far as it and its descendants can tell themselves apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    forks: u64,
+}
+
+impl Process {
+    /// The process that asks; its children are told apart from it from now on.
+    ///
+    /// # Errors
+    /// `ENOMEM` if the system has no room to remember that forks are to be counted.
+    pub fn current() -> io::Result<Self> {
+        static REFUSAL: OnceLock<c_int> = OnceLock::new();
+        let refusal = *REFUSAL.get_or_init(|| {
+            // SAFETY: the handler only adds to an atomic, which is safe after a fork of a process
+            // with threads; it is part of this program or of an extension that stays loaded.
+            unsafe { libc::pthread_atfork(None, None, Some(count)) }
+        });
+        match refusal {
+            0 => Ok(Self { forks: FORKS.load(Ordering::Relaxed) }),
+            number => Err(io::Error::from_raw_os_error(number)),
+        }
+    }
+
+    /// Whether this is the process that asks; if not, that one was forked from it.
+    #[inline]
+    #[must_use]
+    pub fn is_current(self) -> bool {
+        FORKS.load(Ordering::Relaxed) == self.forks
+    }
+}
+
+extern "C" fn count() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Why a mechanism refuses to watch or to wait.
+pub(crate) fn refusal() -> io::Error {
+    io::Error::other("the loop belongs to the process that this one was forked from")
+}
