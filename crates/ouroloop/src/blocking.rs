@@ -47,6 +47,9 @@ use crate::sync::{Arc, Condvar, Mutex};
 /// How long a worker sleeps lightly after its last job.
 pub const LIGHT_SLEEP: Duration = Duration::from_micros(250);
 
+/// An empty queue keeps room for no more jobs than this; the memory of a burst is given back.
+const MOST_ROOM: usize = 4096;
+
 /// How many forks lie between this process and the first one that made a pool.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
@@ -332,6 +335,9 @@ impl<J> Worker<J> {
                 state.call = Call::None;
             }
             let job = state.jobs.pop_front();
+            if state.jobs.is_empty() && state.jobs.capacity() > MOST_ROOM {
+                state.jobs = VecDeque::new();
+            }
             (job, state.place_call())
         })
     }

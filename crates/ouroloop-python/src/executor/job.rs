@@ -87,10 +87,7 @@ impl Job {
         Ok(hand_over(py, future, outcome))
     }
 
-    /// Takes the job back: its future is cancelled, in the loop's thread.
-    ///
-    /// # Errors
-    /// Those of a work item's future.
+    /// Gives the job up: its future is cancelled, in the loop's thread.
     pub(super) fn cancel(self, py: Python<'_>) {
         if let Self::Call(_, future) = self
             && let Some(wake) = hand_over(py, future, Outcome::Cancelled { message: None })
