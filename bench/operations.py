@@ -219,6 +219,18 @@ async def run_in_executor(count: int) -> None:
         await loop.run_in_executor(None, _nothing)
 
 
+async def to_thread(count: int) -> None:
+    """A call in another thread, with the context, awaited."""
+    for _ in range(count):
+        await asyncio.to_thread(_nothing)
+
+
+async def to_thread_burst(count: int) -> None:
+    """One of 100 gathered calls in other threads."""
+    for _ in range(count // CHILDREN):
+        await asyncio.gather(*[asyncio.to_thread(_nothing) for _ in range(CHILDREN)])
+
+
 OPERATIONS: dict[str, Operation] = {
     operation.__name__: operation
     for operation in (
@@ -240,5 +252,7 @@ OPERATIONS: dict[str, Operation] = {
         threadsafe_wake,
         threadsafe_burst,
         run_in_executor,
+        to_thread,
+        to_thread_burst,
     )
 }

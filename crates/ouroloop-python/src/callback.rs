@@ -12,6 +12,7 @@ use pyo3::types::PyTuple;
 use crate::combine::timeout::Timeout;
 use crate::context::{Snapshot, copy_current, run_in};
 use crate::event_loop::Loop;
+use crate::executor::settle;
 use crate::future::listen::Listener as FutureListener;
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle, Scheduled};
@@ -36,6 +37,8 @@ pub(crate) enum Callback {
     Ended(FutureListener, Py<PyAny>),
     /// A sleep is over: its future gets this result unless it is done.
     Expire(Py<Future>, Py<PyAny>),
+    /// Another thread has done what this future waits for: it is to end so.
+    Settle(Py<Future>, Outcome),
     /// A time-out's alarm of this number.
     Deadline(Py<Timeout>, u32),
     /// What `call_soon` and its kin schedule.
@@ -125,6 +128,8 @@ impl Callback {
                 }
                 Future::finish(future, Outcome::Result(result))
             }
+            Self::Settle(future, outcome) => settle(future.bind(py), outcome)
+                .or_else(|error| report_settle(event_loop, future.bind(py), error)),
             Self::Deadline(timeout, number) => Timeout::ring(timeout.bind(py), number)
                 .or_else(|error| report_ring(event_loop, timeout.bind(py), error)),
             Self::Open(transport) => SocketTransport::on_open(transport.bind(py)),
@@ -149,7 +154,7 @@ impl Callback {
                 callback.bind(py).repr()?
             }
             Self::Ended(listener, _) => listener.callable(py)?.repr()?,
-            Self::Expire(future, _) => future.bind(py).repr()?,
+            Self::Expire(future, _) | Self::Settle(future, _) => future.bind(py).repr()?,
             Self::Deadline(timeout, _) => timeout.bind(py).repr()?,
             Self::Soon(scheduled) => return scheduled.describe(py),
             Self::Nothing => return Ok(String::from("<cancelled>")),
@@ -195,6 +200,10 @@ impl Callback {
                 visit.call(future)?;
                 visit.call(result)
             }
+            Self::Settle(future, outcome) => {
+                visit.call(future)?;
+                outcome.visit(&visit)
+            }
             Self::Deadline(timeout, _) => visit.call(timeout),
             Self::Soon(scheduled) => scheduled.visit(&visit),
             Self::Call(handle) => visit.call(handle),
@@ -236,6 +245,9 @@ impl Again for Callback {
             }
             Self::Expire(future, result) => {
                 Self::Expire(future.clone_ref(py), result.clone_ref(py))
+            }
+            Self::Settle(future, outcome) => {
+                Self::Settle(future.clone_ref(py), outcome.clone_ref(py))
             }
             Self::Deadline(timeout, number) => Self::Deadline(timeout.clone_ref(py), *number),
             Self::Soon(scheduled) => Self::Soon(scheduled.again(py)),
@@ -285,6 +297,17 @@ fn report_ended(
     Loop::leave_task(event_loop)?;
     let callback = listener.callable(py)?.unbind();
     report(event_loop, callback, Some(future), copy_current(py)?, error)
+}
+
+#[cold]
+fn report_settle(
+    event_loop: &Bound<'_, Loop>,
+    future: &Bound<'_, Future>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    let callback = future.getattr("set_exception")?.unbind();
+    report(event_loop, callback, None, copy_current(py)?, error)
 }
 
 #[cold]

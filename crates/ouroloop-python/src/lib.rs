@@ -7,6 +7,7 @@ mod combine;
 mod context;
 mod coroutine;
 mod event_loop;
+mod executor;
 mod future;
 mod handle;
 mod instance_dict;

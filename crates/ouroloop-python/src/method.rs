@@ -226,6 +226,17 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> PyErr {
     PyRuntimeError::new_err(format!("a bug in ouroloop: panic: {text}"))
 }
 
+/// The address of the C function that a bound method calls; zero for any other callable.
+pub(crate) fn function_of(method: &Bound<'_, PyAny>) -> usize {
+    // SAFETY: attached; the object is checked to be a C function.
+    unsafe {
+        if ffi::PyCFunction_CheckExact(method.as_ptr()) == 0 {
+            return 0;
+        }
+        ffi::PyCFunction_GetFunction(method.as_ptr()).map_or(0, |function| function as usize)
+    }
+}
+
 /// Puts a method into its class.
 ///
 /// # Errors

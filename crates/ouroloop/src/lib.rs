@@ -15,6 +15,7 @@
 //! });
 //! ```
 
+pub mod blocking;
 pub mod clock;
 pub mod event_loop;
 pub mod fork;

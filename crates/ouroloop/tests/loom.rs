@@ -1,4 +1,5 @@
-//! Waker and inbox in every interleaving that loom finds: no wake-up, no letter is lost.
+//! Waker, inbox and pool in every interleaving that loom finds: no wake-up, no letter, no job is
+//! lost.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo nextest run -p ouroloop --test loom --release`
 
@@ -8,6 +9,7 @@
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
+use ouroloop::blocking::{Pool, Refused, Submitted, Wakened, Worker};
 use ouroloop::inbox::Inbox;
 use ouroloop::waker::{Interrupt, Sleep, Waker};
 
@@ -147,5 +149,99 @@ fn a_late_ring_only_costs_a_turn() {
         }
         assert_eq!(letters, [1, 2]);
         sender.join().unwrap();
+    });
+}
+
+/// Serves a pool to its end; answers how many jobs that were.
+fn serve(mut worker: Worker<usize>) -> thread::JoinHandle<usize> {
+    thread::spawn(move || {
+        let mut done = 0;
+        loop {
+            while worker.take().is_some() {
+                done += 1;
+            }
+            if worker.wait(|| ()) == Wakened::End {
+                return done;
+            }
+        }
+    })
+}
+
+/// Submits a job; serves with one thread more if there may be one.
+fn submit(pool: &Pool<usize>, threads: &mut Vec<thread::JoinHandle<usize>>, lazily: bool) {
+    let answer =
+        if lazily { pool.submit_lazily(0) } else { pool.submit(0).map(|()| Submitted::Called) };
+    match answer {
+        Ok(Submitted::Called) => {}
+        Ok(Submitted::Owed) => pool.call(),
+        Err(Refused::Understaffed(job, worker)) => {
+            threads.push(serve(worker));
+            pool.append(job).unwrap();
+        }
+        Err(Refused::Closed(_)) => panic!("closed"),
+    }
+}
+
+fn jobs_are_done(limit: usize, jobs: usize, lazily: bool) {
+    model(move || {
+        let pool = Pool::new(limit.try_into().unwrap());
+        let mut threads = Vec::new();
+        for _ in 0..jobs {
+            submit(&pool, &mut threads, lazily);
+        }
+        pool.close();
+        let done: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(done, jobs);
+    });
+}
+
+#[test]
+fn one_worker_does_every_job() {
+    jobs_are_done(1, 3, false);
+}
+
+#[test]
+fn two_workers_do_every_job() {
+    jobs_are_done(2, 3, false);
+}
+
+#[test]
+fn no_call_that_is_owed_is_lost() {
+    jobs_are_done(1, 3, true);
+    jobs_are_done(2, 3, true);
+}
+
+/// Here nothing is closed, so nobody wakes by that: each job must be done for the next to come.
+#[test]
+fn a_job_is_done_without_another_one() {
+    model(|| {
+        let pool: Pool<usize> = Pool::new(2.try_into().unwrap());
+        let done = Arc::new((Mutex::new(0), Condvar::new()));
+        let mut threads = Vec::new();
+        for number in 1..=3 {
+            if let Err(Refused::Understaffed(job, mut worker)) = pool.submit(number) {
+                let done = Arc::clone(&done);
+                threads.push(thread::spawn(move || {
+                    loop {
+                        while let Some(number) = worker.take() {
+                            *done.0.lock().unwrap() = number;
+                            done.1.notify_one();
+                        }
+                        if worker.wait(|| ()) == Wakened::End {
+                            return;
+                        }
+                    }
+                }));
+                pool.append(job).unwrap();
+            }
+            let mut last = done.0.lock().unwrap();
+            while *last < number {
+                last = done.1.wait(last).unwrap();
+            }
+        }
+        pool.close();
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }

@@ -180,7 +180,10 @@ fn converted(source: &Bound<'_, PyAny>) -> PyResult<Ending> {
 }
 
 /// An exception of `concurrent.futures` as the one of asyncio that corresponds to it.
-fn convert<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+///
+/// # Errors
+/// Those of making the other exception.
+pub(crate) fn convert<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = error.py();
     let standard = Standard::get(py)?;
     let kind = error.get_type();

@@ -8,30 +8,54 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::context::copy_current;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
+use crate::event_loop::Loop;
+use crate::executor::Call;
+use crate::future::Future;
+use crate::future::iter::await_step;
 use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::running_loop;
 
 /// The body of `to_thread`.
 enum ToThread {
-    Fresh { function: Py<PyAny>, arguments: Py<PyTuple>, keywords: Option<Py<PyDict>> },
-    Waiting(Py<PyAny>),
+    Fresh {
+        function: Py<PyAny>,
+        arguments: Py<PyTuple>,
+        keywords: Option<Py<PyDict>>,
+    },
+    /// For a native loop's future.
+    Native(Py<Future>),
+    /// For what a foreign loop has answered, or an executor of the program's.
+    Foreign(Py<PyAny>),
 }
 
-/// Hands the call to the default executor, in a copy of the context; answers the iterator to wait by.
-fn submit<'py>(
-    function: &Bound<'py, PyAny>,
-    arguments: &Bound<'py, PyTuple>,
-    keywords: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
+/// Hands the call to the default executor, in a copy of the context; answers the body that waits.
+fn submit(
+    function: &Bound<'_, PyAny>,
+    arguments: &Bound<'_, PyTuple>,
+    keywords: Option<&Bound<'_, PyDict>>,
+) -> PyResult<ToThread> {
     let py = function.py();
     let event_loop = running_loop(py)?;
     let context = copy_current(py)?;
+    if let Ok(native) = event_loop.cast::<Loop>()
+        && Loop::calls_natively(native)?
+    {
+        let call = Call {
+            function: function.clone().unbind(),
+            arguments: arguments.clone().unbind(),
+            keywords: keywords.map(|keywords| keywords.clone().unbind()),
+            context: Some(context.clone_ref(py)),
+        };
+        if let Some(future) = Loop::call_in_thread(native, call)? {
+            return Ok(ToThread::Native(future.unbind()));
+        }
+    }
     let run = context.bind(py).getattr(intern!(py, "run"))?;
     let all: Vec<_> = [run, function.clone()].into_iter().chain(arguments.iter()).collect();
     let call = Standard::get(py)?.partial.bind(py).call(PyTuple::new(py, all)?, keywords)?;
     let submitted = event_loop.call_method1(intern!(py, "run_in_executor"), (py.None(), call))?;
-    iterator_of(&submitted)
+    Ok(ToThread::Foreign(iterator_of(&submitted)?.unbind()))
 }
 
 impl Body for ToThread {
@@ -39,12 +63,16 @@ impl Body for ToThread {
         if let Self::Fresh { function, arguments, keywords } = self {
             let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
             match submit(function.bind(py), arguments.bind(py), keywords) {
-                Ok(iterator) => drop(std::mem::replace(self, Self::Waiting(iterator.unbind()))),
+                Ok(waiting) => drop(std::mem::replace(self, waiting)),
                 Err(error) => return Resumed::Raised(error),
             }
         }
         match self {
-            Self::Waiting(iterator) => step_into(iterator.bind(py), incoming),
+            Self::Native(future) => match incoming {
+                Ok(_) => await_step(future.bind(py)),
+                Err(error) => Resumed::Raised(error),
+            },
+            Self::Foreign(iterator) => step_into(iterator.bind(py), incoming),
             Self::Fresh { .. } => Resumed::Returned(py.None()),
         }
     }
@@ -56,13 +84,15 @@ impl Body for ToThread {
                 visit.call(arguments)?;
                 visit.call(keywords)
             }
-            Self::Waiting(iterator) => visit.call(iterator),
+            Self::Native(future) => visit.call(future),
+            Self::Foreign(iterator) => visit.call(iterator),
         }
     }
 
     fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match self {
-            Self::Waiting(iterator) => Some(iterator.clone_ref(py)),
+            Self::Native(future) => Some(future.clone_ref(py).into_any()),
+            Self::Foreign(iterator) => Some(iterator.clone_ref(py)),
             Self::Fresh { .. } => None,
         }
     }

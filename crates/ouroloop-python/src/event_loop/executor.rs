@@ -1,17 +1,79 @@
-//! The default executor's orderly end.
+//! Functions called in other threads: `run_in_executor`, the default executor and its orderly end.
 
-use pyo3::exceptions::{PyException, PyRuntimeWarning};
+use ouroloop::blocking::{Pool, Submitted};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyRuntimeWarning, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
 
-use super::Loop;
+use super::{Loop, debug};
+use crate::combine::wrap_future;
 use crate::coroutine::{Coroutine, Scope, nothing};
+use crate::executor::{Call, DefaultExecutor, Job, Offered};
 use crate::future::Future;
+use crate::method::function_of;
 use crate::standard::Standard;
 
 #[pymethods]
 impl Loop {
+    /// Runs `func(*args)` in an executor, the default one for `None`.
+    #[pyo3(signature = (executor, func, *args))]
+    fn run_in_executor<'py>(
+        slf: &Bound<'py, Self>,
+        executor: Option<Bound<'py, PyAny>>,
+        func: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check_closed(py)?;
+        if slf.get().is_debug(py) {
+            debug::check_callback(func, "run_in_executor")?;
+        }
+        let executor = if let Some(executor) = executor {
+            executor
+        } else {
+            let executor = Self::default_executor(slf)?;
+            let call = Call {
+                function: func.clone().unbind(),
+                arguments: args.clone().unbind(),
+                keywords: None,
+                context: None,
+            };
+            if let Some(future) = Self::call_by(slf, &executor, call)? {
+                return Ok(future.into_any());
+            }
+            executor.into_object().into_bound(py)
+        };
+        let all: Vec<_> = std::iter::once(func.clone()).chain(args.iter()).collect();
+        let all = PyTuple::new(py, all)?;
+        let submitted = executor.call_method1(intern!(py, "submit"), all)?;
+        wrap_future(&submitted, Some(slf.clone().into_any()))
+    }
+
+    /// Makes a `ThreadPoolExecutor` the one that `run_in_executor(None, …)` uses.
+    fn set_default_executor(&self, executor: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = executor.py();
+        if !executor.is_instance(Standard::get(py)?.thread_pool_executor.bind(py))? {
+            return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));
+        }
+        self.replace_default_executor(py, Some(executor.clone().unbind()));
+        Ok(())
+    }
+
+    /// The default executor, if there is one yet.
+    #[getter(_default_executor)]
+    fn private_default_executor(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| {
+            state.default_executor.as_ref().map(|executor| executor.object().clone_ref(py))
+        })
+    }
+
+    #[setter(_default_executor)]
+    fn set_private_default_executor(&self, py: Python<'_>, executor: Option<Py<PyAny>>) {
+        self.replace_default_executor(py, executor);
+    }
+
     /// Waits for the default executor's threads.
     #[cfg(not(Py_3_12))]
     fn shutdown_default_executor<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
@@ -30,6 +92,84 @@ impl Loop {
 }
 
 impl Loop {
+    fn replace_default_executor(&self, py: Python<'_>, executor: Option<Py<PyAny>>) {
+        let executor = executor.map(DefaultExecutor::given);
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.default_executor, executor)));
+    }
+
+    /// The default executor, made if there is none.
+    fn default_executor(slf: &Bound<'_, Self>) -> PyResult<DefaultExecutor> {
+        let py = slf.py();
+        let (shut_down, executor) = slf.get().state.with(py, |state| {
+            let executor = state.default_executor.as_ref().map(|executor| executor.clone_ref(py));
+            (state.executor_shut_down, executor)
+        });
+        if shut_down {
+            return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+        }
+        if let Some(executor) = executor
+            && !executor.is_inherited()
+        {
+            return Ok(executor);
+        }
+        let executor = DefaultExecutor::new(py)?;
+        let kept = executor.clone_ref(py);
+        drop(slf.get().state.with(py, |state| state.default_executor.replace(kept)));
+        Ok(executor)
+    }
+
+    /// Has `call` made by a thread of the default executor; `None` where only the executor itself
+    /// can say what becomes of it.
+    ///
+    /// # Errors
+    /// `RuntimeError` once the default executor is shut down; those of starting a thread.
+    pub(crate) fn call_in_thread<'py>(
+        slf: &Bound<'py, Self>,
+        call: Call,
+    ) -> PyResult<Option<Bound<'py, Future>>> {
+        slf.get().check_closed(slf.py())?;
+        let executor = Self::default_executor(slf)?;
+        Self::call_by(slf, &executor, call)
+    }
+
+    fn call_by<'py>(
+        slf: &Bound<'py, Self>,
+        executor: &DefaultExecutor,
+        call: Call,
+    ) -> PyResult<Option<Bound<'py, Future>>> {
+        let py = slf.py();
+        let Some(pool) = executor.pool() else { return Ok(None) };
+        let future = Future::create(slf)?;
+        let job = Job::Call(call, future.clone().unbind());
+        // The loop's own thread wakes a worker when it lets go of the interpreter.
+        match executor.offer(py, pool, job, slf.get().runs_here(py))? {
+            Offered::Refused => Ok(None),
+            Offered::Taken(submitted) => {
+                if submitted == Submitted::Owed {
+                    drop(slf.get().owed_call.replace(py, Some(pool.clone())));
+                }
+                Ok(Some(future))
+            }
+        }
+    }
+
+    /// The pool of which a worker is to be called for what this turn has submitted.
+    #[inline]
+    pub(super) fn owed_call(&self, py: Python<'_>) -> Option<Pool<Job>> {
+        self.owed_call.replace(py, None)
+    }
+
+    /// Whether the loop's `run_in_executor` is the native one.
+    pub(crate) fn calls_natively(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        static OURS: PyOnceLock<usize> = PyOnceLock::new();
+        let py = slf.py();
+        let ours = OURS.get_or_try_init(py, || -> PyResult<usize> {
+            let method = py.get_type::<Self>().getattr(intern!(py, "run_in_executor"))?;
+            Ok(function_of(&method.call_method1(intern!(py, "__get__"), (slf,))?))
+        })?;
+        Ok(*ours != 0 && function_of(&slf.getattr(intern!(py, "run_in_executor"))?) == *ours)
+    }
+
     fn shut_executor_down<'py>(
         slf: &Bound<'py, Self>,
         timeout: Option<Py<PyAny>>,
@@ -51,7 +191,7 @@ async fn wait_for_threads(
         let event_loop = event_loop.bind(py);
         let executor = event_loop.get().state.with(py, |state| {
             state.executor_shut_down = true;
-            state.default_executor.as_ref().map(|executor| executor.clone_ref(py))
+            state.default_executor.as_ref().map(|executor| executor.object().clone_ref(py))
         });
         let Some(executor) = executor else { return Ok(None) };
         let done = Future::create(event_loop)?;

@@ -1,15 +1,14 @@
-//! The end of a loop, and the default executor, which ends with it.
+//! The end of a loop.
 
 use std::sync::OnceLock;
 
-use pyo3::exceptions::{PyResourceWarning, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use super::{Loop, Phase, debug};
-use crate::combine::wrap_future;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -39,7 +38,8 @@ impl Loop {
         if let Some(executor) = executor.filter(|_| !this.is_inherited()) {
             let keywords = PyDict::new(py);
             keywords.set_item(intern!(py, "wait"), false)?;
-            executor.bind(py).call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
+            let executor = executor.object().bind(py);
+            executor.call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
         }
         signals
     }
@@ -51,63 +51,6 @@ impl Loop {
     #[pyo3(name = "is_closed")]
     fn py_is_closed(&self, py: Python<'_>) -> bool {
         self.is_closed(py)
-    }
-
-    /// Runs `func(*args)` in an executor, the default one for `None`.
-    #[pyo3(signature = (executor, func, *args))]
-    fn run_in_executor<'py>(
-        slf: &Bound<'py, Self>,
-        executor: Option<Bound<'py, PyAny>>,
-        func: &Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        slf.get().check_closed(py)?;
-        if slf.get().is_debug(py) {
-            debug::check_callback(func, "run_in_executor")?;
-        }
-        let executor = match executor {
-            Some(executor) => executor,
-            None => Self::default_executor(slf)?,
-        };
-        let all: Vec<_> = std::iter::once(func.clone()).chain(args.iter()).collect();
-        let all = PyTuple::new(py, all)?;
-        let submitted = executor.call_method1(intern!(py, "submit"), all)?;
-        wrap_future(&submitted, Some(slf.clone().into_any()))
-    }
-
-    /// Makes a `ThreadPoolExecutor` the one that `run_in_executor(None, …)` uses.
-    fn set_default_executor(&self, executor: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = executor.py();
-        if !executor.is_instance(Standard::get(py)?.thread_pool_executor.bind(py))? {
-            return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));
-        }
-        let executor = executor.clone().unbind();
-        drop(self.state.with(py, |state| state.default_executor.replace(executor)));
-        Ok(())
-    }
-}
-
-impl Loop {
-    fn default_executor<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let (shut_down, executor) = slf.get().state.with(py, |state| {
-            let executor = state.default_executor.as_ref().map(|object| object.clone_ref(py));
-            (state.executor_shut_down, executor)
-        });
-        if shut_down {
-            return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
-        }
-        if let Some(executor) = executor {
-            return Ok(executor.into_bound(py));
-        }
-        let keywords = PyDict::new(py);
-        keywords.set_item(intern!(py, "thread_name_prefix"), "asyncio")?;
-        let executor =
-            Standard::get(py)?.thread_pool_executor.bind(py).call((), Some(&keywords))?;
-        let kept = executor.clone().unbind();
-        drop(slf.get().state.with(py, |state| state.default_executor.replace(kept)));
-        Ok(executor)
     }
 }
 

@@ -33,8 +33,11 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
+use ouroloop::blocking::Pool;
 use ouroloop::fork::Process;
+use ouroloop::interrupt::InterruptDescriptor;
 use ouroloop::ready::Place;
+use ouroloop::waker::Waker;
 use ouroloop::{Callback as _, EventLoop, multiplex};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
@@ -45,6 +48,7 @@ use pyo3::prelude::*;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
+use crate::executor::{DefaultExecutor, Job};
 use crate::os_error::os_error;
 use crate::standard::Standard;
 use crate::task::current::Current;
@@ -75,7 +79,7 @@ pub(crate) struct State {
     pub(crate) slow_callback_seconds: f64,
     pub(crate) task_factory: Option<Py<PyAny>>,
     pub(crate) exception_handler: Option<Py<PyAny>>,
-    pub(crate) default_executor: Option<Py<PyAny>>,
+    pub(crate) default_executor: Option<DefaultExecutor>,
     pub(crate) executor_shut_down: bool,
     pub(crate) asyncgens: Option<Py<PyAny>>,
     pub(crate) asyncgens_shut_down: bool,
@@ -93,7 +97,7 @@ pub(crate) struct Loop {
     pub(crate) engine: AttachedCell<EventLoop<Callback>>,
     pub(crate) state: AttachedCell<State>,
     process: Process,
-    waker: ouroloop::waker::Waker<ouroloop::interrupt::InterruptDescriptor>,
+    waker: Waker<InterruptDescriptor>,
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
     /// Transports with something written in this turn.
@@ -104,6 +108,8 @@ pub(crate) struct Loop {
     files: AttachedCell<HashMap<RawFd, Py<PyAny>>>,
     /// The room into which transports read.
     pub(crate) scratch: AttachedCell<Vec<u8>>,
+    /// Of which a worker is to be called when the interpreter is let go of.
+    owed_call: AttachedCell<Option<Pool<Job>>>,
 }
 
 /// Reads go through a buffer of this many bytes unless a transport has seen larger ones.
@@ -160,6 +166,11 @@ impl Loop {
     /// Makes the loop notice what another thread has queued.
     pub(crate) fn wake(&self) {
         self.waker.wake();
+    }
+
+    /// By which another thread wakes the loop when it is detached.
+    pub(crate) fn waker(&self) -> Waker<InterruptDescriptor> {
+        self.waker.clone()
     }
 
     /// No task of ours runs from here on.
@@ -310,6 +321,7 @@ impl Loop {
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),
+            owed_call: AttachedCell::new(None),
         };
         Ok(event_loop)
     }
@@ -338,7 +350,9 @@ impl Loop {
             self.state.traverse(|state| {
                 visit.call(&state.task_factory)?;
                 visit.call(&state.exception_handler)?;
-                visit.call(&state.default_executor)?;
+                if let Some(executor) = &state.default_executor {
+                    executor.visit(&visit)?;
+                }
                 visit.call(&state.asyncgens)?;
                 visit.call(&state.current_source)?;
                 let handlers = state.signals.iter().flat_map(|signals| signals.handlers.values());
@@ -353,11 +367,11 @@ impl Loop {
         drop(self.engine.with(py, EventLoop::close));
         drop(self.unsent.with(py, std::mem::take));
         drop(self.files.with(py, std::mem::take));
+        drop(self.state.with(py, |state| state.default_executor.take()));
         drop(self.state.with(py, |state| {
             [
                 state.task_factory.take(),
                 state.exception_handler.take(),
-                state.default_executor.take(),
                 state.asyncgens.take(),
                 state.current_source.take(),
             ]

@@ -126,6 +126,9 @@ impl Loop {
     fn leave_run(slf: &Bound<'_, Self>, saved: &Saved<'_>) -> PyResult<()> {
         let py = slf.py();
         let left = Self::leave_task(slf);
+        if let Some(pool) = slf.get().owed_call(py) {
+            pool.call();
+        }
         slf.get().state.with(py, |state| {
             state.stopping = false;
             state.phase = Phase::Stopped;
@@ -152,11 +155,18 @@ impl Loop {
         let py = slf.py();
         let this = slf.get();
         let (stopping, debug) = this.state.with(py, |state| (state.stopping, state.debug));
-        if let Some(mut wait) = this.engine.with(py, |engine| engine.plan(!stopping)) {
+        let mut owed = this.owed_call(py);
+        let wait = this.engine.with(py, |engine| engine.plan(!stopping));
+        if let Some(mut wait) = wait {
             if wait.blocks() {
                 // Other threads run now, and may ask.
                 Self::leave_task(slf)?;
-                py.detach(|| wait.perform());
+                py.detach(|| {
+                    if let Some(pool) = owed.take() {
+                        pool.call();
+                    }
+                    wait.perform();
+                });
             } else {
                 wait.perform();
             }
@@ -166,6 +176,9 @@ impl Loop {
             if unsafe { ffi::PyErr_CheckSignals() } != 0 {
                 return Err(PyErr::fetch(py));
             }
+        }
+        if let Some(pool) = owed {
+            pool.call();
         }
         let ready = this.engine.with(py, |engine| engine.ready_len());
         for number in 1..=ready {

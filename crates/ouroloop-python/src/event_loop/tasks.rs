@@ -1,7 +1,6 @@
 //! Making futures and tasks.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -9,6 +8,7 @@ use pyo3::types::PyDict;
 
 use super::Loop;
 use crate::future::Future;
+use crate::method::function_of;
 #[cfg(Py_3_12)]
 use crate::standard::Standard;
 use crate::task::{Making, Task};
@@ -97,26 +97,15 @@ impl Loop {
     /// Whether the loop's `create_task` is the native one, with no factory to ask.
     pub(crate) fn makes_native_tasks(slf: &Bound<'_, Self>) -> PyResult<bool> {
         static OURS: PyOnceLock<usize> = PyOnceLock::new();
-        /// The address of the C function that a bound method calls.
-        fn function(method: &Bound<'_, PyAny>) -> usize {
-            // SAFETY: attached; the object is checked to be a C function.
-            unsafe {
-                if ffi::PyCFunction_CheckExact(method.as_ptr()) == 0 {
-                    return 0;
-                }
-                ffi::PyCFunction_GetFunction(method.as_ptr())
-                    .map_or(0, |function| function as usize)
-            }
-        }
         let py = slf.py();
         if slf.get().state.with(py, |state| state.task_factory.is_some()) {
             return Ok(false);
         }
         let ours = OURS.get_or_try_init(py, || -> PyResult<usize> {
             let method = py.get_type::<Self>().getattr(intern!(py, "create_task"))?;
-            Ok(function(&method.call_method1(intern!(py, "__get__"), (slf,))?))
+            Ok(function_of(&method.call_method1(intern!(py, "__get__"), (slf,))?))
         })?;
-        Ok(*ours != 0 && function(&slf.getattr(intern!(py, "create_task"))?) == *ours)
+        Ok(*ours != 0 && function_of(&slf.getattr(intern!(py, "create_task"))?) == *ours)
     }
 
     fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {

@@ -61,6 +61,29 @@ pub(crate) enum Outcome {
     Cancelled { message: Option<Py<PyAny>> },
 }
 
+impl Outcome {
+    fn object(&self) -> Option<&Py<PyAny>> {
+        match self {
+            Self::Result(object) | Self::Exception(object) => Some(object),
+            Self::Cancelled { message } => message.as_ref(),
+        }
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Result(result) => Self::Result(result.clone_ref(py)),
+            Self::Exception(exception) => Self::Exception(exception.clone_ref(py)),
+            Self::Cancelled { message } => {
+                Self::Cancelled { message: message.as_ref().map(|message| message.clone_ref(py)) }
+            }
+        }
+    }
+
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.object())
+    }
+}
+
 /// What most futures never have.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {

@@ -1,0 +1,1 @@
+"""Functions called in other threads: executors and ``to_thread``, on both loops."""
