@@ -38,6 +38,8 @@ pub(crate) enum Callback {
     Deadline(Py<Timeout>, u32),
     /// A callback that Python code holds a handle of.
     Call(Py<Handle>),
+    /// The descriptor that this future waits for is ready.
+    Ready(Py<Future>),
     /// A transport is to call its protocol's `connection_made`.
     Open(Py<SocketTransport>),
     /// A transport is to call its protocol's `connection_lost`.
@@ -117,6 +119,13 @@ impl Callback {
                 }
                 Future::finish(future, Outcome::Result(result))
             }
+            Self::Ready(future) => {
+                let future = future.bind(py);
+                if future.get().is_done(py) {
+                    return Ok(());
+                }
+                Future::finish(future, Outcome::Result(py.None()))
+            }
             Self::Deadline(timeout, number) => Timeout::ring(timeout.bind(py), number)
                 .or_else(|error| report_ring(event_loop, timeout.bind(py), error)),
             Self::Open(transport) => SocketTransport::on_open(transport.bind(py)),
@@ -141,7 +150,7 @@ impl Callback {
                 callback.bind(py).repr()?
             }
             Self::Ended(listener, _) => listener.callable(py)?.repr()?,
-            Self::Expire(future, _) => future.bind(py).repr()?,
+            Self::Expire(future, _) | Self::Ready(future) => future.bind(py).repr()?,
             Self::Deadline(timeout, _) => timeout.bind(py).repr()?,
             Self::Call(handle) => {
                 let callback = handle.bind(py).getattr("_callback")?;
@@ -185,6 +194,7 @@ impl Callback {
                 visit.call(future)?;
                 visit.call(result)
             }
+            Self::Ready(future) => visit.call(future),
             Self::Deadline(timeout, _) => visit.call(timeout),
             Self::Call(handle) => visit.call(handle),
             Self::Open(transport)
@@ -226,6 +236,7 @@ impl Again for Callback {
             Self::Expire(future, result) => {
                 Self::Expire(future.clone_ref(py), result.clone_ref(py))
             }
+            Self::Ready(future) => Self::Ready(future.clone_ref(py)),
             Self::Deadline(timeout, number) => Self::Deadline(timeout.clone_ref(py), *number),
             Self::Signal => Self::Signal,
         }

@@ -182,7 +182,8 @@ impl<C: Callback> Sources<C> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &C> {
-        let watches = self.table.iter().flat_map(|source| source.reader.iter().chain(&source.writer));
+        let watches =
+            self.table.iter().flat_map(|source| source.reader.iter().chain(&source.writer));
         watches.map(|watch| &watch.callback)
     }
 

@@ -129,7 +129,10 @@ fn a_watch_for_good_follows_one_that_was_told() {
 }
 
 /// Puts another file under the number of `socket`.
-fn replace(socket: std::os::unix::net::UnixStream, file: impl AsFd) -> std::os::unix::net::UnixStream {
+fn replace(
+    socket: std::os::unix::net::UnixStream,
+    file: impl AsFd,
+) -> std::os::unix::net::UnixStream {
     let mut socket = OwnedFd::from(socket);
     rustix::io::dup2(file, &mut socket).expect("a duplicate");
     socket.into()

@@ -136,7 +136,7 @@ impl SocketTransport {
 }
 
 /// An internet address as Python's socket module writes it.
-fn python_address<'py>(
+pub(crate) fn python_address<'py>(
     py: Python<'py>,
     address: &SocketAddrAny,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
