@@ -17,6 +17,7 @@ from socket import _GetAddrInfoResult, socket
 from ssl import SSLContext
 from types import FrameType, GenericAlias, TracebackType
 from typing import (
+    IO,
     Any,
     Literal,
     ParamSpec,
@@ -30,7 +31,13 @@ from typing import (
     overload,
 )
 
-from _typeshed import FileDescriptorLike, StrPath, SupportsRichComparison
+from _typeshed import (
+    FileDescriptorLike,
+    ReadableBuffer,
+    StrPath,
+    SupportsRichComparison,
+    WriteableBuffer,
+)
 from typing_extensions import TypeIs, disjoint_base
 
 __all__ = [
@@ -530,6 +537,33 @@ class Loop:
     ) -> None: ...
     def remove_signal_handler(self, sig: int) -> bool: ...
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
+    async def sock_recv(self, sock: socket, n: int) -> bytes: ...
+    async def sock_recv_into(self, sock: socket, buf: WriteableBuffer) -> int: ...
+    async def sock_recvfrom(self, sock: socket, bufsize: int) -> tuple[bytes, Any]: ...
+    async def sock_recvfrom_into(
+        self, sock: socket, buf: WriteableBuffer, nbytes: int | None = None
+    ) -> tuple[int, Any]: ...
+    async def sock_sendall(self, sock: socket, data: ReadableBuffer) -> None: ...
+    async def sock_sendto(self, sock: socket, data: ReadableBuffer, address: Any) -> int: ...
+    async def sock_accept(self, sock: socket) -> tuple[socket, Any]: ...
+    async def sock_sendfile(
+        self,
+        sock: socket,
+        file: IO[bytes],
+        offset: int | None = None,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> int: ...
+    async def sendfile(
+        self,
+        transport: asyncio.WriteTransport,
+        file: IO[bytes],
+        offset: int | None = None,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> int: ...
 
 def adopt(native: type, standard: type) -> None: ...
 def live_tasks() -> list[asyncio.Task[Any]]: ...

@@ -47,6 +47,8 @@ pub(crate) enum Callback {
     Call(Py<Handle>),
     /// What was cancelled in the queue.
     Nothing,
+    /// The descriptor that this future waits for is ready.
+    Ready(Py<Future>),
     /// A transport is to call its protocol's `connection_made`.
     Open(Py<SocketTransport>),
     /// A transport is to call its protocol's `connection_lost`.
@@ -130,6 +132,13 @@ impl Callback {
             }
             Self::Settle(future, outcome) => settle(future.bind(py), outcome)
                 .or_else(|error| report_settle(event_loop, future.bind(py), error)),
+            Self::Ready(future) => {
+                let future = future.bind(py);
+                if future.get().is_done(py) {
+                    return Ok(());
+                }
+                Future::finish(future, Outcome::Result(py.None()))
+            }
             Self::Deadline(timeout, number) => Timeout::ring(timeout.bind(py), number)
                 .or_else(|error| report_ring(event_loop, timeout.bind(py), error)),
             Self::Open(transport) => SocketTransport::on_open(transport.bind(py)),
@@ -154,7 +163,9 @@ impl Callback {
                 callback.bind(py).repr()?
             }
             Self::Ended(listener, _) => listener.callable(py)?.repr()?,
-            Self::Expire(future, _) | Self::Settle(future, _) => future.bind(py).repr()?,
+            Self::Expire(future, _) | Self::Settle(future, _) | Self::Ready(future) => {
+                future.bind(py).repr()?
+            }
             Self::Deadline(timeout, _) => timeout.bind(py).repr()?,
             Self::Soon(scheduled) => return scheduled.describe(py),
             Self::Nothing => return Ok(String::from("<cancelled>")),
@@ -204,6 +215,7 @@ impl Callback {
                 visit.call(future)?;
                 outcome.visit(&visit)
             }
+            Self::Ready(future) => visit.call(future),
             Self::Deadline(timeout, _) => visit.call(timeout),
             Self::Soon(scheduled) => scheduled.visit(&visit),
             Self::Call(handle) => visit.call(handle),
@@ -249,6 +261,7 @@ impl Again for Callback {
             Self::Settle(future, outcome) => {
                 Self::Settle(future.clone_ref(py), outcome.clone_ref(py))
             }
+            Self::Ready(future) => Self::Ready(future.clone_ref(py)),
             Self::Deadline(timeout, number) => Self::Deadline(timeout.clone_ref(py), *number),
             Self::Soon(scheduled) => Self::Soon(scheduled.again(py)),
             Self::Nothing => Self::Nothing,

@@ -119,7 +119,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     pub fn with_clock(multiplexer: Arc<dyn Multiplexer>, clock: K) -> io::Result<Self> {
         let process = Process::current()?;
         let waker = Waker::new(InterruptDescriptor::new()?);
-        let readable = Interest { readable: true, writable: false };
+        let readable = Interest { readable: true, ..Interest::NONE };
         multiplexer.set(waker.interrupt().descriptor(), Interest::NONE, readable)?;
         Ok(Self {
             ready: ReadyQueue::new(),
@@ -204,6 +204,27 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// The kernel's refusal to watch the descriptor; then nothing has changed.
     pub fn set_writer(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
         self.sources.set_writer(fd, callback)
+    }
+
+    /// Calls `callback` the next time that `fd` is readable, and is done with it then; answers the
+    /// callback that it replaces.
+    ///
+    /// Waiting once more on a descriptor that has been waited for before is the cheapest watch
+    /// there is.
+    ///
+    /// # Errors
+    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    pub fn set_reader_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.sources.set_reader_once(fd, callback)
+    }
+
+    /// Calls `callback` the next time that `fd` is writable, and is done with it then; answers the
+    /// callback that it replaces.
+    ///
+    /// # Errors
+    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    pub fn set_writer_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.sources.set_writer_once(fd, callback)
     }
 
     /// Stops watching `fd` for readability; answers the callback that did.

@@ -1,4 +1,20 @@
 //! Which callback wants which descriptor.
+//!
+//! A callback is watched *for good*, until it is cleared, or *once*: then it leaves the table when
+//! its descriptor is found ready. A descriptor of which every callback is watched once is
+//! registered for one event ([`Interest::once`]), after which the mechanism keeps silent about it:
+//!
+//! | watched | told to the mechanism | after an event |
+//! | --- | --- | --- |
+//! | nobody | [`Interest::NONE`], or [`Interest::TOLD`] after a single event | – |
+//! | once only | for one event, anew each time | `TOLD`; who was not meant is told to it again |
+//! | for good, perhaps once too | level-triggered | the same, without who was watched once |
+//!
+//! A descriptor that is waited for again and again thus costs one system call a wait instead of
+//! two. What stays behind in between can do no harm: a silent registration wakes nobody, even when
+//! a duplicate of a closed descriptor keeps its file open (see [`crate::multiplex::Epoll`]), and
+//! interest of that kind is always set by a system call, so that one for another file of the same
+//! number is never taken for it.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,18 +24,67 @@ use crate::event_loop::Callback;
 use crate::multiplex::{Event, Interest, Multiplexer};
 use crate::ready::ReadyQueue;
 
+/// A callback of a descriptor.
+#[derive(Debug)]
+struct Watch<C> {
+    callback: C,
+    once: bool,
+}
+
 /// A descriptor's callbacks.
 #[derive(Debug)]
 struct Source<C> {
-    reader: Option<C>,
-    writer: Option<C>,
+    reader: Option<Watch<C>>,
+    writer: Option<Watch<C>>,
+    /// What the mechanism has been told.
+    told: Interest,
 }
 
 impl<C> Source<C> {
-    const EMPTY: Self = Self { reader: None, writer: None };
+    const EMPTY: Self = Self { reader: None, writer: None, told: Interest::NONE };
 
+    /// What the mechanism ought to know.
     fn interest(&self) -> Interest {
-        Interest { readable: self.reader.is_some(), writable: self.writer.is_some() }
+        interest(
+            self.reader.as_ref().map(|watch| watch.once),
+            self.writer.as_ref().map(|watch| watch.once),
+        )
+    }
+
+    /// What it ought to know with one more watch, or another one, in a direction.
+    fn with(&self, direction: Direction, once: bool) -> Interest {
+        let known = |watch: &Option<Watch<C>>| watch.as_ref().map(|watch| watch.once);
+        match direction {
+            Direction::Read => interest(Some(once), known(&self.writer)),
+            Direction::Write => interest(known(&self.reader), Some(once)),
+        }
+    }
+}
+
+/// The interest of a reader and a writer, each with whether it is watched once.
+fn interest(reader: Option<bool>, writer: Option<bool>) -> Interest {
+    Interest {
+        readable: reader.is_some(),
+        writable: writer.is_some(),
+        once: (reader.is_some() || writer.is_some())
+            && reader.unwrap_or(true)
+            && writer.unwrap_or(true),
+    }
+}
+
+/// One of a descriptor's two callbacks.
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    Read,
+    Write,
+}
+
+impl<C> Source<C> {
+    fn watch(&mut self, direction: Direction) -> &mut Option<Watch<C>> {
+        match direction {
+            Direction::Read => &mut self.reader,
+            Direction::Write => &mut self.writer,
+        }
     }
 }
 
@@ -41,41 +106,90 @@ impl<C: Callback> Sources<C> {
     }
 
     pub(crate) fn set_reader(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        let interest = self.prepare(fd, |old| Interest { readable: true, ..old })?;
-        self.commit(fd, interest).map(|source| source.reader.replace(callback))
+        self.set(fd, Direction::Read, Watch { callback, once: false })
     }
 
     pub(crate) fn set_writer(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        let interest = self.prepare(fd, |old| Interest { writable: true, ..old })?;
-        self.commit(fd, interest).map(|source| source.writer.replace(callback))
+        self.set(fd, Direction::Write, Watch { callback, once: false })
+    }
+
+    pub(crate) fn set_reader_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.set(fd, Direction::Read, Watch { callback, once: true })
+    }
+
+    pub(crate) fn set_writer_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.set(fd, Direction::Write, Watch { callback, once: true })
     }
 
     pub(crate) fn clear_reader(&mut self, fd: RawFd) -> Option<C> {
-        self.clear(fd, |source| source.reader.take())
+        self.clear(fd, Direction::Read)
     }
 
     pub(crate) fn clear_writer(&mut self, fd: RawFd) -> Option<C> {
-        self.clear(fd, |source| source.writer.take())
+        self.clear(fd, Direction::Write)
     }
 
     pub(crate) fn get(&self, fd: RawFd) -> (Option<&C>, Option<&C>) {
-        let source = index(fd).and_then(|index| self.table.get(index));
-        source.map_or((None, None), |source| (source.reader.as_ref(), source.writer.as_ref()))
+        let Some(source) = index(fd).and_then(|index| self.table.get(index)) else {
+            return (None, None);
+        };
+        let (reader, writer) = (source.reader.as_ref(), source.writer.as_ref());
+        (reader.map(|watch| &watch.callback), writer.map(|watch| &watch.callback))
     }
 
     #[inline]
-    pub(crate) fn dispatch(&self, event: Event, ready: &mut ReadyQueue<C>) {
-        let Some(source) = index(event.fd).and_then(|index| self.table.get(index)) else { return };
-        if let (true, Some(reader)) = (event.readable, &source.reader) {
-            ready.push(reader.again());
+    pub(crate) fn dispatch(&mut self, event: Event, ready: &mut ReadyQueue<C>) {
+        let Some(source) = index(event.fd).and_then(|index| self.table.get_mut(index)) else {
+            return;
+        };
+        let mut spent = false;
+        for (is_ready, watch) in
+            [(event.readable, &mut source.reader), (event.writable, &mut source.writer)]
+        {
+            match watch {
+                Some(Watch { callback, once: false }) if is_ready => {
+                    ready.push(callback.again());
+                }
+                Some(Watch { once: true, .. }) if is_ready => {
+                    spent = true;
+                    if let Some(watch) = watch.take() {
+                        ready.push(watch.callback);
+                    }
+                }
+                _ => {}
+            }
         }
-        if let (true, Some(writer)) = (event.writable, &source.writer) {
-            ready.push(writer.again());
+        if source.told.once {
+            source.told = Interest::TOLD;
+        }
+        if spent || source.told.once {
+            self.tell_again(event.fd, ready);
+        }
+    }
+
+    /// Tells the mechanism who is still watched after an event that ended a watch, or might have.
+    fn tell_again(&mut self, fd: RawFd, ready: &mut ReadyQueue<C>) {
+        let Some(source) = index(fd).and_then(|index| self.table.get_mut(index)) else { return };
+        let wanted = source.interest();
+        if wanted == source.told || (wanted == Interest::NONE && source.told == Interest::TOLD) {
+            return;
+        }
+        if self.multiplexer.set(fd, source.told, wanted).is_ok() {
+            source.told = wanted;
+            return;
+        }
+        // The descriptor was closed behind our back: whoever waits once finds that out by itself.
+        for watch in [&mut source.reader, &mut source.writer] {
+            if let Some(watch) = watch.take_if(|watch| watch.once) {
+                ready.push(watch.callback);
+            }
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &C> {
-        self.table.iter().flat_map(|source| source.reader.iter().chain(&source.writer))
+        let watches =
+            self.table.iter().flat_map(|source| source.reader.iter().chain(&source.writer));
+        watches.map(|watch| &watch.callback)
     }
 
     /// Watches by another mechanism from now on; nothing may be watched at present.
@@ -86,44 +200,39 @@ impl<C: Callback> Sources<C> {
     pub(crate) fn take_all(&mut self) -> Vec<C> {
         let mut callbacks = Vec::new();
         for (fd, source) in (0..).zip(std::mem::take(&mut self.table)) {
-            // The descriptors belong to others and may be closed by now.
-            let _ = self.multiplexer.set(fd, source.interest(), Interest::NONE);
-            callbacks.extend(source.reader.into_iter().chain(source.writer));
+            if source.told != Interest::NONE {
+                // The descriptors belong to others and may be closed by now.
+                let _ = self.multiplexer.set(fd, source.told, Interest::NONE);
+            }
+            let watches = source.reader.into_iter().chain(source.writer);
+            callbacks.extend(watches.map(|watch| watch.callback));
         }
         callbacks
     }
 
-    fn prepare(
-        &self,
-        fd: RawFd,
-        change: impl FnOnce(Interest) -> Interest,
-    ) -> io::Result<(Interest, Interest)> {
+    fn set(&mut self, fd: RawFd, direction: Direction, watch: Watch<C>) -> io::Result<Option<C>> {
         let index = index(fd).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
-        let old = self.table.get(index).map_or(Interest::NONE, Source::interest);
-        Ok((old, change(old)))
-    }
-
-    fn commit(
-        &mut self,
-        fd: RawFd,
-        (old, new): (Interest, Interest),
-    ) -> io::Result<&mut Source<C>> {
-        if old != new {
-            self.multiplexer.set(fd, old, new)?;
+        let wanted = self.table.get(index).unwrap_or(&Source::EMPTY).with(direction, watch.once);
+        let told = self.table.get(index).map_or(Interest::NONE, |source| source.told);
+        // What is told for one event may have been told already, or be gone with its file.
+        if wanted.once || wanted != told {
+            self.multiplexer.set(fd, told, wanted)?;
         }
-        let index = index(fd).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
         if self.table.len() <= index {
             self.table.resize_with(index + 1, || Source::EMPTY);
         }
-        Ok(&mut self.table[index])
+        let source = &mut self.table[index];
+        source.told = wanted;
+        Ok(source.watch(direction).replace(watch).map(|watch| watch.callback))
     }
 
-    fn clear(&mut self, fd: RawFd, take: impl FnOnce(&mut Source<C>) -> Option<C>) -> Option<C> {
+    fn clear(&mut self, fd: RawFd, direction: Direction) -> Option<C> {
         let source = self.table.get_mut(index(fd)?)?;
-        let old = source.interest();
-        let callback = take(source)?;
+        let watch = source.watch(direction).take()?;
+        let wanted = source.interest();
         // Unwatching fails only for a descriptor that is gone already.
-        let _ = self.multiplexer.set(fd, old, source.interest());
-        Some(callback)
+        let _ = self.multiplexer.set(fd, source.told, wanted);
+        source.told = wanted;
+        Some(watch.callback)
     }
 }

@@ -146,7 +146,7 @@ fn a_descriptor_that_was_closed_first_is_unwatched_in_peace() {
 fn a_wait_without_end_is_ended_by_readiness() {
     for mechanism in mechanisms() {
         let (near, mut far) = pair();
-        let read = Interest { readable: true, writable: false };
+        let read = Interest { readable: true, ..Interest::NONE };
         mechanism.set(number(&near), Interest::NONE, read).expect("a watch");
         let mut events = Events::default();
         mechanism.wait(&mut events, Timeout::After(1)).expect("a wait");
@@ -164,7 +164,7 @@ fn a_regular_file_cannot_be_waited_for_by_epoll() {
     let path = std::env::current_exe().expect("this program's path");
     let file = std::fs::File::open(path).expect("this program's file");
     let epoll = Epoll::new().expect("an epoll instance");
-    let read = Interest { readable: true, writable: false };
+    let read = Interest { readable: true, ..Interest::NONE };
     let refused = epoll.set(file.as_raw_fd(), Interest::NONE, read).expect_err("it is refused");
     assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
 }

@@ -18,8 +18,10 @@ mod keywords;
 mod lifecycle;
 mod run;
 mod schedule;
+pub(crate) mod sendfile;
 mod serving;
 mod signals;
+pub(crate) mod sock;
 mod staggered;
 mod tasks;
 mod tls_keywords;
@@ -106,13 +108,15 @@ pub(crate) struct Loop {
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
     files: AttachedCell<HashMap<RawFd, Py<PyAny>>>,
-    /// The room into which transports read.
+    /// The room into which transports and `sock_recv` read.
     pub(crate) scratch: AttachedCell<Vec<u8>>,
     /// Of which a worker is to be called when the interpreter is let go of.
     owed_call: AttachedCell<Option<Pool<Job>>>,
+    /// How much `sock_recv` last received at once: what the next call may expect.
+    received: AttachedCell<usize>,
 }
 
-/// Reads go through a buffer of this many bytes unless a transport has seen larger ones.
+/// A transport's reads go through a buffer of this many bytes unless a transport has seen larger ones.
 pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Loop {
@@ -235,6 +239,17 @@ impl Loop {
         (!transport.get().is_closing(py)).then(|| transport.unbind())
     }
 
+    /// Whoever waits for a descriptor that is about to be closed is to look.
+    pub(crate) fn end_write_wait(&self, py: Python<'_>, fd: RawFd) {
+        let ended = self.engine.with(py, |engine| match engine.watched(fd).1 {
+            Some(Callback::Ready(_)) => engine.clear_writer(fd),
+            _ => None,
+        });
+        if let Some(ended) = ended {
+            self.push(py, ended);
+        }
+    }
+
     /// Watches a descriptor for readability; answers the callback that this replaces.
     ///
     /// # Errors
@@ -322,6 +337,7 @@ impl Loop {
             files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),
             owed_call: AttachedCell::new(None),
+            received: AttachedCell::new(0),
         };
         Ok(event_loop)
     }

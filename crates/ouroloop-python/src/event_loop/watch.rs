@@ -107,19 +107,32 @@ impl Loop {
 
     /// The number of a descriptor or file object that no transport of this loop uses.
     pub(super) fn user_descriptor(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-        let py = slf.py();
         let number = descriptor_number(fd)?;
+        Self::check_unused(slf, number, || Ok(fd.repr()?.to_string()))?;
+        Ok(number)
+    }
+
+    /// # Errors
+    /// `ValueError` for what is no descriptor, `RuntimeError` for one that a transport of this loop
+    /// uses; `shown` is what to call it.
+    #[inline]
+    pub(super) fn check_unused(
+        slf: &Bound<'_, Self>,
+        number: RawFd,
+        shown: impl FnOnce() -> PyResult<String>,
+    ) -> PyResult<()> {
+        let py = slf.py();
         if number < 0 {
             return Err(PyValueError::new_err(format!("Invalid file descriptor: {number}")));
         }
         if let Some(transport) = slf.get().transport_on(py, number) {
-            let message = format!("File descriptor {} is used by transport", fd.repr()?);
+            let message = format!("File descriptor {} is used by transport", shown()?);
             return Err(PyRuntimeError::new_err(format!(
                 "{message} {}",
                 transport.bind(py).repr()?
             )));
         }
-        Ok(number)
+        Ok(())
     }
 }
 
@@ -137,13 +150,15 @@ fn descriptor_number(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     }
 }
 
-/// Cancels the handle that was watched before, if there was one.
+/// Cancels the handle that was watched before, if there was one. A socket method that waited is left
+/// waiting, as under asyncio.
 fn cancel(py: Python<'_>, before: Option<Callback>) -> PyResult<bool> {
     match before {
         Some(Callback::Call(handle)) => {
             Handle::cancel_now(handle.bind(py))?;
             Ok(true)
         }
+        Some(Callback::Ready(_)) => Ok(true),
         _ => Ok(false),
     }
 }

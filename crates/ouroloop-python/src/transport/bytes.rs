@@ -10,6 +10,9 @@ use pyo3::types::PyBytes;
 /// No read is larger than this, as under asyncio.
 pub(crate) const LARGEST_READ: usize = 256 * 1024;
 
+/// From this size on, the copy out of the loop's own buffer costs more than fresh room.
+pub(crate) const LARGE_READ: usize = 20 * 1024;
+
 /// Has the C library keep memory of a read's size instead of giving it back to the kernel.
 ///
 /// glibc maps large blocks one by one, and a block that is cut to size and freed is unmapped, so

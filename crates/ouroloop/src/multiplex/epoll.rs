@@ -52,6 +52,7 @@ fn flags(interest: Interest) -> EventFlags {
     let mut flags = EventFlags::empty();
     flags.set(EventFlags::IN, interest.readable);
     flags.set(EventFlags::OUT, interest.writable);
+    flags.set(EventFlags::ONESHOT, interest.once);
     flags
 }
 

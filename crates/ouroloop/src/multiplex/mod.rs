@@ -1,6 +1,7 @@
 //! Waiting for many descriptors at once: one mechanism a file, one trait.
 //!
-//! Interest is level-triggered: as long as a descriptor stays readable, every wait says so.
+//! Interest is level-triggered: as long as a descriptor stays readable, every wait says so, unless
+//! the interest is for one time only.
 
 mod epoll;
 mod poll;
@@ -24,11 +25,15 @@ pub struct Interest {
     pub readable: bool,
     /// Wait until a write would not block.
     pub writable: bool,
+    /// Tell it once, then keep silent until the interest is set again.
+    pub once: bool,
 }
 
 impl Interest {
     /// Nothing: the descriptor is not watched.
-    pub const NONE: Self = Self { readable: false, writable: false };
+    pub const NONE: Self = Self { readable: false, writable: false, once: false };
+    /// What [`Interest::once`] becomes when it has been told: known to the mechanism, but silent.
+    pub const TOLD: Self = Self { readable: false, writable: false, once: true };
 }
 
 /// A descriptor that is ready.

@@ -55,6 +55,7 @@ impl Multiplexer for Poll {
         let mut table: Vec<PollFd<'_>> = self
             .watched()
             .iter()
+            .filter(|&(_, &interest)| interest != Interest::TOLD)
             .map(|(&fd, &interest)| {
                 // SAFETY: `poll` answers POLLNVAL for a descriptor that is not open.
                 PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(fd) }, flags(interest))
@@ -70,11 +71,16 @@ impl Multiplexer for Poll {
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
+        let mut watched = self.watched();
         events.ready.extend(table.iter().filter(|entry| !entry.revents().is_empty()).map(
             |entry| {
                 let flags = entry.revents();
+                let fd = std::os::fd::AsFd::as_fd(entry).as_raw_fd();
+                if let Some(interest) = watched.get_mut(&fd).filter(|interest| interest.once) {
+                    *interest = Interest::TOLD;
+                }
                 Event {
-                    fd: std::os::fd::AsFd::as_fd(entry).as_raw_fd(),
+                    fd,
                     readable: flags.intersects(PollFlags::OUT.complement()),
                     writable: flags.intersects(PollFlags::IN.complement()),
                 }

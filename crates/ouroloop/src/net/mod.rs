@@ -7,6 +7,7 @@
 
 pub mod connect;
 pub mod listener;
+pub mod sendfile;
 pub mod stream;
 pub mod watermarks;
 pub mod write_queue;

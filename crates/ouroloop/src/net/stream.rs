@@ -35,9 +35,42 @@ pub const FLUSHED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where the flag is missing, SIGPIPE is ignored by Rust's and Python's start-up alike.
 #[cfg(target_vendor = "apple")]
-const SEND_FLAGS: SendFlags = SendFlags::empty();
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
+/// Reads once from a socket, without waiting even if it is a blocking one; an empty buffer receives
+/// no data, which is not the end.
+#[inline]
+pub fn receive(socket: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> Received {
+    read(socket.as_fd(), buffer.len(), |fd| {
+        rustix::net::recv(fd, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n)
+    })
+}
+
+/// Writes once to a socket, without waiting even if it is a blocking one.
+#[inline]
+pub fn send(socket: impl AsFd, bytes: &[u8]) -> Sent {
+    match send_once(socket.as_fd(), bytes) {
+        Ok(n) => Sent::Bytes(n),
+        Err(Errno::AGAIN) => Sent::WouldBlock,
+        Err(error) => Sent::Failed(error.into()),
+    }
+}
+
+#[inline]
+fn read(
+    fd: BorrowedFd<'_>,
+    room: usize,
+    mut recv: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+) -> Received {
+    match rustix::io::retry_on_intr(|| recv(fd)) {
+        Ok(0) if room > 0 => Received::Eof,
+        Ok(n) => Received::Data(n),
+        Err(Errno::AGAIN) => Received::WouldBlock,
+        Err(error) => Received::Failed(error.into()),
+    }
+}
 
 /// What came of a read.
 #[derive(Debug)]
@@ -192,32 +225,17 @@ impl<B: AsRef<[u8]>> Stream<B> {
     /// Reads what is there into `buffer`; an empty buffer receives no data, which is not the end.
     #[inline]
     pub fn receive(&self, buffer: &mut [MaybeUninit<u8>]) -> Received {
-        self.read(buffer.len(), |fd| {
-            rustix::net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(_, n)| n)
-        })
+        let Some(fd) = &self.fd else { return Received::Failed(closed()) };
+        receive(fd, buffer)
     }
 
     /// Like [`Stream::receive`], for a buffer that holds bytes already.
     #[inline]
     pub fn receive_over(&self, buffer: &mut [u8]) -> Received {
-        self.read(buffer.len(), |fd| {
-            rustix::net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(n, _)| n)
-        })
-    }
-
-    #[inline]
-    fn read(
-        &self,
-        room: usize,
-        mut recv: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
-    ) -> Received {
         let Some(fd) = &self.fd else { return Received::Failed(closed()) };
-        match rustix::io::retry_on_intr(|| recv(fd.as_fd())) {
-            Ok(0) if room > 0 => Received::Eof,
-            Ok(n) => Received::Data(n),
-            Err(Errno::AGAIN) => Received::WouldBlock,
-            Err(error) => Received::Failed(error.into()),
-        }
+        read(fd.as_fd(), buffer.len(), |fd| {
+            rustix::net::recv(fd, &mut *buffer, RecvFlags::DONTWAIT).map(|(n, _)| n)
+        })
     }
 
     /// Writes `bytes` past the queue, which must be empty: the path on which nothing is copied
@@ -226,11 +244,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
     pub fn send(&self, bytes: &[u8]) -> Sent {
         debug_assert!(self.queue.is_empty(), "bytes would overtake those that wait");
         let Some(fd) = &self.fd else { return Sent::Failed(closed()) };
-        match send(fd.as_fd(), bytes) {
-            Ok(n) => Sent::Bytes(n),
-            Err(Errno::AGAIN) => Sent::WouldBlock,
-            Err(error) => Sent::Failed(error.into()),
-        }
+        send(fd, bytes)
     }
 
     /// Queues a chunk; [`Stream::flush`] writes it.
@@ -326,7 +340,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
     }
 }
 
-fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+fn send_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::io::retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
 }
 
@@ -337,13 +351,13 @@ fn write<B: AsRef<[u8]>>(
 ) -> (usize, Result<usize, Errno>) {
     if queue.len_chunks() == 1 {
         let head = queue.iter().next().unwrap_or_default();
-        return (head.len(), send(fd, head));
+        return (head.len(), send_once(fd, head));
     }
     if queue.len_bytes() <= COPIED_BYTES {
         // The kernel takes one small piece more cheaply than a list of pieces.
         let mut joined = Vec::with_capacity(COPIED_BYTES);
         queue.iter().for_each(|chunk| joined.extend_from_slice(chunk));
-        return (joined.len(), send(fd, &joined));
+        return (joined.len(), send_once(fd, &joined));
     }
     let mut slices = [IoSlice::new(&[]); GATHERED_CHUNKS];
     let filled = queue.gather(&mut slices);

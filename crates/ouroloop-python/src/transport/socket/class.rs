@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use super::{SocketTransport, kind_of};
 use crate::event_loop::log_debug;
+use crate::event_loop::sendfile::native_mode;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -174,6 +175,17 @@ impl SocketTransport {
         Self::maybe_pause(slf)
     }
 
+    #[getter(_protocol_paused)]
+    fn protocol_paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.marks.is_paused())
+    }
+
+    #[classattr]
+    #[pyo3(name = "_sendfile_compatible")]
+    fn sendfile_compatible(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        native_mode(py)
+    }
+
     #[getter(_loop)]
     fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.event_loop(py).map(Bound::into_any)
@@ -188,6 +200,7 @@ impl SocketTransport {
                 visit.call(&state.context)?;
                 visit.call(&state.server)?;
                 visit.call(&state.waiter)?;
+                visit.call(&state.lent)?;
                 visit.call(&state.socket)?;
                 visit.call(&state.extra)?;
                 visit.call(&state.error)
@@ -204,6 +217,7 @@ impl SocketTransport {
                 state.protocol.take(),
                 state.server.take(),
                 state.waiter.take(),
+                state.lent.take(),
                 state.extra.take(),
                 state.error.take(),
             )

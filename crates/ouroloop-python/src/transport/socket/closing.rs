@@ -90,6 +90,7 @@ impl SocketTransport {
     pub(crate) fn on_lost(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let error = slf.get().state.with(py, |state| state.error.take());
+        let reason = error.as_ref().map(|error| error.clone_ref(py));
         let answer = Self::call_protocol(slf, |protocol| {
             protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop)
         });
@@ -97,6 +98,7 @@ impl SocketTransport {
             Ok(()) => Ok(()),
             Err(error) => Self::report_callback(slf, "connection_lost", error),
         };
+        let refused = Self::refuse_to_lend(slf, reason);
         let closed = Self::release(slf);
         let (server, rest) = slf.get().state.with(py, |state| {
             let rest = (state.protocol.take(), state.event_loop.take(), state.waiter.take());
@@ -106,7 +108,7 @@ impl SocketTransport {
         if let Some(server) = server {
             Server::detach(server.bind(py), pointer(slf));
         }
-        reported.and(closed)
+        reported.and(refused).and(closed)
     }
 
     /// `write_eof()`.
@@ -145,7 +147,9 @@ impl SocketTransport {
             (state.fd, state.socket.take(), event_loop)
         });
         if let Some(event_loop) = event_loop {
-            event_loop.bind(py).get().remove_transport(py, fd);
+            let event_loop = event_loop.bind(py).get();
+            event_loop.remove_transport(py, fd);
+            event_loop.end_write_wait(py, fd);
         }
         let detached = match &socket {
             // The number is the stream's alone from here on; -1: its owner has closed it.

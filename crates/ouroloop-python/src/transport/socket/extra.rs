@@ -139,7 +139,7 @@ impl SocketTransport {
 }
 
 /// An address as Python's socket module writes it; `None` if only that module knows how.
-fn python_address<'py>(
+pub(crate) fn python_address<'py>(
     py: Python<'py>,
     address: &SocketAddrAny,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {

@@ -28,6 +28,7 @@
 mod class;
 mod closing;
 mod extra;
+mod lending;
 mod read;
 mod write;
 
@@ -41,6 +42,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rustix::net::{AddressFamily, SocketAddrAny};
+
+pub(crate) use extra::python_address;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
@@ -109,6 +112,8 @@ struct State {
     context: Py<PyAny>,
     server: Option<Py<Server>>,
     waiter: Option<Py<Future>>,
+    /// While the descriptor is lent, or about to be: done once the queue has drained.
+    lent: Option<Py<Future>>,
     /// The Python socket that shares the descriptor, if there is one.
     socket: Option<Py<PyAny>>,
     /// The addresses at both ends when the connection began.
@@ -179,6 +184,7 @@ impl SocketTransport {
                     context,
                     server,
                     waiter,
+                    lent: None,
                     socket,
                     own,
                     peer,

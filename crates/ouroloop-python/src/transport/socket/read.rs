@@ -14,10 +14,7 @@ use crate::callback::Callback;
 use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
-use crate::transport::bytes::{LARGEST_READ, Room};
-
-/// From this size on, the copy out of the loop's own buffer costs more than fresh room.
-const LARGE_READ: usize = 20 * 1024;
+use crate::transport::bytes::{LARGE_READ, LARGEST_READ, Room};
 
 impl SocketTransport {
     /// The descriptor is readable: one read, and the protocol is told.
@@ -47,7 +44,7 @@ impl SocketTransport {
         scratch.clear();
         scratch.reserve(SCRATCH_BYTES);
         let received = slf.get().state.with(py, |state| {
-            let received = state.stream.receive(scratch.spare_capacity_mut());
+            let received = state.stream.receive(&mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]);
             if let Received::Data(length) = received {
                 state.expected = length;
             }

@@ -80,14 +80,18 @@ impl SocketTransport {
     fn may_write(slf: &Bound<'_, Self>, empty: bool, method: &str) -> PyResult<bool> {
         let py = slf.py();
         slf.get().refuse_inherited(py)?;
-        let (wrote_eof, losses) = slf.get().state.with(py, |state| {
+        let (wrote_eof, lent, losses) = slf.get().state.with(py, |state| {
             if state.losses > 0 && !empty {
                 state.losses += 1;
             }
-            (state.wrote_eof, state.losses)
+            (state.wrote_eof, state.lent.is_some(), state.losses)
         });
         if wrote_eof {
             let message = format!("Cannot call {method}() after write_eof()");
+            return Err(PyRuntimeError::new_err(message));
+        }
+        if lent {
+            let message = format!("unable to {method}; sendfile is in progress");
             return Err(PyRuntimeError::new_err(message));
         }
         if losses > LOUD_LOSSES && !empty {
@@ -179,7 +183,10 @@ impl SocketTransport {
             if state.stream.queued() == 0 { Flushed::Drained } else { state.stream.flush() }
         });
         match flushed {
-            Flushed::Drained => Self::maybe_resume(slf),
+            Flushed::Drained => {
+                Self::hand_over(slf)?;
+                Self::maybe_resume(slf)
+            }
             Flushed::Blocked => {
                 Self::start_writing(slf)?;
                 Self::maybe_pause(slf)
@@ -213,6 +220,7 @@ impl SocketTransport {
                 let drained = slf.get().state.with(py, |state| state.stream.queued() == 0);
                 if drained {
                     Self::stop_writing(slf);
+                    Self::hand_over(slf)?;
                     if slf.get().is_closing(py) {
                         slf.get().state.with(py, |state| state.losses += 1);
                         return Self::on_lost(slf);

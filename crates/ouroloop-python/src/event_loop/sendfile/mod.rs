@@ -1,0 +1,186 @@
+//! `sock_sendfile` and `sendfile`: a file's content on its way to a peer.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `arguments.rs` | which part of the file; what asyncio refuses |
+//! | `native.rs` | `sendfile(2)`, on a socket or beneath a transport that lends its descriptor |
+//! | `fallback.rs` | reading in the executor and sending piece by piece |
+//! | `flow.rs` | the protocol that stands in while a transport is written to that way |
+//!
+//! The methods by which asyncio's loops try the native way keep their names, so that a program that
+//! replaces one (to have none tried) is heeded.
+
+mod arguments;
+mod fallback;
+mod flow;
+mod native;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::Loop;
+use super::connect::refuse_ssl_socket;
+use super::sock::check_non_blocking;
+use crate::coroutine::{Coroutine, Scope};
+
+use arguments::{Part, check_socket};
+use native::Target;
+
+#[pymethods]
+impl Loop {
+    /// Sends a file over a socket, from `offset` on, `count` bytes or all; answers how many.
+    #[pyo3(signature = (sock, file, offset=None, count=None, *, fallback=true))]
+    fn sock_sendfile<'py>(
+        slf: &Bound<'py, Self>,
+        sock: Py<PyAny>,
+        file: Py<PyAny>,
+        offset: Option<Py<PyAny>>,
+        count: Option<Py<PyAny>>,
+        fallback: bool,
+    ) -> PyResult<Bound<'py, Coroutine>> {
+        let event_loop = slf.clone().unbind();
+        let part = Part::new(slf.py(), file, offset, count);
+        Coroutine::new(slf.py(), "Loop.sock_sendfile", move |scope| {
+            over_socket(scope, event_loop, sock, part, fallback)
+        })
+    }
+
+    /// Sends a file over a transport, from `offset` on, `count` bytes or all; answers how many.
+    #[pyo3(signature = (transport, file, offset=None, count=None, *, fallback=true))]
+    fn sendfile<'py>(
+        slf: &Bound<'py, Self>,
+        transport: Py<PyAny>,
+        file: Py<PyAny>,
+        offset: Option<Py<PyAny>>,
+        count: Option<Py<PyAny>>,
+        fallback: bool,
+    ) -> PyResult<Bound<'py, Coroutine>> {
+        let event_loop = slf.clone().unbind();
+        let part = Part::new(slf.py(), file, offset, count);
+        Coroutine::new(slf.py(), "Loop.sendfile", move |scope| {
+            over_transport(scope, event_loop, transport, part, fallback)
+        })
+    }
+
+    #[pyo3(name = "_sock_sendfile_native")]
+    fn sock_sendfile_native<'py>(
+        slf: &Bound<'py, Self>,
+        sock: Py<PyAny>,
+        file: Py<PyAny>,
+        offset: Py<PyAny>,
+        count: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Coroutine>> {
+        let event_loop = slf.clone().unbind();
+        let part = Part::new(slf.py(), file, Some(offset), count);
+        Coroutine::new(slf.py(), "Loop._sock_sendfile_native", move |scope| {
+            native::send(scope, event_loop, Target::Socket(sock), part)
+        })
+    }
+
+    #[pyo3(name = "_sendfile_native")]
+    fn sendfile_native<'py>(
+        slf: &Bound<'py, Self>,
+        transp: Py<PyAny>,
+        file: Py<PyAny>,
+        offset: Py<PyAny>,
+        count: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Coroutine>> {
+        let event_loop = slf.clone().unbind();
+        let part = Part::new(slf.py(), file, Some(offset), count);
+        Coroutine::new(slf.py(), "Loop._sendfile_native", move |scope| {
+            native::send_beneath(scope, event_loop, transp, part)
+        })
+    }
+}
+
+async fn over_socket(
+    scope: Scope,
+    event_loop: Py<Loop>,
+    socket: Py<PyAny>,
+    part: Part,
+    fallback: bool,
+) -> PyResult<Py<PyAny>> {
+    let attempt = Python::attach(|py| -> PyResult<_> {
+        let (event_loop, socket) = (event_loop.bind(py), socket.bind(py));
+        check_non_blocking(event_loop, socket)?;
+        refuse_ssl_socket(socket)?;
+        part.check_file(py)?;
+        check_socket(socket)?;
+        part.check_numbers(py)?;
+        let arguments = (socket, &part.file, &part.offset, part.count.as_ref());
+        let name = intern!(py, "_sock_sendfile_native");
+        Ok(event_loop.call_method1(name, arguments)?.unbind())
+    })?;
+    match scope.wait(attempt).await {
+        Err(error) if fallback && is_unavailable(&error) => {
+            fallback::send_to_socket(scope, event_loop, socket, part).await
+        }
+        answer => answer,
+    }
+}
+
+async fn over_transport(
+    scope: Scope,
+    event_loop: Py<Loop>,
+    transport: Py<PyAny>,
+    part: Part,
+    fallback: bool,
+) -> PyResult<Py<PyAny>> {
+    let attempt = Python::attach(|py| -> PyResult<_> {
+        let transport = transport.bind(py);
+        if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
+            return Err(PyRuntimeError::new_err("Transport is closing"));
+        }
+        let modes = py.import(intern!(py, "asyncio.constants"))?.getattr("_SendfileMode")?;
+        let mode = transport.getattr_opt(intern!(py, "_sendfile_compatible"))?;
+        let mode = match mode {
+            Some(mode) if !mode.is(modes.getattr("UNSUPPORTED")?) => mode,
+            _ => {
+                let shown = transport.repr()?;
+                let message = format!("sendfile is not supported for transport {shown}");
+                return Err(PyRuntimeError::new_err(message));
+            }
+        };
+        if !mode.is(modes.getattr("TRY_NATIVE")?) {
+            return Ok(None);
+        }
+        let arguments = (transport, &part.file, &part.offset, part.count.as_ref());
+        let attempt =
+            event_loop.bind(py).call_method1(intern!(py, "_sendfile_native"), arguments)?;
+        Ok(Some(attempt.unbind()))
+    })?;
+    if let Some(attempt) = attempt {
+        match scope.wait(attempt).await {
+            Err(error) if fallback && is_unavailable(&error) => {}
+            answer => return answer,
+        }
+    }
+    if !fallback {
+        return Err(Python::attach(|py| match transport.bind(py).repr() {
+            Ok(shown) => PyRuntimeError::new_err(format!(
+                "fallback is disabled and native sendfile is not supported for transport {shown}"
+            )),
+            Err(error) => error,
+        }));
+    }
+    fallback::send_to_transport(scope, event_loop, transport, part).await
+}
+
+/// Whether an error is a `SendfileNotAvailableError`.
+fn is_unavailable(error: &PyErr) -> bool {
+    Python::attach(|py| {
+        let class = py.import(intern!(py, "asyncio.exceptions"));
+        let class = class.and_then(|module| module.getattr("SendfileNotAvailableError"));
+        class.is_ok_and(|class| error.is_instance(py, &class))
+    })
+}
+
+/// `_sendfile_compatible` of transports that lend their descriptor.
+///
+/// # Errors
+/// Those of looking it up.
+pub(crate) fn native_mode(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let modes = py.import(intern!(py, "asyncio.constants"))?.getattr("_SendfileMode")?;
+    modes.getattr("TRY_NATIVE")
+}

@@ -1,0 +1,122 @@
+//! One wait for a descriptor of the user's to become ready.
+//!
+//! | the wait | the engine's table | its future |
+//! | --- | --- | --- |
+//! | has begun | `Callback::Ready(future)`, watched once | pending |
+//! | is over: the descriptor is ready | nothing | done |
+//! | was cancelled, or its body closed | the same entry until the wait is dropped | any |
+//! | was replaced: by another wait, `add_reader`, `remove_reader` … | somebody else's, or nothing | pending for ever, as under asyncio |
+//!
+//! The future's end only says that it is worth trying again. What there is to read is read by the
+//! task that asked for it, in its own step: a task that is cancelled before that has lost nothing.
+
+use std::os::fd::RawFd;
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use crate::callback::Callback;
+use crate::event_loop::Loop;
+use crate::future::Future;
+use crate::future::iter::await_step;
+use crate::handle::Handle;
+use crate::os_error::os_error;
+use crate::slots::Resumed;
+
+/// What a descriptor is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+/// A wait that has begun; dropping it ends the watch, unless that is somebody else's by now.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    event_loop: Py<Loop>,
+    fd: RawFd,
+    direction: Direction,
+    future: Py<Future>,
+}
+
+impl Wait {
+    /// Waits for descriptor `fd`, in place of whoever did so before.
+    ///
+    /// # Errors
+    /// `ValueError` for a negative number, `RuntimeError` for a descriptor that a transport uses
+    /// and on a closed loop; the kernel's refusal to watch it.
+    pub(crate) fn begin(
+        event_loop: &Bound<'_, Loop>,
+        fd: RawFd,
+        direction: Direction,
+    ) -> PyResult<Self> {
+        Loop::check_unused(event_loop, fd, || Ok(fd.to_string()))?;
+        Self::begin_beside_transport(event_loop, fd, direction)
+    }
+
+    /// The same for a descriptor of a transport, by the transport's consent.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn begin_beside_transport(
+        event_loop: &Bound<'_, Loop>,
+        fd: RawFd,
+        direction: Direction,
+    ) -> PyResult<Self> {
+        let py = event_loop.py();
+        event_loop.get().check_closed(py)?;
+        let future = Future::create(event_loop)?.unbind();
+        let entry = Callback::Ready(future.clone_ref(py));
+        let watched = event_loop.get().engine.with(py, |engine| match direction {
+            Direction::Read => engine.set_reader_once(fd, entry),
+            Direction::Write => engine.set_writer_once(fd, entry),
+        });
+        let before = watched.map_err(|error| os_error(py, &error))?;
+        let wait = Self { event_loop: event_loop.clone().unbind(), fd, direction, future };
+        if let Some(Callback::Call(before)) = before {
+            Handle::cancel_now(before.bind(py))?;
+        }
+        Ok(wait)
+    }
+
+    /// A step of the wait: it yields the future, or returns once the descriptor is ready.
+    #[inline]
+    pub(crate) fn step(&self, py: Python<'_>) -> Resumed {
+        await_step(self.future.bind(py))
+    }
+
+    /// What there is to await.
+    pub(crate) fn future(&self, py: Python<'_>) -> Py<PyAny> {
+        self.future.clone_ref(py).into_any()
+    }
+
+    /// Shows the garbage collector what the wait holds.
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.future)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        Python::try_attach(|py| {
+            let cleared = self.event_loop.bind(py).get().engine.with(py, |engine| {
+                let (reader, writer) = engine.watched(self.fd);
+                let watched = match self.direction {
+                    Direction::Read => reader,
+                    Direction::Write => writer,
+                };
+                match watched {
+                    Some(Callback::Ready(future)) if future.is(&self.future) => {}
+                    _ => return None,
+                }
+                match self.direction {
+                    Direction::Read => engine.clear_reader(self.fd),
+                    Direction::Write => engine.clear_writer(self.fd),
+                }
+            });
+            drop(cleared);
+        });
+    }
+}
