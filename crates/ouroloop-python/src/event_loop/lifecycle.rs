@@ -36,6 +36,7 @@ impl Loop {
         drop(this.engine.with(py, ouroloop::EventLoop::close));
         drop(this.files.with(py, std::mem::take));
         drop(this.scratch.with(py, std::mem::take));
+        this.datagrams.set(py, None);
         if let Some(executor) = executor {
             let keywords = PyDict::new(py);
             keywords.set_item(intern!(py, "wait"), false)?;

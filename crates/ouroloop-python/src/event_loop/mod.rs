@@ -8,6 +8,7 @@ mod asyncgens;
 mod closing;
 mod connect;
 mod connection;
+mod datagram;
 mod debug;
 mod dns;
 mod errors;
@@ -26,6 +27,7 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
+use ouroloop::net::datagram::Batch;
 use ouroloop::{Callback as _, EventLoop, multiplex};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
@@ -40,7 +42,7 @@ use crate::os_error::os_error;
 use crate::standard::Standard;
 use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
-use crate::transport::socket::SocketTransport;
+use crate::transport::{Unsent, is_closing};
 
 pub(crate) use debug::log_debug;
 pub(crate) use lifecycle::warn_resource;
@@ -86,13 +88,15 @@ pub(crate) struct Loop {
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
     /// Transports with something written in this turn.
-    unsent: AttachedCell<Vec<Py<SocketTransport>>>,
+    unsent: AttachedCell<Vec<Unsent>>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
     files: AttachedCell<HashMap<RawFd, Py<PyAny>>>,
     /// The room into which transports read.
     pub(crate) scratch: AttachedCell<Vec<u8>>,
+    /// The same for datagrams, while nobody uses it.
+    pub(crate) datagrams: AttachedCell<Option<Box<Batch>>>,
 }
 
 /// Reads go through a buffer of this many bytes unless a transport has seen larger ones.
@@ -158,7 +162,7 @@ impl Loop {
 
     /// Remembers a transport whose writes leave when the turn is over, or sooner.
     #[inline]
-    pub(crate) fn send_later(&self, py: Python<'_>, transport: Py<SocketTransport>) {
+    pub(crate) fn send_later(&self, py: Python<'_>, transport: Unsent) {
         self.unsent.with(py, |unsent| unsent.push(transport));
     }
 
@@ -175,8 +179,8 @@ impl Loop {
         }
         let mut answer = Ok(());
         for transport in unsent.with(py, std::mem::take) {
-            let flushed = SocketTransport::flush_unsent(transport.bind(py));
-            answer = answer.and(flushed);
+            let sent = transport.send(py);
+            answer = answer.and(sent);
         }
         answer
     }
@@ -193,7 +197,7 @@ impl Loop {
     }
 
     /// The transport that uses descriptor `fd` and is not closing.
-    pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<SocketTransport>> {
+    pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<PyAny>> {
         let transport = self.transports.with(py, |transports| {
             let transport = transports.get(&fd)?.as_ptr();
             // SAFETY: a transport is removed before its memory goes; one whose count is zero is
@@ -201,12 +205,10 @@ impl Loop {
             if unsafe { ffi::Py_REFCNT(transport) } == 0 {
                 return None;
             }
-            // SAFETY: as above, and it is a `SocketTransport`.
-            let transport = unsafe { Bound::from_borrowed_ptr(py, transport) };
             // SAFETY: as above.
-            Some(unsafe { transport.cast_into_unchecked::<SocketTransport>() })
+            Some(unsafe { Bound::from_borrowed_ptr(py, transport) })
         })?;
-        (!transport.get().is_closing(py)).then(|| transport.unbind())
+        (!is_closing(&transport)).then(|| transport.unbind())
     }
 
     /// Watches a descriptor for readability; answers the callback that this replaces.
@@ -289,6 +291,7 @@ impl Loop {
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),
+            datagrams: AttachedCell::new(None),
         };
         Ok(event_loop)
     }
@@ -311,8 +314,7 @@ impl Loop {
             self.engine.traverse(|engine| {
                 engine.callbacks().try_for_each(|callback| callback.visit(visit))
             })?;
-            self.unsent
-                .traverse(|unsent| unsent.iter().try_for_each(|transport| visit.call(transport)))?;
+            self.unsent.traverse(|unsent| unsent.iter().try_for_each(|one| one.visit(&visit)))?;
             self.files.traverse(|files| files.values().try_for_each(|file| visit.call(file)))?;
             self.state.traverse(|state| {
                 visit.call(&state.task_factory)?;
