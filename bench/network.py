@@ -24,6 +24,7 @@ class Case:
     load: tuple[object, ...]
     has_floor: bool = True
     half_load: bool = False
+    udp: bool = False
 
 
 CASES = (
@@ -34,6 +35,8 @@ CASES = (
     Case("streams 1 KiB", "streams_echo", ("echo", "--size", 1024), half_load=True),
     Case("readline 1 KiB", "readline_echo", ("echo", "--size", 1024, "--line")),
     Case("sock_recv 1 KiB", "sock_recv_echo", ("echo", "--size", 1024)),
+    Case("udp 64 B", "udp_echo", ("echo", "--udp", "--size", 64), half_load=True, udp=True),
+    Case("udp 1 KiB", "udp_echo", ("echo", "--udp", "--size", 1024), udp=True),
     Case("uvicorn hello", "uvicorn_hello", ("http",), has_floor=False, half_load=True),
 )
 
@@ -88,7 +91,7 @@ def _sample(
     case: Case, name: str, seconds: float, series: Series, rate: float | None = None
 ) -> None:
     try:
-        with serving(case.server, name) as server:
+        with serving(case.server, name, udp=case.udp) as server:
             options: list[object] = ["--connections", CONNECTIONS, "--warm-up", WARM_UP]
             options += ["--seconds", seconds, "--server", server.pid]
             options += [] if rate is None else ["--rate", rate]

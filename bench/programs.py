@@ -72,10 +72,10 @@ def processors() -> tuple[int, int] | None:
 
 
 @contextmanager
-def serving(module: str, loop: str) -> Iterator[Server]:
+def serving(module: str, loop: str, *, udp: bool = False) -> Iterator[Server]:
     """Run a server of ``bench.servers`` on the given loop, or the floor, until the block ends."""
     if loop == FLOOR:
-        command = [str(binaries().floor)]
+        command = [str(binaries().floor), *(["--udp"] if udp else [])]
     else:
         command = [sys.executable, "-m", f"bench.servers.{module}", "--loop", loop]
     if (pair := processors()) is not None:

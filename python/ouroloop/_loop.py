@@ -9,7 +9,8 @@ from typing import Any
 from ouroloop import _native
 
 
-class Loop(_native.Loop, asyncio.AbstractEventLoop):
+# The abstract class still lists `reuse_address` for datagrams, which no loop has taken since 3.11.
+class Loop(_native.Loop, asyncio.AbstractEventLoop):  # type: ignore[misc]
     """An event loop implemented in Rust.
 
     Takes no arguments. Being an ``asyncio.AbstractEventLoop`` in earnest, it passes ``isinstance`` and

@@ -38,12 +38,13 @@ from _typeshed import (
     SupportsRichComparison,
     WriteableBuffer,
 )
-from typing_extensions import TypeIs, disjoint_base
+from typing_extensions import Buffer, TypeIs, disjoint_base
 
 __all__ = [
     "Barrier",
     "BoundedSemaphore",
     "Condition",
+    "DatagramTransport",
     "Event",
     "Future",
     "Handle",
@@ -54,9 +55,9 @@ __all__ = [
     "Queue",
     "Semaphore",
     "Server",
+    "SocketTransport",
     "Task",
     "TaskGroup",
-    "SocketTransport",
     "Timeout",
     "TimerHandle",
     "adopt",
@@ -256,6 +257,23 @@ class SocketTransport(asyncio.Transport):
     def can_write_eof(self) -> bool: ...
     def write_eof(self) -> None: ...
 
+@final
+class DatagramTransport(asyncio.DatagramTransport):
+    def __del__(self) -> None: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+    def is_closing(self) -> bool: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
+    def get_protocol(self) -> asyncio.BaseProtocol: ...
+    def is_reading(self) -> bool: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def get_write_buffer_limits(self) -> tuple[int, int]: ...
+    def get_write_buffer_size(self) -> int: ...
+    def sendto(self, data: _Bytes, addr: tuple[Any, ...] | str | Buffer | None = None) -> None: ...
+
 @disjoint_base
 class Lock(asyncio.Lock, metaclass=ABCMeta):
     def __init__(self) -> None: ...
@@ -440,6 +458,19 @@ class Loop:
         interleave: int | None = None,
         all_errors: bool = False,
     ) -> tuple[asyncio.Transport, _ProtocolT]: ...
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        local_addr: tuple[str, int] | str | None = None,
+        remote_addr: tuple[str, int] | str | None = None,
+        *,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
+        allow_broadcast: bool | None = None,
+        sock: socket | None = None,
+    ) -> tuple[asyncio.DatagramTransport, _ProtocolT]: ...
     if sys.version_info >= (3, 13):
         async def create_server(
             self,

@@ -77,7 +77,7 @@ fn open(
     poller: &Poller,
 ) -> io::Result<Connection> {
     let begin = Instant::now();
-    let mut connection = Connection::new(dial(target, number)?, token, kind, poller)?;
+    let mut connection = Connection::new(dial(target, number)?.into(), token, kind, poller)?;
     connection.begin(begin, poller)?;
     Ok(connection)
 }

@@ -15,10 +15,10 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::connection::Connection;
+use crate::connection::{Carrier, Connection};
 use crate::cpu;
 use crate::exchange::Kind;
 use crate::histogram::Histogram;
@@ -39,6 +39,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(20);
 pub struct Plan {
     /// Where the server listens.
     pub target: SocketAddr,
+    /// What carries the messages.
+    pub carrier: Carrier,
     /// How many connections to open.
     pub connections: usize,
     /// What travels on them.
@@ -103,7 +105,7 @@ impl<'a> Driver<'a> {
         let poller = Poller::new()?;
         let connections = (0..plan.connections)
             .map(|token| {
-                Connection::new(TcpStream::connect(plan.target)?, token, plan.kind, &poller)
+                Connection::new(plan.carrier.connect(plan.target)?, token, plan.kind, &poller)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let now = Instant::now();

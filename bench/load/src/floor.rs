@@ -5,7 +5,7 @@
 //! something is kept for it.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use crate::driver::READ_SIZE;
@@ -45,6 +45,26 @@ pub fn serve(listener: &TcpListener) -> io::Result<()> {
             if !matches!(peer.serve(token, readable, &poller, &mut buffer), Ok(Outcome::Open)) {
                 peers[token] = None;
             }
+        }
+    }
+}
+
+/// Serves until the process ends: a datagram that comes goes back, one call each way.
+///
+/// # Errors
+///
+/// When the poller or the socket fails.
+pub fn serve_datagrams(socket: &UdpSocket) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let mut poller = Poller::new()?;
+    poller.add(socket, 0)?;
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        poller.wait(None)?;
+        match socket.recv_from(&mut buffer) {
+            Ok((count, sender)) => drop(socket.send_to(&buffer[..count], sender)?),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }

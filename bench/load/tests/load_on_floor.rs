@@ -1,10 +1,11 @@
 //! The load generator and the floor, each the other's test.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
+use ouroloop_bench::connection::Carrier;
 use ouroloop_bench::driver::{self, Plan};
 use ouroloop_bench::exchange::Kind;
 use ouroloop_bench::{churn, floor};
@@ -28,6 +29,7 @@ fn floor_server() -> SocketAddr {
 fn plan(target: SocketAddr, kind: Kind) -> Plan {
     Plan {
         target,
+        carrier: Carrier::Tcp,
         connections: 20,
         kind,
         warm_up: Duration::ZERO,
@@ -47,6 +49,17 @@ fn every_size_is_echoed_whole() {
         let report = driver::run(&plan).expect("an echo");
         assert!(report.messages >= messages);
         assert!(report.latency_us.p50 <= report.latency_us.p99);
+    }
+}
+
+#[test]
+fn datagrams_are_echoed_whole() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let target = socket.local_addr().expect("a bound address");
+    thread::spawn(move || floor::serve_datagrams(&socket));
+    for size in [1, 64, 9_000] {
+        let plan = Plan { carrier: Carrier::Udp, ..plan(target, checked(size)) };
+        assert!(driver::run(&plan).expect("an echo").messages >= 400);
     }
 }
 

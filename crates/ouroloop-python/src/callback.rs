@@ -17,6 +17,7 @@ use crate::future::listen::Listener as FutureListener;
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle, Scheduled};
 use crate::task::{StepMethod, Task, step, wakeup_method};
+use crate::transport::datagram::{DatagramTransport, Event};
 use crate::transport::listener::Listener;
 use crate::transport::socket::SocketTransport;
 
@@ -57,6 +58,8 @@ pub(crate) enum Callback {
     Readable(Py<SocketTransport>),
     /// A transport's descriptor is writable.
     Writable(Py<SocketTransport>),
+    /// A transport of datagrams is to hear of this.
+    Datagram(Py<DatagramTransport>, Event),
     /// A listening descriptor has connections to accept.
     Accept(Py<Listener>),
     /// A signal has arrived: its number waits in the loop's signal pipe.
@@ -145,6 +148,7 @@ impl Callback {
             Self::Lost(transport) => SocketTransport::on_lost(transport.bind(py)),
             Self::Readable(transport) => SocketTransport::on_readable(transport.bind(py)),
             Self::Writable(transport) => SocketTransport::on_writable(transport.bind(py)),
+            Self::Datagram(transport, event) => DatagramTransport::on(transport.bind(py), event),
             Self::Accept(listener) => Listener::on_readable(listener.bind(py)),
             Self::Signal => Loop::read_signals(event_loop),
             Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) | Self::Ended(..) => {
@@ -180,6 +184,7 @@ impl Callback {
             | Self::Lost(transport)
             | Self::Readable(transport)
             | Self::Writable(transport) => transport.bind(py).repr()?,
+            Self::Datagram(transport, _) => transport.bind(py).repr()?,
             Self::Accept(listener) => listener.bind(py).repr()?,
             Self::Signal => return Ok(String::from("<signal>")),
         };
@@ -223,6 +228,7 @@ impl Callback {
             | Self::Lost(transport)
             | Self::Readable(transport)
             | Self::Writable(transport) => visit.call(transport),
+            Self::Datagram(transport, _) => visit.call(transport),
             Self::Accept(listener) => visit.call(listener),
             Self::Nothing | Self::Signal => Ok(()),
         }
@@ -240,6 +246,7 @@ impl Again for Callback {
             Self::Lost(transport) => Self::Lost(transport.clone_ref(py)),
             Self::Readable(transport) => Self::Readable(transport.clone_ref(py)),
             Self::Writable(transport) => Self::Writable(transport.clone_ref(py)),
+            Self::Datagram(transport, event) => Self::Datagram(transport.clone_ref(py), *event),
             Self::Accept(listener) => Self::Accept(listener.clone_ref(py)),
             Self::Step(task) => Self::Step(task.clone_ref(py)),
             Self::Throw(task, error) => Self::Throw(task.clone_ref(py), error.clone_ref(py)),

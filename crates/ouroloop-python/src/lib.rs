@@ -43,6 +43,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     queue::install(py)?;
     combine::install(py);
     slots::install_deallocate::<transport::socket::SocketTransport>(py);
+    slots::install_deallocate::<transport::datagram::DatagramTransport>(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
     module.add_class::<task::Task>()?;
@@ -53,6 +54,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::LifoQueue>()?;
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::socket::SocketTransport>()?;
+    module.add_class::<transport::datagram::DatagramTransport>()?;
     module.add_class::<sync::Lock>()?;
     module.add_class::<sync::Event>()?;
     module.add_class::<sync::Condition>()?;

@@ -4,6 +4,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// What is taken from the standard library, by module.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Standard {
     pub(crate) thread_safe_handle: Py<PyAny>,
     pub(crate) timer_handle: Py<PyAny>,
     pub(crate) transport: Py<PyAny>,
+    pub(crate) datagram_transport: Py<PyAny>,
     pub(crate) server: Py<PyAny>,
     pub(crate) transport_socket: Py<PyAny>,
     pub(crate) buffered_protocol: Py<PyAny>,
@@ -113,6 +115,7 @@ impl Standard {
             thread_safe_handle: from("asyncio.events", "_ThreadSafeHandle")?,
             timer_handle: from("asyncio.events", "TimerHandle")?,
             transport: from("asyncio.transports", "Transport")?,
+            datagram_transport: datagram_transport(py)?,
             server: from("asyncio.base_events", "Server")?,
             transport_socket: from("asyncio.trsock", "TransportSocket")?,
             buffered_protocol: from("asyncio.protocols", "BufferedProtocol")?,
@@ -177,6 +180,17 @@ impl Standard {
             socket_module: py.import("socket")?.into_any().unbind(),
         })
     }
+}
+
+/// What a datagram transport says it is: asyncio's own are `DatagramTransport`s (from 3.12 on) and,
+/// by the machinery that they share with streams, `Transport`s.
+fn datagram_transport(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    let transports = py.import("asyncio.transports")?;
+    let bases = (transports.getattr("DatagramTransport")?, transports.getattr("Transport")?);
+    let namespace = PyDict::new(py);
+    namespace.set_item("__module__", "ouroloop")?;
+    namespace.set_item("__slots__", PyTuple::empty(py))?;
+    Ok(py.get_type::<PyType>().call1(("DatagramTransport", bases, namespace))?.unbind())
 }
 
 /// The standard exception `asyncio.InvalidStateError` with a message.

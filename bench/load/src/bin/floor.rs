@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 use clap::Parser;
 use ouroloop_bench::{cpu, floor};
@@ -13,6 +13,9 @@ struct Arguments {
     /// The port to listen on, 0 for any
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Echo UDP datagrams instead of TCP connections
+    #[arg(long)]
+    udp: bool,
     /// The processor to stay on
     #[arg(long)]
     cpu: Option<usize>,
@@ -22,6 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     if let Some(cpu) = arguments.cpu {
         cpu::pin(cpu)?;
+    }
+    if arguments.udp {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, arguments.port))?;
+        writeln!(io::stdout(), "{}", socket.local_addr()?.port())?;
+        floor::serve_datagrams(&socket)?;
+        return Ok(());
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))?;
     writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use ouroloop_bench::connection::Carrier;
 use ouroloop_bench::driver::{self, Plan};
 use ouroloop_bench::exchange::Kind;
 use ouroloop_bench::{churn, cpu};
@@ -26,6 +27,9 @@ enum Mode {
     Echo {
         #[command(flatten)]
         message: Message,
+        /// Send each message as a UDP datagram
+        #[arg(long)]
+        udp: bool,
         #[command(flatten)]
         load: Load,
     },
@@ -87,9 +91,10 @@ struct Load {
 }
 
 impl Load {
-    fn plan(self, kind: Kind) -> Plan {
+    fn plan(self, carrier: Carrier, kind: Kind) -> Plan {
         Plan {
             target: self.target,
+            carrier,
             connections: self.connections,
             kind,
             warm_up: self.warm_up,
@@ -133,8 +138,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         cpu::pin(cpu)?;
     }
     let report = match arguments.mode {
-        Mode::Echo { message, load } => driver::run(&load.plan(message.kind()))?,
-        Mode::Http { load } => driver::run(&load.plan(Kind::Http))?,
+        Mode::Echo { message, udp, load } => {
+            let carrier = if udp { Carrier::Udp } else { Carrier::Tcp };
+            driver::run(&load.plan(carrier, message.kind()))?
+        }
+        Mode::Http { load } => driver::run(&load.plan(Carrier::Tcp, Kind::Http))?,
         Mode::Churn { target, message, count, connections } => {
             churn::run(target, count, connections, message.kind())?
         }

@@ -9,6 +9,7 @@ mod asyncgens;
 mod closing;
 mod connect;
 mod connection;
+mod datagram;
 mod debug;
 mod dns;
 mod errors;
@@ -38,6 +39,7 @@ use std::ptr::NonNull;
 use ouroloop::blocking::Pool;
 use ouroloop::fork::Process;
 use ouroloop::interrupt::InterruptDescriptor;
+use ouroloop::net::datagram::Batch;
 use ouroloop::ready::Place;
 use ouroloop::waker::Waker;
 use ouroloop::{Callback as _, EventLoop, multiplex};
@@ -55,7 +57,7 @@ use crate::os_error::os_error;
 use crate::standard::Standard;
 use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
-use crate::transport::socket::SocketTransport;
+use crate::transport::{Unsent, is_closing};
 
 pub(crate) use debug::log_debug;
 pub(crate) use lifecycle::warn_resource;
@@ -103,7 +105,7 @@ pub(crate) struct Loop {
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
     /// Transports with something written in this turn.
-    unsent: AttachedCell<Vec<Py<SocketTransport>>>,
+    unsent: AttachedCell<Vec<Unsent>>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
@@ -114,6 +116,8 @@ pub(crate) struct Loop {
     owed_call: AttachedCell<Option<Pool<Job>>>,
     /// How much `sock_recv` last received at once: what the next call may expect.
     received: AttachedCell<usize>,
+    /// The same for datagrams, while nobody uses it.
+    pub(crate) datagrams: AttachedCell<Option<Box<Batch>>>,
 }
 
 /// A transport's reads go through a buffer of this many bytes unless a transport has seen larger ones.
@@ -188,7 +192,7 @@ impl Loop {
 
     /// Remembers a transport whose writes leave when the turn is over, or sooner.
     #[inline]
-    pub(crate) fn send_later(&self, py: Python<'_>, transport: Py<SocketTransport>) {
+    pub(crate) fn send_later(&self, py: Python<'_>, transport: Unsent) {
         self.unsent.with(py, |unsent| unsent.push(transport));
     }
 
@@ -205,8 +209,8 @@ impl Loop {
         }
         let mut answer = Ok(());
         for transport in unsent.with(py, std::mem::take) {
-            let flushed = SocketTransport::flush_unsent(transport.bind(py));
-            answer = answer.and(flushed);
+            let sent = transport.send(py);
+            answer = answer.and(sent);
         }
         answer
     }
@@ -223,7 +227,7 @@ impl Loop {
     }
 
     /// The transport that uses descriptor `fd` and is not closing.
-    pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<SocketTransport>> {
+    pub(crate) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<PyAny>> {
         let transport = self.transports.with(py, |transports| {
             let transport = transports.get(&fd)?.as_ptr();
             // SAFETY: a transport is removed before its memory goes; one whose count is zero is
@@ -231,12 +235,10 @@ impl Loop {
             if unsafe { ffi::Py_REFCNT(transport) } == 0 {
                 return None;
             }
-            // SAFETY: as above, and it is a `SocketTransport`.
-            let transport = unsafe { Bound::from_borrowed_ptr(py, transport) };
             // SAFETY: as above.
-            Some(unsafe { transport.cast_into_unchecked::<SocketTransport>() })
+            Some(unsafe { Bound::from_borrowed_ptr(py, transport) })
         })?;
-        (!transport.get().is_closing(py)).then(|| transport.unbind())
+        (!is_closing(&transport)).then(|| transport.unbind())
     }
 
     /// Whoever waits for a descriptor that is about to be closed is to look.
@@ -338,6 +340,7 @@ impl Loop {
             scratch: AttachedCell::new(Vec::new()),
             owed_call: AttachedCell::new(None),
             received: AttachedCell::new(0),
+            datagrams: AttachedCell::new(None),
         };
         Ok(event_loop)
     }
@@ -360,8 +363,7 @@ impl Loop {
             self.engine.traverse(|engine| {
                 engine.callbacks().try_for_each(|callback| callback.visit(visit))
             })?;
-            self.unsent
-                .traverse(|unsent| unsent.iter().try_for_each(|transport| visit.call(transport)))?;
+            self.unsent.traverse(|unsent| unsent.iter().try_for_each(|one| one.visit(&visit)))?;
             self.files.traverse(|files| files.values().try_for_each(|file| visit.call(file)))?;
             self.state.traverse(|state| {
                 visit.call(&state.task_factory)?;

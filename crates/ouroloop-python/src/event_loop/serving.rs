@@ -369,16 +369,7 @@ fn set_options(
     let internet = family.eq(libc::AF_INET)? || family.eq(libc::AF_INET6)?;
     // Linux refuses it for other families since 6.12.9.
     if order.reuse_port && (internet || cfg!(not(Py_3_14))) {
-        set(libc::SOL_SOCKET, libc::SO_REUSEPORT).map_err(|error| {
-            if error.is_instance_of::<PyOSError>(py) {
-                PyValueError::new_err(
-                    "reuse_port not supported by socket module, \
-                     SO_REUSEPORT defined but not implemented.",
-                )
-            } else {
-                error
-            }
-        })?;
+        set_reuse_port(socket)?;
     }
     if order.keep_alive {
         set(libc::SOL_SOCKET, libc::SO_KEEPALIVE)?;
@@ -388,6 +379,22 @@ fn set_options(
         set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
     }
     Ok(())
+}
+
+/// Lets other sockets have the same port, and share what comes to it.
+///
+/// # Errors
+/// `ValueError` where there is no such thing.
+pub(super) fn set_reuse_port(socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = socket.py();
+    let option = (libc::SOL_SOCKET, libc::SO_REUSEPORT, true);
+    match socket.call_method1(intern!(py, "setsockopt"), option) {
+        Err(error) if error.is_instance_of::<PyOSError>(py) => Err(PyValueError::new_err(
+            "reuse_port not supported by socket module, \
+             SO_REUSEPORT defined but not implemented.",
+        )),
+        answer => answer.map(drop),
+    }
 }
 
 /// Passes an address over that this machine does not have.

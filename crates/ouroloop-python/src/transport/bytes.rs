@@ -1,9 +1,12 @@
-//! A `bytes` object that is filled before anybody sees it.
+//! `bytes` objects: filled before anybody sees them, and kept until they are sent.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 
+use pyo3::PyTraverseError;
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -76,5 +79,41 @@ impl<'py> Room<'py> {
             _PyBytes_Resize(&raw mut bytes, wanted);
             Ok(Bound::from_owned_ptr_or_err(py, bytes)?.cast_into_unchecked())
         }
+    }
+}
+
+/// A piece of the write queue: a `bytes` object that is alive as long as its address is used.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// It keeps what `start` points to alive.
+    owner: Py<PyBytes>,
+    start: NonNull<u8>,
+    length: usize,
+}
+
+impl Chunk {
+    pub(crate) fn new(bytes: &Bound<'_, PyBytes>) -> Self {
+        let content = bytes.as_bytes();
+        Self {
+            start: NonNull::from(content).cast(),
+            length: content.len(),
+            owner: bytes.clone().unbind(),
+        }
+    }
+
+    /// The `bytes` object.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
+        self.owner.bind(py)
+    }
+
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: `bytes` objects never change or move, and `owner` keeps this one alive.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }

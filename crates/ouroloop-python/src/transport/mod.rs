@@ -1,7 +1,54 @@
-//! Byte streams between sockets and protocols.
+//! What stands between descriptors and protocols.
 
+pub(crate) mod address;
 pub(crate) mod bytes;
+pub(crate) mod datagram;
+pub(crate) mod descriptor;
 pub(crate) mod listener;
+pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use datagram::DatagramTransport;
+use socket::SocketTransport;
+
+/// A transport with something to send when the turn is over, or sooner.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    Stream(Py<SocketTransport>),
+    Datagrams(Py<DatagramTransport>),
+}
+
+impl Unsent {
+    /// Sends it, unless it has left already.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of a protocol that is told what came of it.
+    pub(crate) fn send(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Stream(transport) => SocketTransport::flush_unsent(transport.bind(py)),
+            Self::Datagrams(transport) => DatagramTransport::on_turn_end(transport.bind(py)),
+        }
+    }
+
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Stream(transport) => visit.call(transport),
+            Self::Datagrams(transport) => visit.call(transport),
+        }
+    }
+}
+
+/// Whether a transport of this crate is closing or closed.
+pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> bool {
+    let py = transport.py();
+    if let Ok(transport) = transport.cast::<SocketTransport>() {
+        return transport.get().is_closing(py);
+    }
+    transport.cast::<DatagramTransport>().is_ok_and(|transport| transport.get().is_closing(py))
+}

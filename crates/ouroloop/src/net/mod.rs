@@ -6,6 +6,7 @@
 //! once.
 
 pub mod connect;
+pub mod datagram;
 pub mod listener;
 pub mod sendfile;
 pub mod stream;
@@ -13,6 +14,7 @@ pub mod watermarks;
 pub mod write_queue;
 
 pub use connect::Connecting;
+pub use datagram::DatagramSocket;
 pub use listener::{Accepted, Listener};
 pub use stream::{Closed, Flushed, Pushed, Received, Sent, ShutDown, Stream};
 pub use watermarks::{InvalidLimits, Pressure, Watermarks};

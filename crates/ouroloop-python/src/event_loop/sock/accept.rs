@@ -17,7 +17,7 @@ use super::wait::Direction;
 use crate::event_loop::Loop;
 use crate::os_error::os_error;
 use crate::standard::Standard;
-use crate::transport::socket::python_address;
+use crate::transport::address;
 
 /// So many connections that were aborted are passed over before others have their turn.
 const PASSED_OVER: usize = 64;
@@ -89,7 +89,7 @@ fn connection<'py>(
     // The object closes it from here on.
     let _number = owned.into_raw_fd();
     connection.call_method1(intern!(py, "setblocking"), (false,))?;
-    let known = peer.map(|peer| python_address(py, &peer)).transpose()?.flatten();
+    let known = peer.map(|peer| address::to_python(py, &peer)).transpose()?.flatten();
     let address = match known {
         Some(address) => address,
         None => connection.call_method0(intern!(py, "getpeername"))?,

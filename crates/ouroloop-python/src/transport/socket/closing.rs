@@ -1,6 +1,5 @@
 //! The end of a connection.
 
-use std::os::fd::IntoRawFd;
 use std::sync::OnceLock;
 
 use ouroloop::net::ShutDown;
@@ -13,6 +12,7 @@ use crate::callback::Callback;
 use crate::event_loop::warn_resource;
 use crate::os_error::os_error;
 use crate::slots::Deallocate;
+use crate::transport::descriptor;
 use crate::transport::server::Server;
 
 impl SocketTransport {
@@ -151,18 +151,13 @@ impl SocketTransport {
             event_loop.remove_transport(py, fd);
             event_loop.end_write_wait(py, fd);
         }
-        let detached = match &socket {
-            // The number is the stream's alone from here on; -1: its owner has closed it.
-            Some(socket) => {
-                socket.bind(py).call_method0(intern!(py, "detach"))?.extract::<i32>()?
-            }
-            None => fd,
+        let open = match &socket {
+            // The number is the stream's alone from here on.
+            Some(socket) => descriptor::detach(socket.bind(py))?,
+            None => true,
         };
-        let owned = slf.get().state.with(py, |state| state.stream.take_fd());
-        if let Some(owned) = owned
-            && detached < 0
-        {
-            let _gone = owned.into_raw_fd();
+        if let Some(owned) = slf.get().state.with(py, |state| state.stream.take_fd()) {
+            descriptor::close(owned, open);
         }
         Ok(())
     }

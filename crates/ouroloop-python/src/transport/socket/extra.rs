@@ -1,34 +1,13 @@
 //! `get_extra_info`, and the Python socket that shares the descriptor.
 
-use std::ffi::OsStr;
-use std::mem::offset_of;
-use std::net::IpAddr;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
-use rustix::net::{SocketAddr, SocketAddrAny, SocketAddrUnix};
+use pyo3::types::PyDict;
+use rustix::net::SocketAddrAny;
 
-use super::{SocketTransport, descriptor_of};
+use super::SocketTransport;
 use crate::standard::Standard;
-
-/// Takes the descriptor of a Python socket over.
-///
-/// Its `close()` from now on only marks it closed: it counts the transport as one of the file
-/// objects (`makefile`) that still need the descriptor.
-///
-/// # Errors
-/// `ValueError` for a closed socket.
-pub(super) fn take_over(socket: &Bound<'_, PyAny>) -> PyResult<OwnedFd> {
-    let py = socket.py();
-    let owned = descriptor_of(socket)?;
-    if let Some(users) = socket.getattr_opt(intern!(py, "_io_refs"))? {
-        socket.setattr(intern!(py, "_io_refs"), users.add(1)?)?;
-    }
-    Ok(owned)
-}
+use crate::transport::address;
 
 impl SocketTransport {
     pub(super) fn extra_info<'py>(
@@ -113,13 +92,13 @@ impl SocketTransport {
     /// An address as Python writes it, `None` where the kernel told none.
     fn written<'py>(
         slf: &Bound<'py, Self>,
-        address: Option<SocketAddrAny>,
+        kernel: Option<SocketAddrAny>,
         method: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        match address.map(|address| python_address(py, &address)).transpose()? {
+        match kernel.map(|kernel| address::to_python(py, &kernel)).transpose()? {
             None => Ok(py.None().into_bound(py)),
-            Some(Some(address)) => Ok(address),
+            Some(Some(written)) => Ok(written),
             Some(None) => Self::ask_socket(slf, method),
         }
     }
@@ -136,47 +115,4 @@ impl SocketTransport {
             answer => answer,
         }
     }
-}
-
-/// An address as Python's socket module writes it; `None` if only that module knows how.
-pub(crate) fn python_address<'py>(
-    py: Python<'py>,
-    address: &SocketAddrAny,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Ok(unix) = SocketAddrUnix::try_from(address.clone()) {
-        // rustix gives a socket that has no name the abstract name of no bytes.
-        let is_named = address.addr_len() as usize > offset_of!(libc::sockaddr_un, sun_path);
-        return unix_name(py, is_named.then_some(&unix)).map(Some);
-    }
-    let Ok(address) = SocketAddr::try_from(address.clone()) else { return Ok(None) };
-    let (ip, port) = (address.ip(), address.port());
-    Ok(Some(match (ip, address) {
-        (IpAddr::V6(ip), SocketAddr::V6(address)) => {
-            let scope = address.scope_id();
-            if scope != 0 {
-                // The zone's name is appended by the system's resolver.
-                return Ok(None);
-            }
-            let parts = (ip.to_string(), port, address.flowinfo(), scope);
-            parts.into_pyobject(py)?.into_any()
-        }
-        _ => PyTuple::new(
-            py,
-            [ip.to_string().into_pyobject(py)?.into_any(), port.into_pyobject(py)?.into_any()],
-        )?
-        .into_any(),
-    }))
-}
-
-/// A path as a `str`, an abstract name as `bytes`, and the empty `str` for a socket without a name.
-fn unix_name<'py>(
-    py: Python<'py>,
-    address: Option<&SocketAddrUnix>,
-) -> PyResult<Bound<'py, PyAny>> {
-    #[cfg(target_os = "linux")]
-    if let Some(name) = address.and_then(SocketAddrUnix::abstract_name) {
-        return Ok(PyBytes::new(py, &[b"\0", name].concat()).into_any());
-    }
-    let path = address.and_then(SocketAddrUnix::path).unwrap_or_default();
-    Ok(OsStr::from_bytes(path.to_bytes()).into_pyobject(py)?.into_any())
 }

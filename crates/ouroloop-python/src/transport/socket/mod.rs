@@ -32,27 +32,25 @@ mod lending;
 mod read;
 mod write;
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 
 use ouroloop::net::{Stream, Watermarks};
-use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyDict, PyTuple};
 use rustix::net::{AddressFamily, SocketAddrAny};
-
-pub(crate) use extra::python_address;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
-use crate::context::{Snapshot, copy_current, run_in};
+use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
-use crate::handle::{Contents, Handle};
 use crate::standard::Standard;
+use crate::transport::bytes::Chunk;
 use crate::transport::server::Server;
+use crate::transport::{descriptor, protocol};
 
 /// Where a transport's connection comes from.
 #[derive(Debug)]
@@ -61,33 +59,6 @@ pub(crate) enum Origin {
     Socket(Py<PyAny>),
     /// A connection that a listener accepted, with the peer's address if the kernel told it.
     Accepted(OwnedFd, Option<SocketAddrAny>),
-}
-
-/// A piece of the write queue: a `bytes` object that is alive as long as its address is used.
-#[derive(Debug)]
-struct Chunk {
-    #[expect(dead_code, reason = "it keeps what `start` points to alive")]
-    owner: Py<PyBytes>,
-    start: NonNull<u8>,
-    length: usize,
-}
-
-impl Chunk {
-    fn new(bytes: &Bound<'_, PyBytes>) -> Self {
-        let content = bytes.as_bytes();
-        Self {
-            start: NonNull::from(content).cast(),
-            length: content.len(),
-            owner: bytes.clone().unbind(),
-        }
-    }
-}
-
-impl AsRef<[u8]> for Chunk {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: `bytes` objects never change or move, and `owner` keeps this one alive.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
-    }
 }
 
 /// How a protocol takes what was read.
@@ -161,7 +132,7 @@ impl SocketTransport {
         let (owned, socket, peer) = match origin {
             Origin::Accepted(owned, peer) => (owned, None, peer),
             Origin::Socket(socket) => {
-                let owned = extra::take_over(socket.bind(py))?;
+                let owned = descriptor::take_over(socket.bind(py))?;
                 let peer = rustix::net::getpeername(&owned).ok().flatten();
                 (owned, Some(socket), peer)
             }
@@ -250,24 +221,28 @@ impl SocketTransport {
     /// Reports an error of a protocol method that the loop called, as that of a handle.
     fn report_callback(slf: &Bound<'_, Self>, method: &str, error: PyErr) -> PyResult<()> {
         let py = slf.py();
-        let (protocol, context, event_loop) = slf.get().state.with(py, |state| {
+        let (told, context) = slf.get().state.with(py, |state| {
             (
                 state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)),
                 state.context.clone_ref(py),
-                state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)),
             )
         });
-        let (Some(protocol), Some(event_loop)) = (protocol, event_loop) else { return Err(error) };
-        let callback = protocol.bind(py).getattr(method)?.unbind();
-        let args = pyo3::types::PyTuple::new(py, [slf])?.into_any().unbind();
-        let contents = Contents { callback, args, context: Snapshot::of(context) };
-        Handle::report(&Handle::create(event_loop.bind(py), contents)?, error)
+        let (Some(told), Some(event_loop)) = (told, slf.get().event_loop(py)) else {
+            return Err(error);
+        };
+        let callback = told.bind(py).getattr(method)?.unbind();
+        let args = PyTuple::new(py, [slf])?;
+        protocol::report_callback(&event_loop, callback, &args, context, error)
     }
 
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.state
             .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
             .map(|event_loop| event_loop.into_bound(py))
+    }
+
+    fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
     }
 
     fn server(&self, py: Python<'_>) -> Option<Py<Server>> {
@@ -313,15 +288,4 @@ fn is_internet(address: &SocketAddrAny) -> bool {
 fn disable_nagle(socket: &OwnedFd) {
     // Refused by sockets of other protocols than TCP, which have no such delay.
     let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
-}
-
-/// The descriptor of a Python socket that is open.
-fn descriptor_of(socket: &Bound<'_, PyAny>) -> PyResult<OwnedFd> {
-    let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
-    if fd < 0 {
-        return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
-    }
-    // SAFETY: the socket object owns an open descriptor of this number, and `take_over` has it
-    // give up closing it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

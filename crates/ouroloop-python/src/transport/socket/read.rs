@@ -4,17 +4,18 @@ use std::mem::MaybeUninit;
 
 use ouroloop::net::Received;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
 use crate::callback::Callback;
-use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
+use crate::event_loop::{SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
-use crate::standard::{Standard, exception_of};
+use crate::standard::exception_of;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ, Room};
+use crate::transport::protocol;
 
 impl SocketTransport {
     /// The descriptor is readable: one read, and the protocol is told.
@@ -204,47 +205,15 @@ impl SocketTransport {
     /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; `RuntimeError` on a closed one.
     pub(super) fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
         let py = slf.py();
-        if error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py)
-        {
+        if protocol::leaves_loop(py, &error) {
             return Err(error);
         }
         let value = exception_of(py, &error).into_any();
         if let Some(event_loop) = slf.get().event_loop(py) {
-            Self::report_fatal(slf, &event_loop, &error, message)?;
+            let told = slf.get().protocol(py);
+            protocol::report_fatal(&event_loop, slf, told, &error, message)?;
         }
         Self::force_close(slf, Some(value.unbind()))
-    }
-
-    fn report_fatal(
-        slf: &Bound<'_, Self>,
-        event_loop: &Bound<'_, Loop>,
-        error: &PyErr,
-        message: &str,
-    ) -> PyResult<()> {
-        use pyo3::exceptions::PyOSError;
-        use pyo3::types::PyDict;
-        let py = slf.py();
-        if error.is_instance_of::<PyOSError>(py) {
-            if event_loop.get().is_debug(py) {
-                let keywords = PyDict::new(py);
-                keywords.set_item(intern!(py, "exc_info"), exception_of(py, error))?;
-                let logger = Standard::get(py)?.logger.bind(py);
-                let arguments = ("%r: %s", slf, message);
-                logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
-            }
-            return Ok(());
-        }
-        let context = PyDict::new(py);
-        context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), exception_of(py, error))?;
-        context.set_item(intern!(py, "transport"), slf)?;
-        let protocol = slf
-            .get()
-            .state
-            .with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)));
-        context.set_item(intern!(py, "protocol"), protocol)?;
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     }
 }
 

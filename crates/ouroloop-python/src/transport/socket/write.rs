@@ -2,15 +2,17 @@
 
 use ouroloop::net::{Flushed, Pressure, Pushed, Sent};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use super::{Chunk, SocketTransport, State};
+use super::{SocketTransport, State};
 use crate::callback::Callback;
 use crate::os_error::os_error;
-use crate::standard::{Standard, exception_of};
+use crate::standard::Standard;
+use crate::transport::bytes::Chunk;
+use crate::transport::{Unsent, protocol};
 
 /// Once this much waits for the end of the turn, it waits no longer.
 const GATHERED_BYTES: usize = 8 * 1024;
@@ -125,7 +127,7 @@ impl SocketTransport {
         match intake {
             Intake::Later => {
                 if newly_unsent {
-                    event_loop.get().send_later(py, slf.clone().unbind());
+                    event_loop.get().send_later(py, Unsent::Stream(slf.clone().unbind()));
                 }
                 Ok(())
             }
@@ -279,31 +281,10 @@ impl SocketTransport {
 
     fn apply(slf: &Bound<'_, Self>, pressure: Pressure) -> PyResult<()> {
         let py = slf.py();
-        let method = match pressure {
-            Pressure::Unchanged => return Ok(()),
-            Pressure::Pause => "pause_writing",
-            Pressure::Resume => "resume_writing",
-        };
-        let protocol = slf
-            .get()
-            .state
-            .with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)));
-        let Some(protocol) = protocol else { return Ok(()) };
-        let Err(error) = protocol.bind(py).call_method0(PyString::intern(py, method)) else {
+        if pressure == Pressure::Unchanged {
             return Ok(());
-        };
-        if error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py)
-        {
-            return Err(error);
         }
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let context = PyDict::new(py);
-        context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
-        context.set_item(intern!(py, "exception"), exception_of(py, &error))?;
-        context.set_item(intern!(py, "transport"), slf)?;
-        context.set_item(intern!(py, "protocol"), protocol)?;
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        protocol::apply(pressure, slf, slf.get().event_loop(py), slf.get().protocol(py))
     }
 }
 

@@ -1,0 +1,221 @@
+//! `DatagramTransport` as Python sees it.
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use super::receive::News;
+use super::{DatagramTransport, peers::Peers};
+use crate::event_loop::log_debug;
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+use crate::transport::protocol;
+
+#[pymethods]
+impl DatagramTransport {
+    /// The standard class, so that `isinstance` holds.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(Standard::get(slf.py())?.datagram_transport.bind(slf.py()).clone())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let (closed, closing, fd, reading, writing, queued) = slf.get().state.with(py, |state| {
+            (
+                state.socket.fd().is_none(),
+                state.closing,
+                state.fd,
+                state.watching_reads,
+                state.watching_writes,
+                state.socket.queue().weight(),
+            )
+        });
+        let mut words = vec![slf.get_type().name()?.to_string()];
+        if closed {
+            words.push(String::from("closed"));
+        } else if closing {
+            words.push(String::from("closing"));
+        }
+        words.push(format!("fd={fd}"));
+        if slf.get().event_loop(py).is_some_and(|event_loop| !event_loop.get().is_closed(py)) {
+            let polling = |polling| if polling { "polling" } else { "idle" };
+            words.push(format!("read={}", polling(reading)));
+            words.push(format!("write=<{}, bufsize={queued}>", polling(writing)));
+        }
+        Ok(format!("<{}>", words.join(" ")))
+    }
+
+    fn __del__(slf: &Bound<'_, Self>) {
+        Self::finalize(slf);
+    }
+
+    /// What is known of the endpoint; who asks for the socket sees it with everything sent.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        Self::flush_unsent(slf)?;
+        let extra = slf.get().state.with(py, |state| state.extra.clone_ref(py)).into_bound(py);
+        match extra.get_item(name)? {
+            Some(value) => Ok(value),
+            None => Ok(default.unwrap_or_else(|| py.None().into_bound(py))),
+        }
+    }
+
+    #[pyo3(name = "is_closing")]
+    fn py_is_closing(&self, py: Python<'_>) -> bool {
+        self.is_closing(py)
+    }
+
+    #[pyo3(name = "close")]
+    fn py_close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::close(slf)
+    }
+
+    #[pyo3(name = "abort")]
+    fn py_abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::abort(slf)
+    }
+
+    fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
+        drop(self.state.with(py, |state| state.protocol.replace(protocol)));
+    }
+
+    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.protocol(py)
+    }
+
+    fn is_reading(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.closing && !state.paused)
+    }
+
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let pauses = slf
+            .get()
+            .state
+            .with(slf.py(), |state| !state.closing && !std::mem::replace(&mut state.paused, true));
+        if pauses {
+            Self::stop_reading(slf);
+            Self::log(slf, "pauses reading")?;
+        }
+        Ok(())
+    }
+
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let resumes = slf
+            .get()
+            .state
+            .with(slf.py(), |state| !state.closing && std::mem::replace(&mut state.paused, false));
+        if resumes {
+            Self::start_reading(slf)?;
+            Self::deliver_later(slf);
+            Self::log(slf, "resumes reading")?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(name = "sendto", signature = (data, addr=None))]
+    fn py_sendto(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        addr: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        Self::sendto(slf, data, addr)
+    }
+
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Self::flush_unsent(slf)?;
+        Ok(slf.get().state.with(slf.py(), |state| state.socket.queue().weight()))
+    }
+
+    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
+        self.state.with(py, |state| (state.marks.low(), state.marks.high()))
+    }
+
+    #[pyo3(signature = (high=None, low=None))]
+    fn set_write_buffer_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        let state = &slf.get().state;
+        protocol::set_limits(slf.py(), state, |state| &mut state.marks, high, low)?;
+        Self::flush_unsent(slf)?;
+        Self::maybe_pause(slf)
+    }
+
+    #[getter(_loop)]
+    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.event_loop(py).map(Bound::into_any)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.state.traverse(|state| {
+                visit.call(&state.event_loop)?;
+                visit.call(&state.protocol)?;
+                visit.call(&state.context)?;
+                visit.call(&state.waiter)?;
+                visit.call(&state.python_socket)?;
+                visit.call(&state.extra)?;
+                visit.call(&state.remote)?;
+                visit.call(&state.error)?;
+                state.peers.visit(&visit)?;
+                for news in &state.undelivered {
+                    if let News::Datagram(data, from) = news {
+                        visit.call(data)?;
+                        visit.call(from)?;
+                    }
+                }
+                state.socket.queue().iter().try_for_each(|datagram| {
+                    datagram.data.visit(&visit)?;
+                    match &datagram.to {
+                        ouroloop::net::datagram::Destination::Foreign(place) => visit.call(place),
+                        _ => Ok(()),
+                    }
+                })
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.state.with(py, |state| {
+            (
+                state.event_loop.take(),
+                state.protocol.take(),
+                state.waiter.take(),
+                state.remote.take(),
+                state.error.take(),
+                std::mem::replace(&mut state.peers, Peers::new()),
+                std::mem::take(&mut state.undelivered),
+                state.socket.take_queue(),
+            )
+        }));
+    }
+}
+
+impl DatagramTransport {
+    /// The Python socket that shares the descriptor; `None` once closed.
+    pub(super) fn python_socket<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state
+            .with(py, |state| state.python_socket.as_ref().map(|socket| socket.clone_ref(py)))
+            .map(|socket| socket.into_bound(py))
+    }
+
+    fn log(slf: &Bound<'_, Self>, what: &str) -> PyResult<()> {
+        let py = slf.py();
+        match slf.get().event_loop(py) {
+            Some(event_loop) if event_loop.get().is_debug(py) => {
+                log_debug(event_loop.get(), py, &format!("{} {what}", slf.repr()?))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! `DatagramTransport`: a datagram socket between the loop and a protocol.
+//!
+//! # Who owns the descriptor
+//!
+//! The engine's [`DatagramSocket`] does, and closes it once. The Python socket that it came from
+//! shares the number: it is kept from closing it while the transport lives, and detached just
+//! before the descriptor is closed.
+//!
+//! # States
+//!
+//! | state | `closing` | `losses` | reading | left by |
+//! | --- | --- | --- | --- | --- |
+//! | opened | no | 0 | no | `Event::Open`: `connection_made`, then reading |
+//! | connected | no | 0 | unless paused | `close`, `abort`, an error that is not the network's |
+//! | draining | yes | 0 | no | an empty queue, `abort` |
+//! | losing | yes | ≥ 1 | no | `Event::Lost`: `connection_lost`, then the descriptor closes |
+//! | closed | yes | ≥ 1 | no | – |
+//!
+//! # When datagrams leave
+//!
+//! A datagram waits in the queue until the turn that sent it ends, or 64 callbacks have run (see
+//! [`Loop::send_now`]): those of one turn leave in one system call. It leaves at once when many
+//! or much have gathered, when the protocol wants to be paused sooner than that, when it is large,
+//! when something asks for the state of the queue or the socket, and when the loop does not run in
+//! this thread. A datagram whose destination only Python's socket module understands is sent by the
+//! Python socket, in its turn.
+//!
+//! # When datagrams come
+//!
+//! One read brings several, and the protocol is told of them one after the other. When it pauses in
+//! between, or leaves the loop by an exception, the rest is kept as objects and delivered before
+//! anything newer is read. When it closes in between, the rest goes where the kernel would have
+//! let it go with the socket.
+//!
+//! # Errors
+//!
+//! The network's go to `error_received`, one for each datagram, and change nothing else. It is
+//! called where the error is found: in the transport's context from the loop, in the caller's from
+//! within a method; there, what it raises is the caller's.
+
+mod class;
+mod closing;
+mod peers;
+mod receive;
+mod send;
+
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, RawFd};
+
+use ouroloop::net::Watermarks;
+use ouroloop::net::datagram::DatagramSocket;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use rustix::net::AddressFamily;
+
+use crate::callback::Callback;
+use crate::cell::AttachedCell;
+use crate::context::{copy_current, run_in};
+use crate::event_loop::Loop;
+use crate::future::{Future, Outcome};
+use crate::standard::Standard;
+use crate::transport::bytes::Chunk;
+use crate::transport::{descriptor, protocol};
+use peers::Peers;
+use receive::News;
+
+/// What a datagram weighs in the queue beyond its content.
+const HEADER: usize = if cfg!(Py_3_13) { 8 } else { 0 };
+
+/// What the loop tells a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Its life begins: `connection_made`.
+    Open,
+    /// Its life ends: `connection_lost`.
+    Lost,
+    /// The descriptor is readable.
+    Readable,
+    /// The descriptor is writable.
+    Writable,
+    /// Datagrams that were read before can be delivered again.
+    Deliver,
+}
+
+/// Who is at work when something goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    /// The loop: the protocol is called in the transport's context.
+    Loop,
+    /// A method that Python code called, in a context of its own.
+    Call,
+}
+
+#[derive(Debug)]
+struct State {
+    event_loop: Option<Py<Loop>>,
+    protocol: Option<Py<PyAny>>,
+    socket: DatagramSocket<Chunk, Py<PyAny>>,
+    /// The descriptor's number, also after it was closed.
+    fd: RawFd,
+    family: AddressFamily,
+    marks: Watermarks,
+    /// In which protocol methods run when the loop calls them.
+    context: Py<PyAny>,
+    waiter: Option<Py<Future>>,
+    /// The Python socket that shares the descriptor; `None` once closed.
+    python_socket: Option<Py<PyAny>>,
+    extra: Py<PyDict>,
+    /// The only destination there is, if the endpoint was made with one.
+    remote: Option<Py<PyAny>>,
+    /// Whether the kernel knows the destination.
+    connected: bool,
+    peers: Peers,
+    /// What was read and the protocol was not told of yet.
+    undelivered: VecDeque<News>,
+    /// What `connection_lost` will be given.
+    error: Option<Py<PyAny>>,
+    /// Datagrams sent since the connection was lost, and the loss itself.
+    losses: u32,
+    watching_reads: bool,
+    watching_writes: bool,
+    paused: bool,
+    closing: bool,
+    /// It stands in the loop's list of transports with something unsent.
+    unsent: bool,
+}
+
+/// A native transport; `isinstance(transport, asyncio.DatagramTransport)` holds.
+#[pyclass(frozen, weakref, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct DatagramTransport {
+    state: AttachedCell<State>,
+}
+
+impl DatagramTransport {
+    /// A transport between a non-blocking Python socket, which it takes over, and `protocol`: in
+    /// the next turn `connection_made` is called, reading begins and `waiter` gets its result.
+    ///
+    /// # Errors
+    /// `ValueError` for a socket that is closed; then nothing has been taken over.
+    pub(crate) fn open<'py>(
+        event_loop: &Bound<'py, Loop>,
+        python_socket: &Bound<'py, PyAny>,
+        protocol: Py<PyAny>,
+        remote: Option<Py<PyAny>>,
+        waiter: Py<Future>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let context = copy_current(py)?;
+        let extra = describe(python_socket)?;
+        let remote = match remote {
+            Some(remote) if remote.bind(py).is_truthy()? => Some(remote),
+            _ => None,
+        };
+        let owned = descriptor::take_over(python_socket)?;
+        let fd = owned.as_raw_fd();
+        let connected = rustix::net::getpeername(&owned).is_ok_and(|peer| peer.is_some());
+        let family = rustix::net::getsockname(&owned)
+            .map_or(AddressFamily::UNSPEC, |name| name.address_family());
+        let transport = Bound::new(
+            py,
+            Self {
+                state: AttachedCell::new(State {
+                    event_loop: Some(event_loop.clone().unbind()),
+                    protocol: Some(protocol),
+                    socket: DatagramSocket::new(owned, HEADER),
+                    fd,
+                    family,
+                    marks: Watermarks::default(),
+                    context,
+                    waiter: Some(waiter),
+                    python_socket: Some(python_socket.clone().unbind()),
+                    extra: extra.unbind(),
+                    remote,
+                    connected,
+                    peers: Peers::new(),
+                    undelivered: VecDeque::new(),
+                    error: None,
+                    losses: 0,
+                    watching_reads: false,
+                    watching_writes: false,
+                    paused: false,
+                    closing: false,
+                    unsent: false,
+                }),
+            },
+        )?;
+        event_loop.get().add_transport(py, fd, transport.as_any());
+        Self::push(&transport, event_loop, Event::Open);
+        Ok(transport)
+    }
+
+    /// What the loop has to tell.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    #[inline]
+    pub(crate) fn on(slf: &Bound<'_, Self>, event: Event) -> PyResult<()> {
+        match event {
+            Event::Readable => Self::on_readable(slf),
+            Event::Writable => Self::on_writable(slf),
+            Event::Deliver => Self::deliver_kept(slf),
+            Event::Open => Self::on_open(slf),
+            Event::Lost => Self::on_lost(slf),
+        }
+    }
+
+    fn push(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>, event: Event) {
+        let callback = Callback::Datagram(slf.clone().unbind(), event);
+        event_loop.get().push(slf.py(), callback);
+    }
+
+    fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        Self::tell(slf, "connection_made", (slf,))?;
+        Self::start_reading(slf)?;
+        let waiter = slf.get().state.with(py, |state| state.waiter.take());
+        if let Some(waiter) = waiter
+            && !waiter.bind(py).get().is_done(py)
+        {
+            Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
+        }
+        Ok(())
+    }
+
+    /// Calls a method of the protocol in the transport's context; its error is reported.
+    fn tell<'py>(
+        slf: &Bound<'py, Self>,
+        method: &'static str,
+        args: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let Some(told) = slf.get().protocol(py) else { return Ok(()) };
+        let args = args.into_pyobject(py)?;
+        let answer = run_in(py, &context, || told.bind(py).getattr(method)?.call1(&args).map(drop));
+        answer.or_else(|error| Self::report(slf, told.bind(py), method, &args, error))
+    }
+
+    /// Reports an error of a protocol's method that the loop called, as that of a handle.
+    fn report(
+        slf: &Bound<'_, Self>,
+        told: &Bound<'_, PyAny>,
+        method: &str,
+        args: &Bound<'_, PyTuple>,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
+        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let callback = told.getattr(method).map_or_else(|_| told.clone().unbind(), Bound::unbind);
+        protocol::report_callback(&event_loop, callback, args, context, error)
+    }
+
+    /// `error_received`, for an error that concerns a datagram.
+    fn error_received(slf: &Bound<'_, Self>, error: &PyErr, within: Within) -> PyResult<()> {
+        let py = slf.py();
+        let error = error.value(py);
+        match (within, slf.get().protocol(py)) {
+            (Within::Loop, _) => Self::tell(slf, "error_received", (error,)),
+            (Within::Call, Some(told)) => {
+                told.bind(py).call_method1(intern!(py, "error_received"), (error,)).map(drop)
+            }
+            (Within::Call, None) => Ok(()),
+        }
+    }
+
+    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state
+            .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
+            .map(|event_loop| event_loop.into_bound(py))
+    }
+
+    fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.closing)
+    }
+}
+
+/// What `get_extra_info` knows.
+fn describe<'py>(python_socket: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    let py = python_socket.py();
+    let extra = PyDict::new(py);
+    let view = Standard::get(py)?.transport_socket.bind(py).call1((python_socket,))?;
+    extra.set_item(intern!(py, "socket"), view)?;
+    for (key, method) in [("sockname", "getsockname"), ("peername", "getpeername")] {
+        match python_socket.call_method0(method) {
+            Ok(name) => extra.set_item(key, name)?,
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyOSError>(py) => {
+                extra.set_item(key, py.None())?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(extra)
+}

@@ -1,0 +1,113 @@
+//! Addresses that were translated before.
+//!
+//! Who sends one datagram often sends more, and an answer goes to the very object that came with
+//! the question. So both ways are remembered: by the kernel's address the object that stands for
+//! it, and by an object's identity the kernel's address.
+//!
+//! Each is a table in which an address has one place; two of the same place drive each other out.
+//! A table begins with a single place, which is all that a client needs, and grows as places are
+//! fought over. Only objects that cannot change are kept.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use rustix::net::SocketAddrAny;
+
+const MOST: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    address: SocketAddrAny,
+    object: Py<PyAny>,
+}
+
+type Table = Vec<Option<Peer>>;
+
+#[derive(Debug)]
+pub(super) struct Peers {
+    by_address: Table,
+    by_object: Table,
+}
+
+impl Peers {
+    pub(super) const fn new() -> Self {
+        Self { by_address: Vec::new(), by_object: Vec::new() }
+    }
+
+    /// The object that stands for an address.
+    #[inline]
+    pub(super) fn object(&self, py: Python<'_>, address: &SocketAddrAny) -> Option<Py<PyAny>> {
+        let place = place(&self.by_address, hash_address(address))?;
+        let peer = self.by_address[place].as_ref()?;
+        (peer.address == *address).then(|| peer.object.clone_ref(py))
+    }
+
+    /// The address that an object stands for.
+    #[inline]
+    pub(super) fn address(&self, object: &Bound<'_, PyAny>) -> Option<SocketAddrAny> {
+        let place = place(&self.by_object, hash_object(object.as_ptr()))?;
+        let peer = self.by_object[place].as_ref()?;
+        (peer.object.as_ptr() == object.as_ptr()).then(|| peer.address.clone())
+    }
+
+    /// Remembers who sends; what is to be dropped by the caller.
+    pub(super) fn received(&mut self, address: SocketAddrAny, object: Py<PyAny>) -> Option<Peer> {
+        let hash = |peer: &Peer| hash_address(&peer.address);
+        remember(&mut self.by_address, Peer { address, object }, hash)
+    }
+
+    /// Remembers who is sent to; what is to be dropped by the caller.
+    pub(super) fn sent(&mut self, address: SocketAddrAny, object: Py<PyAny>) -> Option<Peer> {
+        let hash = |peer: &Peer| hash_object(peer.object.as_ptr());
+        remember(&mut self.by_object, Peer { address, object }, hash)
+    }
+
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let mut peers = self.by_address.iter().chain(&self.by_object).flatten();
+        peers.try_for_each(|peer| visit.call(&peer.object))
+    }
+}
+
+fn remember(table: &mut Table, peer: Peer, hash: impl Fn(&Peer) -> u64) -> Option<Peer> {
+    if table.is_empty() {
+        table.push(None);
+    }
+    let fought_over = |table: &Table, peer: &Peer| {
+        place(table, hash(peer)).is_some_and(|place| table[place].is_some())
+    };
+    while fought_over(table, &peer) && table.len() < MOST {
+        let mut larger: Table = Vec::new();
+        larger.resize_with(table.len() * 2, || None);
+        for known in table.drain(..).flatten() {
+            // Those of different places in the smaller table have different ones in the larger.
+            if let Some(place) = place(&larger, hash(&known)) {
+                larger[place] = Some(known);
+            }
+        }
+        *table = larger;
+    }
+    let place = place(table, hash(&peer))?;
+    table[place].replace(peer)
+}
+
+/// Where in a table, whose length is a power of two, something of this hash has its place.
+#[inline]
+fn place(table: &Table, hash: u64) -> Option<usize> {
+    let mask = table.len().checked_sub(1)?;
+    Some(usize::try_from(hash & 0xffff).unwrap_or(0) & mask)
+}
+
+#[inline]
+fn hash_address(address: &SocketAddrAny) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    address.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Objects lie 16 bytes apart; the rest of a pointer is mixed by a multiplication.
+#[inline]
+fn hash_object(object: *mut pyo3::ffi::PyObject) -> u64 {
+    ((object.addr() as u64) >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}

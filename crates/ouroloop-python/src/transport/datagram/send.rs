@@ -1,0 +1,368 @@
+//! From the protocol to the socket.
+
+use ouroloop::net::Pressure;
+use ouroloop::net::datagram::{Destination, Flushed, Outgoing, Sent};
+use pyo3::exceptions::{
+    PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError,
+};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+use super::{DatagramTransport, Event, State, Within};
+use crate::callback::Callback;
+use crate::context::run_in;
+use crate::os_error::os_error;
+use crate::standard::Standard;
+use crate::transport::bytes::Chunk;
+use crate::transport::{Unsent, address, protocol};
+
+/// Once this many datagrams wait for the end of the turn, they wait no longer.
+const GATHERED: usize = 32;
+
+/// Nor do they once they weigh this much.
+const GATHERED_BYTES: usize = 32 * 1024;
+
+/// Datagrams to a lost peer are warned of from this one on, as under asyncio.
+const LOUD_LOSSES: u32 = 5;
+
+/// What a `sendto` call found.
+enum Intake {
+    /// It waits for the end of the turn.
+    Later,
+    /// It is to leave now.
+    Now,
+    /// The kernel is full: it waits for the descriptor to become writable.
+    Blocked,
+}
+
+/// What came of sending what waits.
+enum Rest {
+    Nothing,
+    Something,
+}
+
+type Place = Destination<Py<PyAny>>;
+
+impl DatagramTransport {
+    /// `sendto(data, addr)`.
+    ///
+    /// # Errors
+    /// `TypeError` for anything but bytes, `ValueError` for another address than the endpoint's,
+    /// what `error_received` raises.
+    pub(super) fn sendto(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        addr: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let data = content(data)?;
+        if data.as_bytes().is_empty() && !cfg!(Py_3_13) {
+            return Ok(());
+        }
+        let (remote, connected) = slf.get().state.with(py, |state| {
+            (state.remote.as_ref().map(|remote| remote.clone_ref(py)), state.connected)
+        });
+        if let (Some(remote), Some(addr)) = (&remote, addr)
+            && !addr.eq(remote)?
+        {
+            let message = format!("Invalid address: must be None or {}", remote.bind(py).str()?);
+            return Err(PyValueError::new_err(message));
+        }
+        let (losses, open) = slf.get().state.with(py, |state| {
+            let open = state.socket.fd().is_some();
+            let lost = state.losses > 0 && (state.remote.is_some() || !open);
+            let losses = state.losses;
+            state.losses += u32::from(lost);
+            (lost.then_some(losses), open)
+        });
+        match losses {
+            Some(LOUD_LOSSES..) => {
+                let logger = Standard::get(py)?.logger.bind(py);
+                let message = "socket.send() raised exception.";
+                return logger.call_method1(intern!(py, "warning"), (message,)).map(drop);
+            }
+            Some(_) => return Ok(()),
+            None => debug_assert!(open, "a closed transport has lost its peer"),
+        }
+        let to = match (connected, remote.as_ref().map(|remote| remote.bind(py)).or(addr)) {
+            (true, _) => Destination::Peer,
+            (false, Some(addr)) => Self::destination(slf, addr),
+            (false, None) => Destination::Foreign(py.None()),
+        };
+        Self::take_in(slf, Outgoing { data: Chunk::new(&data), to })
+    }
+
+    /// Where an address leads to.
+    fn destination(slf: &Bound<'_, Self>, addr: &Bound<'_, PyAny>) -> Place {
+        let py = slf.py();
+        let (known, family) =
+            slf.get().state.with(py, |state| (state.peers.address(addr), state.family));
+        if let Some(known) = known {
+            return Destination::Address(known);
+        }
+        match address::from_python(family, addr) {
+            Some(address) => {
+                let (kept, object) = (address.clone(), addr.clone().unbind());
+                drop(slf.get().state.with(py, |state| state.peers.sent(kept, object)));
+                Destination::Address(address)
+            }
+            None => Destination::Foreign(addr.clone().unbind()),
+        }
+    }
+
+    fn take_in(slf: &Bound<'_, Self>, datagram: Outgoing<Chunk, Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        if slf.get().state.with(py, |state| state.losses > 0) {
+            return Self::send_last(slf, datagram);
+        }
+        let in_callback = event_loop.get().runs_here(py);
+        let (intake, newly_unsent) = slf.get().state.with(py, |state| {
+            let is_foreign = matches!(datagram.to, Destination::Foreign(_));
+            state.socket.push(datagram);
+            if state.watching_writes {
+                return (Intake::Blocked, false);
+            }
+            let queue = state.socket.queue();
+            let gathers = in_callback
+                && !is_foreign
+                && queue.len() < GATHERED
+                && queue.weight() <= GATHERED_BYTES.min(state.marks.high());
+            if gathers {
+                (Intake::Later, !std::mem::replace(&mut state.unsent, true))
+            } else {
+                (Intake::Now, false)
+            }
+        });
+        match intake {
+            Intake::Later => {
+                if newly_unsent {
+                    let unsent = Unsent::Datagrams(slf.clone().unbind());
+                    event_loop.get().send_later(py, unsent);
+                }
+                Ok(())
+            }
+            Intake::Now => Self::flush(slf, Within::Call),
+            Intake::Blocked => Self::maybe_pause(slf),
+        }
+    }
+
+    /// Sends a datagram after `close`, before the descriptor goes: now or never.
+    fn send_last(slf: &Bound<'_, Self>, datagram: Outgoing<Chunk, Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let Outgoing { data, to } = datagram;
+        let sent = slf.get().state.with(py, |state| match &to {
+            Destination::Peer => state.socket.send(data.as_ref(), None),
+            Destination::Address(address) => state.socket.send(data.as_ref(), Some(address)),
+            Destination::Foreign(_) => Sent::WouldBlock,
+        });
+        match (sent, to) {
+            (Sent::WouldBlock, Destination::Foreign(place)) => {
+                Self::send_by_python(slf, data, place, Within::Call).map(drop)
+            }
+            (Sent::Whole | Sent::WouldBlock, _) => Ok(()),
+            (Sent::Failed(error), _) => {
+                Self::error_received(slf, &os_error(py, &error), Within::Call)
+            }
+        }
+    }
+
+    /// Sends what waits for the end of the turn: somebody is about to look.
+    ///
+    /// # Errors
+    /// What the protocol raises that is told what came of it.
+    pub(super) fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().state.with(slf.py(), |state| state.unsent) {
+            return Self::flush(slf, Within::Call);
+        }
+        Ok(())
+    }
+
+    /// The turn is over, or has gone on for long.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    pub(crate) fn on_turn_end(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().state.with(slf.py(), |state| state.unsent) {
+            return Self::flush(slf, Within::Loop);
+        }
+        Ok(())
+    }
+
+    fn flush(slf: &Bound<'_, Self>, within: Within) -> PyResult<()> {
+        match Self::send_queued(slf, within)? {
+            Rest::Nothing => Self::maybe_resume(slf),
+            Rest::Something => Self::maybe_pause(slf),
+        }
+    }
+
+    /// Sends what waits, as far as the kernel takes it, and watches for room if something is left.
+    fn send_queued(slf: &Bound<'_, Self>, within: Within) -> PyResult<Rest> {
+        let py = slf.py();
+        loop {
+            let flushed = slf.get().state.with(py, |state| {
+                state.unsent = false;
+                state.socket.flush()
+            });
+            let answer = match flushed {
+                Flushed::Drained => return Ok(Rest::Nothing),
+                Flushed::Blocked => return Self::wait_for_room(slf),
+                Flushed::Failed(_, error) => {
+                    Self::error_received(slf, &os_error(py, &error), within)
+                }
+                Flushed::Foreign(data, place) => {
+                    match Self::send_by_python(slf, data, place, within) {
+                        Ok(None) => Ok(()),
+                        Ok(Some((data, place))) => {
+                            let to = Destination::Foreign(place);
+                            let datagram = Outgoing { data, to };
+                            slf.get().state.with(py, |state| state.socket.put_back(datagram));
+                            return Self::wait_for_room(slf);
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            if let Err(error) = answer {
+                Self::send_rest_later(slf);
+                return Err(error);
+            }
+        }
+    }
+
+    /// The protocol has raised in the middle of sending: the rest leaves with the turn.
+    fn send_rest_later(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let newly_unsent = slf.get().state.with(py, |state| {
+            let waits = !state.socket.queue().is_empty() && !state.watching_writes;
+            waits && !std::mem::replace(&mut state.unsent, true)
+        });
+        if newly_unsent && let Some(event_loop) = slf.get().event_loop(py) {
+            event_loop.get().send_later(py, Unsent::Datagrams(slf.clone().unbind()));
+        }
+    }
+
+    /// Sends by the Python socket, which alone understands the address; answers what it had no
+    /// room for.
+    fn send_by_python(
+        slf: &Bound<'_, Self>,
+        data: Chunk,
+        place: Py<PyAny>,
+        within: Within,
+    ) -> PyResult<Option<(Chunk, Py<PyAny>)>> {
+        let py = slf.py();
+        let Some(python_socket) = slf.get().python_socket(py) else { return Ok(None) };
+        let arguments = (data.object(py), &place);
+        let Err(error) = python_socket.call_method1(intern!(py, "sendto"), arguments) else {
+            return Ok(None);
+        };
+        if error.is_instance_of::<PyBlockingIOError>(py)
+            || error.is_instance_of::<PyInterruptedError>(py)
+        {
+            return Ok(Some((data, place)));
+        }
+        if error.is_instance_of::<PyOSError>(py) {
+            return Self::error_received(slf, &error, within).map(|()| None);
+        }
+        Self::fatal_error(slf, error, "Fatal write error on datagram transport").map(|()| None)
+    }
+
+    /// The descriptor is writable again.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    pub(super) fn on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let lost = slf.get().state.with(py, |state| !state.watching_writes || state.losses > 0);
+        if lost {
+            return Ok(());
+        }
+        Self::send_queued(slf, Within::Loop)?;
+        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        run_in(py, &context, || Self::maybe_resume(slf))?;
+        // The protocol may have sent more, or ended everything, while it was told.
+        let drained =
+            slf.get().state.with(py, |state| state.losses == 0 && state.socket.queue().is_empty());
+        if drained {
+            Self::stop_writing(slf);
+            if slf.get().is_closing(py) {
+                slf.get().state.with(py, |state| state.losses += 1);
+                return Self::on_lost(slf);
+            }
+        }
+        Ok(())
+    }
+
+    /// Something is left: it leaves when the descriptor is writable again.
+    fn wait_for_room(slf: &Bound<'_, Self>) -> PyResult<Rest> {
+        Self::start_writing(slf).map(|()| Rest::Something)
+    }
+
+    fn start_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let fd = slf.get().state.with(py, |state| (!state.watching_writes).then_some(state.fd));
+        let Some(fd) = fd else { return Ok(()) };
+        event_loop.get().check_closed(py)?;
+        let callback = Callback::Datagram(slf.clone().unbind(), Event::Writable);
+        event_loop.get().watch_writable(py, fd, callback)?;
+        slf.get().state.with(py, |state| state.watching_writes = true);
+        Ok(())
+    }
+
+    pub(super) fn stop_writing(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let fd = slf
+            .get()
+            .state
+            .with(py, |state| std::mem::take(&mut state.watching_writes).then_some(state.fd));
+        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
+            event_loop.get().unwatch_writable(py, fd);
+        }
+    }
+
+    /// Pauses the protocol if more waits than the high-water mark.
+    pub(super) fn maybe_pause(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let pressure = slf.get().state.with(slf.py(), |state: &mut State| {
+            state.marks.grown_to(state.socket.queue().weight())
+        });
+        Self::apply(slf, pressure)
+    }
+
+    /// Resumes the protocol if no more waits than the low-water mark.
+    fn maybe_resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let pressure = slf.get().state.with(slf.py(), |state: &mut State| {
+            if state.losses > 0 {
+                return Pressure::Unchanged;
+            }
+            state.marks.shrunk_to(state.socket.queue().weight())
+        });
+        Self::apply(slf, pressure)
+    }
+
+    fn apply(slf: &Bound<'_, Self>, pressure: Pressure) -> PyResult<()> {
+        let py = slf.py();
+        if pressure == Pressure::Unchanged {
+            return Ok(());
+        }
+        protocol::apply(pressure, slf, slf.get().event_loop(py), slf.get().protocol(py))
+    }
+}
+
+/// The bytes to be sent; their owner may change them after this.
+fn content<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let py = data.py();
+    if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    if data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>()
+    {
+        return Ok(py.get_type::<PyBytes>().call1((PyMemoryView::from(data)?,))?.cast_into()?);
+    }
+    let name = data.get_type().name()?.repr()?;
+    let message = format!("data argument must be a bytes-like object, not {name}");
+    Err(PyTypeError::new_err(message))
+}

@@ -1,0 +1,129 @@
+//! What is alike for all transports about their protocols: limits, pausing, and failures.
+
+use ouroloop::net::{Pressure, Watermarks};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::cell::AttachedCell;
+use crate::context::Snapshot;
+use crate::event_loop::Loop;
+use crate::handle::{Contents, Handle};
+use crate::standard::{Standard, exception_of};
+
+/// Whether an error leaves the loop instead of going to its exception handler.
+pub(super) fn leaves_loop(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
+}
+
+/// `set_write_buffer_limits(high, low)` on the marks that `marks` finds in a transport's state.
+///
+/// # Errors
+/// `ValueError` unless `high >= low >= 0`.
+pub(super) fn set_limits<T>(
+    py: Python<'_>,
+    state: &AttachedCell<T>,
+    marks: impl FnOnce(&mut T) -> &mut Watermarks,
+    high: Option<i64>,
+    low: Option<i64>,
+) -> PyResult<()> {
+    let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
+    let low = low.unwrap_or_else(|| high.div_euclid(4));
+    let set = match (usize::try_from(high), usize::try_from(low)) {
+        (Ok(high), Ok(low)) => {
+            state.with(py, |state| marks(state).set(Some(high), Some(low)).is_ok())
+        }
+        _ => false,
+    };
+    if set {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")))
+}
+
+/// Reports an error of a callback that the loop made, as that of a handle.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt`, which leave the loop.
+pub(super) fn report_callback(
+    event_loop: &Bound<'_, Loop>,
+    callback: Py<PyAny>,
+    args: &Bound<'_, PyTuple>,
+    context: Py<PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
+    let args = args.clone().into_any().unbind();
+    let contents = Contents { callback, args, context: Snapshot::of(context) };
+    Handle::report(&Handle::create(event_loop, contents)?, error)
+}
+
+/// Pauses or resumes a protocol; its failure goes to the exception handler.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt` of the protocol.
+pub(super) fn apply(
+    pressure: Pressure,
+    transport: &Bound<'_, PyAny>,
+    event_loop: Option<Bound<'_, Loop>>,
+    protocol: Option<Py<PyAny>>,
+) -> PyResult<()> {
+    let py = transport.py();
+    let method = match pressure {
+        Pressure::Unchanged => return Ok(()),
+        Pressure::Pause => "pause_writing",
+        Pressure::Resume => "resume_writing",
+    };
+    let Some(protocol) = protocol else { return Ok(()) };
+    let Err(error) = protocol.bind(py).call_method0(PyString::intern(py, method)) else {
+        return Ok(());
+    };
+    if leaves_loop(py, &error) {
+        return Err(error);
+    }
+    let Some(event_loop) = event_loop else { return Ok(()) };
+    let message = format!("protocol.{method}() failed");
+    call_exception_handler(&event_loop, transport, Some(protocol), &error, &message)
+}
+
+/// Reports an error that ends a connection. By asyncio's rule an `OSError` is the network's and is
+/// only logged in debug mode; any other goes to the exception handler.
+///
+/// # Errors
+/// Those of the logger.
+pub(super) fn report_fatal(
+    event_loop: &Bound<'_, Loop>,
+    transport: &Bound<'_, PyAny>,
+    protocol: Option<Py<PyAny>>,
+    error: &PyErr,
+    message: &str,
+) -> PyResult<()> {
+    let py = transport.py();
+    if !error.is_instance_of::<PyOSError>(py) {
+        return call_exception_handler(event_loop, transport, protocol, error, message);
+    }
+    if event_loop.get().is_debug(py) {
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "exc_info"), exception_of(py, error))?;
+        let logger = Standard::get(py)?.logger.bind(py);
+        let arguments = ("%r: %s", transport, message);
+        logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+    }
+    Ok(())
+}
+
+fn call_exception_handler(
+    event_loop: &Bound<'_, Loop>,
+    transport: &Bound<'_, PyAny>,
+    protocol: Option<Py<PyAny>>,
+    error: &PyErr,
+    message: &str,
+) -> PyResult<()> {
+    let py = transport.py();
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), message)?;
+    context.set_item(intern!(py, "exception"), exception_of(py, error))?;
+    context.set_item(intern!(py, "transport"), transport)?;
+    context.set_item(intern!(py, "protocol"), protocol)?;
+    event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+}

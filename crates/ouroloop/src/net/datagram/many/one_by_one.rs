@@ -1,0 +1,70 @@
+//! Anywhere: one call a datagram.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+use super::{Addressed, Arrival, MANY};
+
+#[cfg(target_vendor = "apple")]
+const FLAGS: SendFlags = SendFlags::DONTWAIT;
+#[cfg(not(target_vendor = "apple"))]
+const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+pub(in super::super) fn receive(
+    fd: BorrowedFd<'_>,
+    arena: &mut [MaybeUninit<u8>],
+    (stride, room): (usize, usize),
+    arrivals: &mut [Arrival],
+) -> Result<usize, Errno> {
+    let mut rooms = arena.chunks_mut(stride).zip(arrivals.iter_mut()).take(MANY);
+    until_refused(|| {
+        let (content, arrival) = rooms.next()?;
+        let content = &mut content[..room];
+        let mut piece =
+            libc::iovec { iov_base: content.as_mut_ptr().cast(), iov_len: content.len() };
+        let mut header = arrival.header(&mut piece);
+        let length = rustix::io::retry_on_intr(|| {
+            // SAFETY: the header points to a piece, and by it to room in the arena, and to room for
+            // a name, all of which outlive the call and are borrowed for nobody else.
+            let length =
+                unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+            usize::try_from(length).map_err(|_| {
+                let error = std::io::Error::last_os_error();
+                Errno::from_io_error(&error).unwrap_or(Errno::IO)
+            })
+        });
+        Some(length.map(|length| arrival.describe(&header, length)))
+    })
+}
+
+pub(in super::super) fn send<'a>(
+    fd: BorrowedFd<'_>,
+    datagrams: impl Iterator<Item = Addressed<'a>>,
+) -> Result<usize, Errno> {
+    let mut datagrams = datagrams.take(MANY);
+    until_refused(|| {
+        let (content, to) = datagrams.next()?;
+        let sent = rustix::io::retry_on_intr(|| match to {
+            Some(to) => rustix::net::sendto(fd, content, FLAGS, to),
+            None => rustix::net::send(fd, content, FLAGS),
+        });
+        Some(sent.map(drop))
+    })
+}
+
+/// Repeats `step` until it has nothing to do or fails; a failure counts only at the first step,
+/// for the kernel reports it again.
+fn until_refused(mut step: impl FnMut() -> Option<Result<(), Errno>>) -> Result<usize, Errno> {
+    let mut done = 0;
+    while let Some(outcome) = step() {
+        match outcome {
+            Ok(()) => done += 1,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
