@@ -116,6 +116,27 @@ def test_a_child_has_a_loop_of_its_own(loop: ouroloop.Loop) -> None:
     loop.run_until_complete(asyncio.sleep(0.001))
 
 
+def test_the_task_that_forked_does_not_run_in_the_child(loop: ouroloop.Loop) -> None:
+    def run() -> list[Any]:
+        seen: list[Any] = []
+        own = ouroloop.new_event_loop()
+
+        def look() -> None:
+            seen.append(asyncio.current_task())
+            own.stop()
+
+        own.call_soon(look)
+        own.run_forever()
+        own.close()
+        return seen
+
+    async def main() -> str:
+        assert asyncio.current_task() is not None
+        return in_child(run)
+
+    assert loop.run_until_complete(main()) == "[None]"
+
+
 def test_closing_an_inherited_loop_disturbs_nobody(loop: ouroloop.Loop) -> None:
     near, far = socket.socketpair()
     got: list[bytes] = []

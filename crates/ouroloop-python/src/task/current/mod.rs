@@ -54,6 +54,11 @@ impl Current {
     pub(crate) fn begin_run(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = event_loop.py();
         self.place.set(py, place::Place::of(event_loop)?);
+        // A task that forks is the running one in the child too, but of a loop that does not run.
+        let exchanged = self.place.with(py, |place| place.exchange(event_loop, None, false));
+        if exchanged.map(drop).is_err() {
+            place::write(event_loop, None)?;
+        }
         Ok(())
     }
 
