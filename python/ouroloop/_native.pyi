@@ -48,9 +48,9 @@ __all__ = [
     "Queue",
     "Semaphore",
     "Server",
+    "SocketTransport",
     "Task",
     "TaskGroup",
-    "SocketTransport",
     "Timeout",
     "TimerHandle",
     "adopt",
@@ -499,7 +499,7 @@ class Loop:
         offset: int | None = None,
         count: int | None = None,
         *,
-        fallback: bool = True,
+        fallback: bool | None = ...,
     ) -> int: ...
     async def sendfile(
         self,
@@ -508,7 +508,7 @@ class Loop:
         offset: int | None = None,
         count: int | None = None,
         *,
-        fallback: bool = True,
+        fallback: bool | None = ...,
     ) -> int: ...
 
 def adopt(native: type, standard: type) -> None: ...
