@@ -584,7 +584,7 @@ class Loop:
         offset: int | None = None,
         count: int | None = None,
         *,
-        fallback: bool = True,
+        fallback: bool | None = ...,
     ) -> int: ...
     async def sendfile(
         self,
@@ -593,7 +593,7 @@ class Loop:
         offset: int | None = None,
         count: int | None = None,
         *,
-        fallback: bool = True,
+        fallback: bool | None = ...,
     ) -> int: ...
 
 def adopt(native: type, standard: type) -> None: ...

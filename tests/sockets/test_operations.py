@@ -374,7 +374,7 @@ def test_descriptors_of_transports_are_refused(run: Run, name: str) -> None:
                 try:
                     fill(other)
                     # Accepting and addressed sending fail before they would wait.
-                    expected = OSError if name in {"accept"} else RuntimeError
+                    expected = OSError if name == "accept" else RuntimeError
                     with pytest.raises(expected) as error:
                         await CALLS[name](loop, view)
                     if expected is RuntimeError:

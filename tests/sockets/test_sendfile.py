@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -142,9 +141,9 @@ def test_what_is_refused(run: Run, path: Path) -> None:
         with pair() as (near, _), path.open() as text, path.open("rb") as file:
             with pytest.raises(ValueError, match="file should be opened in binary mode"):
                 await loop.sock_sendfile(near, text)  # type: ignore[arg-type]
-            with pair(socket.SOCK_DGRAM) as (datagram, _):
-                with pytest.raises(ValueError, match="only SOCK_STREAM type sockets are supported"):
-                    await loop.sock_sendfile(datagram, file)
+            message = "only SOCK_STREAM type sockets are supported"
+            with pair(socket.SOCK_DGRAM) as (sock, _), pytest.raises(ValueError, match=message):
+                await loop.sock_sendfile(sock, file)
             with pytest.raises(asyncio.SendfileNotAvailableError, match="not a regular file"):
                 await loop.sock_sendfile(near, Plain(DATA), fallback=False)  # type: ignore[arg-type]
 
@@ -153,9 +152,11 @@ def test_what_is_refused(run: Run, path: Path) -> None:
 
 def test_a_blocking_socket_is_refused_in_debug_mode(run: Run, path: Path) -> None:
     async def main() -> None:
-        with socket.socket() as sock, path.open("rb") as file:
-            with pytest.raises(ValueError, match="the socket must be non-blocking"):
-                await asyncio.get_running_loop().sock_sendfile(sock, file)
+        message = "the socket must be non-blocking"
+        with path.open("rb") as file, socket.socket() as sock:
+            sending = asyncio.get_running_loop().sock_sendfile(sock, file)
+            with pytest.raises(ValueError, match=message):
+                await sending
 
     run(main(), debug=True)
 
@@ -165,7 +166,9 @@ def test_a_socket_that_is_not_connected(run: Run, path: Path) -> None:
         loop = asyncio.get_running_loop()
         with socket.socket() as sock, path.open("rb") as file:
             sock.setblocking(False)
-            with pytest.raises(asyncio.SendfileNotAvailableError, match="os.sendfile call failed"):
+            with pytest.raises(
+                asyncio.SendfileNotAvailableError, match=r"^os\.sendfile call failed$"
+            ):
                 await loop.sock_sendfile(sock, file, fallback=False)
             with pytest.raises(BrokenPipeError):
                 await loop.sock_sendfile(sock, file)
@@ -380,7 +383,7 @@ def test_falling_back_waits_for_room(run: Run) -> None:
 def test_falling_back_when_the_connection_ends(run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        async with transport_and_peer() as (transport, protocol, far):
+        async with transport_and_peer() as (transport, _protocol, far):
             transport.set_write_buffer_limits(4096)
             fill(transport.get_extra_info("socket")._sock)
             sending = asyncio.ensure_future(loop.sendfile(transport, Plain(DATA)))

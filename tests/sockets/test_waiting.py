@@ -1,6 +1,7 @@
 """Waiting for a socket: who is told, who is not, and what is left behind."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import random
@@ -10,6 +11,7 @@ import struct
 import weakref
 from typing import Any
 
+import ouroloop
 import pytest
 
 from .conftest import Run, connected, drain, fill, listening, pair, turns, until
@@ -165,9 +167,7 @@ def test_a_number_that_comes_back_is_another_socket(run_native: Run) -> None:
             number = near.fileno()
             near.close()
             with pair() as (other, other_far):
-                assert number in {other.fileno(), other_far.fileno()}
-                if other.fileno() != number:
-                    other, other_far = other_far, other
+                assert other.fileno() == number
                 second = asyncio.ensure_future(loop.sock_recv(other, 10))
                 await turns()
                 waiting.cancel()
@@ -291,7 +291,6 @@ def test_thousands_of_waiters(run: Run) -> None:
     if hard != resource.RLIM_INFINITY and hard < wanted:
         pytest.skip("too few descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    sockets: list[tuple[socket.socket, socket.socket]] = []
 
     async def echo(sock: socket.socket) -> int:
         loop = asyncio.get_running_loop()
@@ -315,16 +314,10 @@ def test_thousands_of_waiters(run: Run) -> None:
         assert totals == [3 * len(str(number)) for number in range(count)]
 
     try:
-        for _ in range(count):
-            near, far = socket.socketpair()
-            sockets.append((near, far))
-            near.setblocking(False)
-            far.setblocking(False)
-        run(main())
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(pair()) for _ in range(count)]
+            run(main())
     finally:
-        for near, far in sockets:
-            near.close()
-            far.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
@@ -354,28 +347,22 @@ def test_accepting_without_a_descriptor_left(run: Run) -> None:
     run(main())
 
 
-def test_a_waiting_task_is_collected_with_its_loop(run_native: Run) -> None:
+def test_a_waiting_task_is_collected_with_its_loop() -> None:
     class Marker:
         pass
 
-    loop = asyncio.new_event_loop()
-    loop.close()
-    import ouroloop
+    async def wait(sock: socket.socket, kept: object) -> None:
+        await asyncio.get_running_loop().sock_recv(sock, 10)
 
     loop = ouroloop.new_event_loop()
     marker = Marker()
     gone = weakref.ref(marker)
     with pair() as (near, _):
-
-        async def wait(kept: Any) -> None:
-            await loop.sock_recv(near, 10)
-
-        task = loop.create_task(wait(marker))
-        loop.run_until_complete(asyncio.sleep(0))
+        task = loop.create_task(wait(near, marker))
         loop.run_until_complete(asyncio.sleep(0))
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         loop.close()
-        del task, loop, marker, wait
+        del task, loop, marker
         gc.collect()
         assert gone() is None
 
