@@ -15,7 +15,9 @@ use crate::future::{Future, Outcome};
 use crate::handle::Handle;
 use crate::task::{StepMethod, Task, step, wakeup_method};
 use crate::transport::listener::Listener;
+use crate::transport::pipe::PipeEvent;
 use crate::transport::socket::SocketTransport;
+use crate::transport::subprocess::{self, SubprocessTransport};
 
 /// One piece of work for a turn of the loop.
 #[derive(Debug)]
@@ -48,6 +50,10 @@ pub(crate) enum Callback {
     Writable(Py<SocketTransport>),
     /// A listening descriptor has connections to accept.
     Accept(Py<Listener>),
+    /// Something happens to a pipe transport.
+    Pipe(PipeEvent),
+    /// Something happens to a subprocess transport.
+    Process(Py<SubprocessTransport>, subprocess::Happening),
     /// A signal has arrived: its number waits in the loop's signal pipe.
     Signal,
 }
@@ -124,6 +130,10 @@ impl Callback {
             Self::Readable(transport) => SocketTransport::on_readable(transport.bind(py)),
             Self::Writable(transport) => SocketTransport::on_writable(transport.bind(py)),
             Self::Accept(listener) => Listener::on_readable(listener.bind(py)),
+            Self::Pipe(event) => event.run(py),
+            Self::Process(transport, happening) => {
+                SubprocessTransport::on(transport.bind(py), happening)
+            }
             Self::Signal => Loop::read_signals(event_loop),
             Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) | Self::Ended(..) => {
                 unreachable!("run by `run`")
@@ -155,6 +165,8 @@ impl Callback {
             | Self::Readable(transport)
             | Self::Writable(transport) => transport.bind(py).repr()?,
             Self::Accept(listener) => listener.bind(py).repr()?,
+            Self::Pipe(event) => event.describe(py)?,
+            Self::Process(transport, _) => transport.bind(py).repr()?,
             Self::Signal => return Ok(String::from("<signal>")),
         };
         Ok(shown.to_string())
@@ -192,6 +204,8 @@ impl Callback {
             | Self::Readable(transport)
             | Self::Writable(transport) => visit.call(transport),
             Self::Accept(listener) => visit.call(listener),
+            Self::Pipe(event) => event.visit(&visit),
+            Self::Process(transport, _) => visit.call(transport),
             Self::Signal => Ok(()),
         }
     }
@@ -227,6 +241,10 @@ impl Again for Callback {
                 Self::Expire(future.clone_ref(py), result.clone_ref(py))
             }
             Self::Deadline(timeout, number) => Self::Deadline(timeout.clone_ref(py), *number),
+            Self::Pipe(event) => Self::Pipe(event.again(py)),
+            Self::Process(transport, happening) => {
+                Self::Process(transport.clone_ref(py), *happening)
+            }
             Self::Signal => Self::Signal,
         }
     }

@@ -5,6 +5,8 @@
 //! `asyncio.AbstractEventLoop`.
 
 mod asyncgens;
+#[cfg(not(Py_3_14))]
+mod child_watcher;
 mod closing;
 mod connect;
 mod connection;
@@ -14,11 +16,13 @@ mod errors;
 mod executor;
 mod keywords;
 mod lifecycle;
+mod pipes;
 mod run;
 mod schedule;
 mod serving;
 mod signals;
 mod staggered;
+mod subprocesses;
 mod tasks;
 mod watch;
 

@@ -1,14 +1,56 @@
-//! A `bytes` object that is filled before anybody sees it.
+//! Reading into `bytes` objects, which are filled before anybody sees them.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 
+use ouroloop::net::Received;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::event_loop::{Loop, SCRATCH_BYTES};
+
 /// No read is larger than this, as under asyncio.
 pub(crate) const LARGEST_READ: usize = 256 * 1024;
+
+/// From this size on, the copy out of the loop's own buffer costs more than fresh room.
+const LARGE_READ: usize = 20 * 1024;
+
+/// One read into a `bytes` object of the right size; an error is a read that brought nothing.
+///
+/// A read of usual size goes through the loop's own buffer. One that is `expected` to be large,
+/// as the last one was, goes straight into a `bytes`, which is cut to size after.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn read<'py>(
+    event_loop: &Bound<'py, Loop>,
+    expected: usize,
+    receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
+) -> PyResult<Result<Bound<'py, PyBytes>, Received>> {
+    let py = event_loop.py();
+    if expected > LARGE_READ {
+        let room = if expected < SCRATCH_BYTES / 2 { SCRATCH_BYTES } else { LARGEST_READ };
+        let mut room = Room::new(py, room)?;
+        return match receive(room.content()) {
+            Received::Data(length) => room.finish(length).map(Ok),
+            nothing => Ok(Err(nothing)),
+        };
+    }
+    let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
+    scratch.clear();
+    scratch.reserve(SCRATCH_BYTES);
+    let read = match receive(scratch.spare_capacity_mut()) {
+        Received::Data(length) => {
+            // SAFETY: every caller reads by the engine, which initialises as many bytes as it answers.
+            unsafe { scratch.set_len(length) };
+            Ok(PyBytes::new(py, &scratch))
+        }
+        nothing => Err(nothing),
+    };
+    drop(event_loop.get().scratch.replace(py, scratch));
+    Ok(read)
+}
 
 /// Has the C library keep memory of a read's size instead of giving it back to the kernel.
 ///

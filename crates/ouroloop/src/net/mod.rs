@@ -6,12 +6,14 @@
 //! once.
 
 pub mod connect;
+pub(crate) mod drain;
 pub mod listener;
 pub mod stream;
 pub mod watermarks;
 pub mod write_queue;
 
 pub use connect::Connecting;
+pub use drain::FLUSHED_BYTES;
 pub use listener::{Accepted, Listener};
 pub use stream::{Closed, Flushed, Pushed, Received, Sent, ShutDown, Stream};
 pub use watermarks::{InvalidLimits, Pressure, Watermarks};

@@ -1,8 +1,6 @@
 //! `SocketTransport` as Python sees it.
 
-use ouroloop::net::Watermarks;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
@@ -10,6 +8,7 @@ use super::{SocketTransport, kind_of};
 use crate::event_loop::log_debug;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::transport::flow;
 
 #[pymethods]
 impl SocketTransport {
@@ -157,19 +156,7 @@ impl SocketTransport {
         low: Option<i64>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
-        let low = low.unwrap_or_else(|| high.div_euclid(4));
-        let set = match (usize::try_from(high), usize::try_from(low)) {
-            (Ok(high), Ok(low)) => {
-                let set = |marks: &mut Watermarks| marks.set(Some(high), Some(low)).is_ok();
-                slf.get().state.with(py, |state| set(&mut state.marks))
-            }
-            _ => false,
-        };
-        if !set {
-            let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
-            return Err(PyValueError::new_err(message));
-        }
+        flow::set_limits(py, &slf.get().state, |state| &mut state.marks, high, low)?;
         Self::flush_unsent(slf)?;
         Self::maybe_pause(slf)
     }

@@ -39,7 +39,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use rustix::net::SocketAddrAny;
 
 use crate::callback::Callback;
@@ -49,6 +49,7 @@ use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
 use crate::handle::Handle;
 use crate::standard::Standard;
+use crate::transport::chunk::Chunk;
 use crate::transport::server::Server;
 
 /// Where a transport's connection comes from.
@@ -58,33 +59,6 @@ pub(crate) enum Origin {
     Socket(Py<PyAny>),
     /// A connection that a listener accepted, with the peer's address if the kernel told it.
     Accepted(OwnedFd, Option<SocketAddrAny>),
-}
-
-/// A piece of the write queue: a `bytes` object that is alive as long as its address is used.
-#[derive(Debug)]
-struct Chunk {
-    #[expect(dead_code, reason = "it keeps what `start` points to alive")]
-    owner: Py<PyBytes>,
-    start: NonNull<u8>,
-    length: usize,
-}
-
-impl Chunk {
-    fn new(bytes: &Bound<'_, PyBytes>) -> Self {
-        let content = bytes.as_bytes();
-        Self {
-            start: NonNull::from(content).cast(),
-            length: content.len(),
-            owner: bytes.clone().unbind(),
-        }
-    }
-}
-
-impl AsRef<[u8]> for Chunk {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: `bytes` objects never change or move, and `owner` keeps this one alive.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
-    }
 }
 
 /// How a protocol takes what was read.

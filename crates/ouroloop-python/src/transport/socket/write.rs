@@ -2,15 +2,17 @@
 
 use ouroloop::net::{Flushed, Pressure, Pushed, Sent};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString};
+use pyo3::types::PyBytes;
 
-use super::{Chunk, SocketTransport, State};
+use super::{SocketTransport, State};
 use crate::callback::Callback;
 use crate::os_error::os_error;
-use crate::standard::{Standard, exception_of};
+use crate::standard::Standard;
+use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
+use crate::transport::flow;
 
 /// Once this much waits for the end of the turn, it waits no longer.
 const GATHERED_BYTES: usize = 8 * 1024;
@@ -41,10 +43,7 @@ impl SocketTransport {
             }
             return Self::take_in(slf, Chunk::new(bytes));
         }
-        let is_bytes_like = data.is_instance_of::<PyBytes>()
-            || data.is_instance_of::<PyByteArray>()
-            || data.is_instance_of::<PyMemoryView>();
-        if !is_bytes_like {
+        if !is_bytes_like(data) {
             return Err(PyTypeError::new_err(type_message(data)?));
         }
         if !Self::may_write(slf, data.len()? == 0, "write")? {
@@ -266,31 +265,14 @@ impl SocketTransport {
 
     fn apply(slf: &Bound<'_, Self>, pressure: Pressure) -> PyResult<()> {
         let py = slf.py();
-        let method = match pressure {
-            Pressure::Unchanged => return Ok(()),
-            Pressure::Pause => "pause_writing",
-            Pressure::Resume => "resume_writing",
-        };
+        if pressure == Pressure::Unchanged {
+            return Ok(());
+        }
         let protocol = slf
             .get()
             .state
             .with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)));
-        let Some(protocol) = protocol else { return Ok(()) };
-        let Err(error) = protocol.bind(py).call_method0(PyString::intern(py, method)) else {
-            return Ok(());
-        };
-        if error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py)
-        {
-            return Err(error);
-        }
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let context = PyDict::new(py);
-        context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
-        context.set_item(intern!(py, "exception"), exception_of(py, &error))?;
-        context.set_item(intern!(py, "transport"), slf)?;
-        context.set_item(intern!(py, "protocol"), protocol)?;
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        flow::apply(pressure, slf.as_any(), protocol, slf.get().event_loop(py))
     }
 }
 
@@ -305,21 +287,4 @@ fn type_message(data: &Bound<'_, PyAny>) -> PyResult<String> {
     } else {
         format!("data argument must be a bytes-like object, not {}", name.repr()?)
     })
-}
-
-/// The bytes of `data` from `start` on; its owner may change it after this.
-fn copy_from<'py>(data: &Bound<'py, PyAny>, start: usize) -> PyResult<Bound<'py, PyBytes>> {
-    let py = data.py();
-    let view = PyMemoryView::from(data)?;
-    let view = view.call_method1(intern!(py, "cast"), ("B",)).or_else(|_| {
-        let flat = view.call_method0(intern!(py, "tobytes"))?;
-        PyMemoryView::from(&flat).map(Bound::into_any)
-    })?;
-    let rest = view.get_item(pyo3::types::PySlice::new(
-        py,
-        isize::try_from(start).unwrap_or(isize::MAX),
-        isize::MAX,
-        1,
-    ))?;
-    Ok(rest.call_method0(intern!(py, "tobytes"))?.cast_into()?)
 }
