@@ -19,7 +19,9 @@ use crate::handle::{Contents, Handle, Scheduled};
 use crate::task::{StepMethod, Task, step, wakeup_method};
 use crate::transport::datagram::{DatagramTransport, Event};
 use crate::transport::listener::Listener;
+use crate::transport::pipe::PipeEvent;
 use crate::transport::socket::SocketTransport;
+use crate::transport::subprocess::{self, SubprocessTransport};
 
 /// One piece of work for a turn of the loop.
 #[derive(Debug)]
@@ -62,6 +64,10 @@ pub(crate) enum Callback {
     Datagram(Py<DatagramTransport>, Event),
     /// A listening descriptor has connections to accept.
     Accept(Py<Listener>),
+    /// Something happens to a pipe transport.
+    Pipe(PipeEvent),
+    /// Something happens to a subprocess transport.
+    Process(Py<SubprocessTransport>, subprocess::Happening),
     /// A signal has arrived: its number waits in the loop's signal pipe.
     Signal,
 }
@@ -150,6 +156,10 @@ impl Callback {
             Self::Writable(transport) => SocketTransport::on_writable(transport.bind(py)),
             Self::Datagram(transport, event) => DatagramTransport::on(transport.bind(py), event),
             Self::Accept(listener) => Listener::on_readable(listener.bind(py)),
+            Self::Pipe(event) => event.run(py),
+            Self::Process(transport, happening) => {
+                SubprocessTransport::on(transport.bind(py), happening)
+            }
             Self::Signal => Loop::read_signals(event_loop),
             Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) | Self::Ended(..) => {
                 unreachable!("run by `run`")
@@ -186,6 +196,8 @@ impl Callback {
             | Self::Writable(transport) => transport.bind(py).repr()?,
             Self::Datagram(transport, _) => transport.bind(py).repr()?,
             Self::Accept(listener) => listener.bind(py).repr()?,
+            Self::Pipe(event) => event.describe(py)?,
+            Self::Process(transport, _) => transport.bind(py).repr()?,
             Self::Signal => return Ok(String::from("<signal>")),
         };
         Ok(shown.to_string())
@@ -230,6 +242,8 @@ impl Callback {
             | Self::Writable(transport) => visit.call(transport),
             Self::Datagram(transport, _) => visit.call(transport),
             Self::Accept(listener) => visit.call(listener),
+            Self::Pipe(event) => event.visit(&visit),
+            Self::Process(transport, _) => visit.call(transport),
             Self::Nothing | Self::Signal => Ok(()),
         }
     }
@@ -272,6 +286,10 @@ impl Again for Callback {
             Self::Deadline(timeout, number) => Self::Deadline(timeout.clone_ref(py), *number),
             Self::Soon(scheduled) => Self::Soon(scheduled.again(py)),
             Self::Nothing => Self::Nothing,
+            Self::Pipe(event) => Self::Pipe(event.again(py)),
+            Self::Process(transport, happening) => {
+                Self::Process(transport.clone_ref(py), *happening)
+            }
             Self::Signal => Self::Signal,
         }
     }

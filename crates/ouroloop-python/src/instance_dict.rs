@@ -7,12 +7,15 @@
 //! PyO3 does not know the dictionary, so the class has to visit, clear and drop it by these
 //! functions. A class derived in Rust has its own place, behind its own value.
 
+use std::sync::OnceLock;
+
 use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyDict;
+use pyo3::{PyClass, pyclass::boolean_struct::True};
 
 /// Gives the instances of `T` a dictionary; to be called before any of them exists.
 pub(crate) fn install<T: PyTypeInfo>(py: Python<'_>) {
@@ -118,4 +121,56 @@ pub(crate) unsafe fn visit(
 ) -> Result<(), PyTraverseError> {
     // SAFETY: the caller's promise; nothing changes the place during a traversal.
     visit.call(unsafe { &*place(object) })
+}
+
+/// How far behind the beginning of an object of class `T` its Rust value lies, which is learnt
+/// from the first of them.
+///
+/// A traversal is given the value alone. One that comes before anything was learnt meets only the
+/// first object, which is being made and has no attributes.
+#[derive(Debug)]
+pub(crate) struct ValueOffset(OnceLock<usize>);
+
+impl ValueOffset {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// Learns from a new object, whose unused dictionary is dropped.
+    pub(crate) fn learn<T: PyClass<Frozen = True> + Sync>(&self, object: &Bound<'_, T>) {
+        let (start, value) = (object.as_ptr().addr(), std::ptr::from_ref(object.get()).addr());
+        self.0.get_or_init(|| value - start);
+        drop_unused(object.as_any());
+    }
+
+    /// Shows the garbage collector the dictionary of the object of which this is the value.
+    ///
+    /// # Safety
+    /// As for [`visit`], and `value` must be that of an object.
+    pub(crate) unsafe fn visit<T>(
+        &self,
+        value: &T,
+        visitor: PyVisit<'_>,
+    ) -> Result<(), PyTraverseError> {
+        match self.object_of(value) {
+            // SAFETY: the caller's promise.
+            Some(object) => unsafe { visit(object, visitor) },
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the dictionary of the object of which this is the value.
+    ///
+    /// # Safety
+    /// As for [`take`], and `value` must be that of an object.
+    pub(crate) unsafe fn take<T>(&self, value: &T) -> Option<Py<PyDict>> {
+        // SAFETY: the caller's promise.
+        self.object_of(value).and_then(|object| unsafe { take(object) })
+    }
+
+    fn object_of<T>(&self, value: &T) -> Option<*mut ffi::PyObject> {
+        let offset = *self.0.get()?;
+        let object = std::ptr::from_ref(value).wrapping_byte_sub(offset);
+        Some(object.cast::<ffi::PyObject>().cast_mut())
+    }
 }

@@ -44,6 +44,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     combine::install(py);
     slots::install_deallocate::<transport::socket::SocketTransport>(py);
     slots::install_deallocate::<transport::datagram::DatagramTransport>(py);
+    transport::pipe::install(py);
+    transport::subprocess::install(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
     module.add_class::<task::Task>()?;
@@ -55,6 +57,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<transport::server::Server>()?;
     module.add_class::<transport::socket::SocketTransport>()?;
     module.add_class::<transport::datagram::DatagramTransport>()?;
+    module.add_class::<transport::pipe::ReadPipeTransport>()?;
+    module.add_class::<transport::pipe::WritePipeTransport>()?;
+    module.add_class::<transport::subprocess::SubprocessTransport>()?;
+    module.add_class::<transport::subprocess::PipeProtocol>()?;
     module.add_class::<sync::Lock>()?;
     module.add_class::<sync::Event>()?;
     module.add_class::<sync::Condition>()?;

@@ -1,7 +1,8 @@
 //! The engine of Ouroloop: an event loop of turns that knows nothing of Python.
 //!
 //! [`event_loop`] is one turn; everything else is a part that a turn uses. [`net`] holds the
-//! sockets, and [`task`] drives Rust futures on the same turns:
+//! sockets, [`pipe`] the ends of pipes and their like, [`process`] tells when a child has ended, and
+//! [`task`] drives Rust futures on the same turns:
 //!
 //! ```
 //! use std::time::Duration;
@@ -24,6 +25,8 @@ pub mod interrupt;
 mod memory;
 pub mod multiplex;
 pub mod net;
+pub mod pipe;
+pub mod process;
 pub mod ready;
 mod sequence;
 mod sources;

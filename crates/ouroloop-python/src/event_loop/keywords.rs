@@ -54,6 +54,11 @@ impl<'py> Keywords<'py> {
         }
     }
 
+    /// What is left, for somebody else's keywords.
+    pub(super) fn rest(self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.given.unwrap_or_else(|| PyDict::new(py))
+    }
+
     fn take_any(&self, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(given) = &self.given else { return Ok(None) };
         let value = given.get_item(name)?;

@@ -6,6 +6,8 @@
 
 mod accepted;
 mod asyncgens;
+#[cfg(not(Py_3_14))]
+mod child_watcher;
 mod closing;
 mod connect;
 mod connection;
@@ -17,6 +19,7 @@ mod executor;
 mod fork;
 mod keywords;
 mod lifecycle;
+mod pipes;
 mod run;
 mod schedule;
 pub(crate) mod sendfile;
@@ -24,6 +27,7 @@ mod serving;
 mod signals;
 pub(crate) mod sock;
 mod staggered;
+mod subprocesses;
 mod tasks;
 mod tls_keywords;
 mod unix_connection;

@@ -52,6 +52,25 @@ impl Loop {
         cancel(py, before).map(drop)
     }
 
+    /// `add_reader` as child watchers of the standard library's call it.
+    #[cfg(not(Py_3_14))]
+    #[pyo3(name = "_add_reader", signature = (fd, callback, *args))]
+    fn add_watchers_reader(
+        slf: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyTuple>,
+    ) -> PyResult<()> {
+        Self::add_reader(slf, fd, callback, args)
+    }
+
+    /// `remove_reader` as child watchers of the standard library's call it.
+    #[cfg(not(Py_3_14))]
+    #[pyo3(name = "_remove_reader")]
+    fn remove_watchers_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::remove_reader(slf, fd)
+    }
+
     /// Stops watching `fd` for writability; answers whether it was watched.
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = slf.py();

@@ -1,20 +1,56 @@
-//! `bytes` objects: filled before anybody sees them, and kept until they are sent.
+//! Reading into `bytes` objects, which are filled before anybody sees them.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
 
-use pyo3::PyTraverseError;
+use ouroloop::net::Received;
 use pyo3::ffi;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+
+use crate::event_loop::{Loop, SCRATCH_BYTES};
 
 /// No read is larger than this, as under asyncio.
 pub(crate) const LARGEST_READ: usize = 256 * 1024;
 
 /// From this size on, the copy out of the loop's own buffer costs more than fresh room.
 pub(crate) const LARGE_READ: usize = 20 * 1024;
+
+/// One read into a `bytes` object of the right size; an error is a read that brought nothing.
+///
+/// A read of usual size goes through the loop's own buffer. One that is `expected` to be large,
+/// as the last one was, goes straight into a `bytes`, which is cut to size after.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn read<'py>(
+    event_loop: &Bound<'py, Loop>,
+    expected: usize,
+    receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
+) -> PyResult<Result<Bound<'py, PyBytes>, Received>> {
+    let py = event_loop.py();
+    if expected > LARGE_READ {
+        let room = if expected < SCRATCH_BYTES / 2 { SCRATCH_BYTES } else { LARGEST_READ };
+        let mut room = Room::new(py, room)?;
+        return match receive(room.content()) {
+            Received::Data(length) => room.finish(length).map(Ok),
+            nothing => Ok(Err(nothing)),
+        };
+    }
+    let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
+    scratch.clear();
+    scratch.reserve(SCRATCH_BYTES);
+    let read = match receive(&mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]) {
+        Received::Data(length) => {
+            // SAFETY: every caller reads by the engine, which initialises as many bytes as it answers.
+            unsafe { scratch.set_len(length) };
+            Ok(PyBytes::new(py, &scratch))
+        }
+        nothing => Err(nothing),
+    };
+    drop(event_loop.get().scratch.replace(py, scratch));
+    Ok(read)
+}
 
 /// Has the C library keep memory of a read's size instead of giving it back to the kernel.
 ///
@@ -79,41 +115,5 @@ impl<'py> Room<'py> {
             _PyBytes_Resize(&raw mut bytes, wanted);
             Ok(Bound::from_owned_ptr_or_err(py, bytes)?.cast_into_unchecked())
         }
-    }
-}
-
-/// A piece of the write queue: a `bytes` object that is alive as long as its address is used.
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    /// It keeps what `start` points to alive.
-    owner: Py<PyBytes>,
-    start: NonNull<u8>,
-    length: usize,
-}
-
-impl Chunk {
-    pub(crate) fn new(bytes: &Bound<'_, PyBytes>) -> Self {
-        let content = bytes.as_bytes();
-        Self {
-            start: NonNull::from(content).cast(),
-            length: content.len(),
-            owner: bytes.clone().unbind(),
-        }
-    }
-
-    /// The `bytes` object.
-    pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.owner.bind(py)
-    }
-
-    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.owner)
-    }
-}
-
-impl AsRef<[u8]> for Chunk {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: `bytes` objects never change or move, and `owner` keeps this one alive.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }

@@ -2,13 +2,16 @@
 
 pub(crate) mod address;
 pub(crate) mod bytes;
+pub(crate) mod chunk;
 pub(crate) mod datagram;
 pub(crate) mod descriptor;
 pub(crate) mod listener;
+pub(crate) mod pipe;
 pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
+pub(crate) mod subprocess;
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;

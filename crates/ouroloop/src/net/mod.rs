@@ -7,6 +7,7 @@
 
 pub mod connect;
 pub mod datagram;
+pub(crate) mod drain;
 pub mod listener;
 pub mod sendfile;
 pub mod stream;
@@ -15,6 +16,7 @@ pub mod write_queue;
 
 pub use connect::Connecting;
 pub use datagram::DatagramSocket;
+pub use drain::FLUSHED_BYTES;
 pub use listener::{Accepted, Listener};
 pub use stream::{Closed, Flushed, Pushed, Received, Sent, ShutDown, Stream};
 pub use watermarks::{InvalidLimits, Pressure, Watermarks};

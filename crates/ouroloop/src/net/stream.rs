@@ -22,16 +22,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
+use crate::net::drain::{Sink, drain};
 use crate::net::write_queue::WriteQueue;
-
-/// As many chunks are gathered into one system call.
-const GATHERED_CHUNKS: usize = 64;
-
-/// Several chunks of no more than this together are joined instead of gathered.
-const COPIED_BYTES: usize = 2048;
-
-/// A flush gives way to others after about this many bytes, however fast the peer reads.
-pub const FLUSHED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where the flag is missing, SIGPIPE is ignored by Rust's and Python's start-up alike.
 #[cfg(target_vendor = "apple")]
@@ -258,28 +250,15 @@ impl<B: AsRef<[u8]>> Stream<B> {
     }
 
     /// Writes what waits, many chunks with one system call, until nothing waits, the kernel has no
-    /// room, or about [`FLUSHED_BYTES`] are written.
+    /// room, or about [`FLUSHED_BYTES`](crate::net::FLUSHED_BYTES) are written.
     ///
     /// When it answers [`Flushed::Blocked`], the descriptor is to be watched for writability; a
     /// level-triggered watch comes back at once if the kernel still has room.
     pub fn flush(&mut self) -> Flushed {
         let Some(fd) = &self.fd else { return Flushed::Failed(closed()) };
-        let mut flushed = 0;
-        while !self.queue.is_empty() {
-            let (offered, outcome) = write(fd.as_fd(), &self.queue);
-            match outcome {
-                Ok(written) => {
-                    self.queue.advance(written);
-                    flushed += written;
-                    // A short write means that the kernel's buffer is full: to ask again would
-                    // only cost a call that answers EAGAIN.
-                    if written < offered || (flushed >= FLUSHED_BYTES && !self.queue.is_empty()) {
-                        return Flushed::Blocked;
-                    }
-                }
-                Err(Errno::AGAIN) => return Flushed::Blocked,
-                Err(error) => return Flushed::Failed(error.into()),
-            }
+        match drain(&mut self.queue, &Socket(fd.as_fd())) {
+            Flushed::Drained => {}
+            unfinished => return unfinished,
         }
         if self.write_half == WriteHalf::Finishing {
             self.write_half = WriteHalf::Finished;
@@ -344,28 +323,20 @@ fn send_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::io::retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
 }
 
-/// Offers the head, or as much of the queue as one call takes; answers how much it offered.
-fn write<B: AsRef<[u8]>>(
-    fd: BorrowedFd<'_>,
-    queue: &WriteQueue<B>,
-) -> (usize, Result<usize, Errno>) {
-    if queue.len_chunks() == 1 {
-        let head = queue.iter().next().unwrap_or_default();
-        return (head.len(), send_once(fd, head));
+/// A connected socket as what a queue is written to.
+struct Socket<'fd>(BorrowedFd<'fd>);
+
+impl Sink for Socket<'_> {
+    fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        send_once(self.0, bytes)
     }
-    if queue.len_bytes() <= COPIED_BYTES {
-        // The kernel takes one small piece more cheaply than a list of pieces.
-        let mut joined = Vec::with_capacity(COPIED_BYTES);
-        queue.iter().for_each(|chunk| joined.extend_from_slice(chunk));
-        return (joined.len(), send_once(fd, &joined));
+
+    fn write_gathered(&self, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        rustix::io::retry_on_intr(|| {
+            let mut control = SendAncillaryBuffer::default();
+            rustix::net::sendmsg(self.0, slices, &mut control, SEND_FLAGS)
+        })
     }
-    let mut slices = [IoSlice::new(&[]); GATHERED_CHUNKS];
-    let filled = queue.gather(&mut slices);
-    let slices = &slices[..filled];
-    let outcome = rustix::io::retry_on_intr(|| {
-        rustix::net::sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), SEND_FLAGS)
-    });
-    (slices.iter().map(|slice| slice.len()).sum(), outcome)
 }
 
 fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -14,7 +14,7 @@ use crate::callback::Callback;
 use crate::context::run_in;
 use crate::os_error::os_error;
 use crate::standard::Standard;
-use crate::transport::bytes::Chunk;
+use crate::transport::chunk::Chunk;
 use crate::transport::{Unsent, address, protocol};
 
 /// Once this many datagrams wait for the end of the turn, they wait no longer.

@@ -48,7 +48,7 @@ use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
 use crate::standard::Standard;
-use crate::transport::bytes::Chunk;
+use crate::transport::chunk::Chunk;
 use crate::transport::server::Server;
 use crate::transport::{descriptor, protocol};
 

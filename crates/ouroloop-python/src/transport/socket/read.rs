@@ -11,11 +11,10 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
 use crate::callback::Callback;
-use crate::event_loop::{SCRATCH_BYTES, log_debug};
+use crate::event_loop::log_debug;
 use crate::os_error::os_error;
 use crate::standard::exception_of;
-use crate::transport::bytes::{LARGE_READ, LARGEST_READ, Room};
-use crate::transport::protocol;
+use crate::transport::{bytes, protocol};
 
 impl SocketTransport {
     /// The descriptor is readable: one read, and the protocol is told.
@@ -32,55 +31,26 @@ impl SocketTransport {
         }
         match kind {
             Kind::Buffered => Self::read_into_protocol(slf),
-            Kind::Plain if expected > LARGE_READ => Self::read_in_place(slf, expected),
-            Kind::Plain => Self::read_by_scratch(slf),
+            Kind::Plain => Self::read_bytes(slf, expected),
         }
     }
 
-    /// A read of usual size: through the loop's own buffer into a `bytes` of the right size.
-    fn read_by_scratch(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// A read into a `bytes` of the right size.
+    fn read_bytes(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
-        scratch.clear();
-        scratch.reserve(SCRATCH_BYTES);
-        let received = slf.get().state.with(py, |state| {
-            let received = state.stream.receive(&mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]);
-            if let Received::Data(length) = received {
-                state.expected = length;
-            }
-            received
+        let read = bytes::read(&event_loop, expected, |room| {
+            slf.get().state.with(py, |state| {
+                let received = state.stream.receive(room);
+                if let Received::Data(length) = received {
+                    state.expected = length;
+                }
+                received
+            })
         });
-        let data = match received {
-            Received::Data(length) => {
-                // SAFETY: the stream has initialised this many bytes.
-                unsafe { scratch.set_len(length) };
-                Some(PyBytes::new(py, &scratch))
-            }
-            _ => None,
-        };
-        drop(event_loop.get().scratch.replace(py, scratch));
-        match data {
-            Some(data) => Self::deliver(slf, &data),
-            None => Self::no_data(slf, received),
-        }
-    }
-
-    /// A read that is expected to be large: straight into a `bytes`, cut to size after.
-    fn read_in_place(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
-        let py = slf.py();
-        let room = if expected < SCRATCH_BYTES / 2 { SCRATCH_BYTES } else { LARGEST_READ };
-        let mut room = Room::new(py, room)?;
-        let received = slf.get().state.with(py, |state| {
-            let received = state.stream.receive(room.content());
-            if let Received::Data(length) = received {
-                state.expected = length;
-            }
-            received
-        });
-        match received {
-            Received::Data(length) => Self::deliver(slf, &room.finish(length)?),
-            received => Self::no_data(slf, received),
+        match read? {
+            Ok(data) => Self::deliver(slf, &data),
+            Err(received) => Self::no_data(slf, received),
         }
     }
 

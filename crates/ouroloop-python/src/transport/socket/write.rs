@@ -5,13 +5,13 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::PyBytes;
 
 use super::{SocketTransport, State};
 use crate::callback::Callback;
 use crate::os_error::os_error;
 use crate::standard::Standard;
-use crate::transport::bytes::Chunk;
+use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::{Unsent, protocol};
 
 /// Once this much waits for the end of the turn, it waits no longer.
@@ -43,10 +43,7 @@ impl SocketTransport {
             }
             return Self::take_in(slf, Chunk::new(bytes));
         }
-        let is_bytes_like = data.is_instance_of::<PyBytes>()
-            || data.is_instance_of::<PyByteArray>()
-            || data.is_instance_of::<PyMemoryView>();
-        if !is_bytes_like {
+        if !is_bytes_like(data) {
             return Err(PyTypeError::new_err(type_message(data)?));
         }
         if !Self::may_write(slf, data.len()? == 0, "write")? {
@@ -299,21 +296,4 @@ fn type_message(data: &Bound<'_, PyAny>) -> PyResult<String> {
     } else {
         format!("data argument must be a bytes-like object, not {}", name.repr()?)
     })
-}
-
-/// The bytes of `data` from `start` on; its owner may change it after this.
-fn copy_from<'py>(data: &Bound<'py, PyAny>, start: usize) -> PyResult<Bound<'py, PyBytes>> {
-    let py = data.py();
-    let view = PyMemoryView::from(data)?;
-    let view = view.call_method1(intern!(py, "cast"), ("B",)).or_else(|_| {
-        let flat = view.call_method0(intern!(py, "tobytes"))?;
-        PyMemoryView::from(&flat).map(Bound::into_any)
-    })?;
-    let rest = view.get_item(pyo3::types::PySlice::new(
-        py,
-        isize::try_from(start).unwrap_or(isize::MAX),
-        isize::MAX,
-        1,
-    ))?;
-    Ok(rest.call_method0(intern!(py, "tobytes"))?.cast_into()?)
 }

@@ -1,0 +1,429 @@
+//! `ReadPipeTransport` and `WritePipeTransport`: the ends of pipes, and of what is read and
+//! written like one (FIFOs, terminals, character devices, sockets).
+//!
+//! # Who owns the descriptor
+//!
+//! The file object that the program gave. It is closed, by its own `close()`, when the transport
+//! has told the protocol that the connection is lost, or when an unclosed transport goes. Until
+//! then the transport uses the number alone, as a [`Lent`] descriptor.
+//!
+//! # States
+//!
+//! | state | `closing` | `losing` | `open` | left by |
+//! | --- | --- | --- | --- | --- |
+//! | opened | no | no | yes | the `Open` event: `connection_made`, then the descriptor is watched |
+//! | connected | no | no | yes | `close`, the end of the stream, an error |
+//! | draining (write end) | yes | no | yes | an empty queue, an error, `abort` |
+//! | losing | yes | yes | yes | the `Lost` event: `connection_lost`, then the file object is closed |
+//! | closed | yes | yes | no | – |
+//!
+//! What both ends have in common lies in [`End`] and is carried out by [`PipeEnd`].
+//!
+//! A write is tried at once, and only what the kernel does not take is queued. A write end is also
+//! watched for reading: it becomes readable when the last reader has gone.
+
+mod event;
+mod read;
+mod write;
+
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+
+use ouroloop::pipe::Kind;
+use pyo3::PyClass;
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::context::{copy_current, run_in};
+use crate::event_loop::{Loop, warn_resource};
+use crate::future::{Future, Outcome};
+use crate::os_error::os_error;
+use crate::standard::{Standard, exception_of};
+use crate::transport::protocol;
+use crate::transport::subprocess::PipeProtocol;
+
+pub(crate) use event::{Happening, PipeEvent};
+pub(crate) use read::ReadPipeTransport;
+pub(crate) use write::WritePipeTransport;
+
+/// The number of a descriptor that a file object owns.
+#[derive(Clone, Copy, Debug)]
+struct Lent(RawFd);
+
+impl AsFd for Lent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the number is only passed to system calls, which answer EBADF for one that is not
+        // open. The transport keeps the file object, which closes it no sooner than the transport
+        // says unless the program closes it behind the transport's back.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
+    }
+}
+
+/// What both ends of a pipe have in common.
+#[derive(Debug)]
+struct End {
+    /// Gone, as the protocol, when the connection is lost.
+    event_loop: Option<Py<Loop>>,
+    protocol: Option<Py<PyAny>>,
+    /// The file object; there until the garbage collector clears it.
+    pipe: Option<Py<PyAny>>,
+    fd: RawFd,
+    /// In which protocol methods run when the loop calls them.
+    context: Py<PyAny>,
+    waiter: Option<Py<Future>>,
+    /// What `connection_lost` will be given.
+    error: Option<Py<PyAny>>,
+    /// `eof_received` is to be called before `connection_lost`.
+    reached_eof: bool,
+    closing: bool,
+    losing: bool,
+    open: bool,
+}
+
+impl End {
+    /// The end on the descriptor of `pipe`, of a kind that `accepts`.
+    ///
+    /// # Errors
+    /// `ValueError` with `refusal`, the kernel's, and what `pipe.fileno()` raises.
+    fn on(
+        event_loop: &Bound<'_, Loop>,
+        pipe: &Bound<'_, PyAny>,
+        protocol: Py<PyAny>,
+        waiter: Option<Py<Future>>,
+        refusal: &'static str,
+    ) -> PyResult<(Self, Kind)> {
+        let py = event_loop.py();
+        let fd: RawFd = pipe.call_method0(intern!(py, "fileno"))?.extract()?;
+        if fd < 0 {
+            return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+        }
+        let kind = Kind::of(Lent(fd)).map_err(|error| os_error(py, &error))?;
+        if kind == Kind::Other {
+            return Err(PyValueError::new_err(refusal));
+        }
+        let end = Self {
+            event_loop: Some(event_loop.clone().unbind()),
+            protocol: Some(protocol),
+            pipe: Some(pipe.clone().unbind()),
+            fd,
+            context: copy_current(py)?,
+            waiter,
+            error: None,
+            reached_eof: false,
+            closing: false,
+            losing: false,
+            open: true,
+        };
+        Ok((end, kind))
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.protocol)?;
+        visit.call(&self.pipe)?;
+        visit.call(&self.context)?;
+        visit.call(&self.waiter)?;
+        visit.call(&self.error)
+    }
+
+    /// Takes out what may be part of a cycle, for the caller to drop.
+    fn take_references(&mut self) -> Cleared {
+        let objects = [self.protocol.take(), self.pipe.take(), self.error.take()];
+        (objects, self.event_loop.take(), self.waiter.take())
+    }
+}
+
+/// References on their way out.
+type Cleared = ([Option<Py<PyAny>>; 3], Option<Py<Loop>>, Option<Py<Future>>);
+
+/// One end of a pipe: what a read end and a write end do alike.
+trait PipeEnd: PyClass<Frozen = True> + Sync {
+    /// Lends the common state, under the rule of [`crate::cell`].
+    fn end<R>(&self, py: Python<'_>, access: impl FnOnce(&mut End) -> R) -> R;
+
+    /// Watches the descriptor for the first time.
+    fn start(slf: &Bound<'_, Self>) -> PyResult<()>;
+
+    /// Stops watching the descriptor.
+    fn stop(slf: &Bound<'_, Self>);
+
+    /// Whether a fatal error of this kind is the other side's, which only debug mode logs.
+    fn is_quiet(error: &Bound<'_, PyAny>) -> PyResult<bool>;
+
+    fn event(slf: &Bound<'_, Self>, happening: Happening) -> PipeEvent;
+
+    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.end(py, |end| end.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
+            .map(|event_loop| event_loop.into_bound(py))
+    }
+
+    /// The file object that this transport is to close.
+    fn pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.end(py, |end| {
+            let pipe = end.pipe.as_ref().filter(|_| end.open);
+            pipe.map(|pipe| pipe.clone_ref(py))
+        })
+    }
+
+    /// Another file object is to be closed, or none.
+    fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
+        let before = self.end(py, |end| {
+            end.open = pipe.is_some();
+            pipe.and_then(|pipe| end.pipe.replace(pipe))
+        });
+        drop(before);
+    }
+
+    fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.end(py, |end| end.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    /// The first event: the protocol hears of the connection, reading begins, and whoever
+    /// waits for that goes on.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        Self::tell(slf, "connection_made", |protocol| {
+            if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
+                PipeProtocol::connected(process, slf.as_any());
+                return Ok(());
+            }
+            protocol.call_method1(intern!(py, "connection_made"), (slf,)).map(drop)
+        })?;
+        if let Err(error) = Self::start(slf) {
+            Self::report(slf, "connection_made", error)?;
+        }
+        let waiter = slf.get().end(py, |end| end.waiter.take());
+        if let Some(waiter) = waiter
+            && !waiter.bind(py).get().is_done(py)
+        {
+            Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
+        }
+        Ok(())
+    }
+
+    /// Calls a protocol method in the transport's context; an error is that of a callback.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`.
+    fn tell(
+        slf: &Bound<'_, Self>,
+        method: &str,
+        call: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(protocol) = slf.get().protocol(py) else { return Ok(()) };
+        let context = slf.get().end(py, |end| end.context.clone_ref(py));
+        run_in(py, &context, || call(protocol.bind(py)))
+            .or_else(|error| Self::report(slf, method, error))
+    }
+
+    /// Reports an error of what the loop called for this transport, as that of a handle.
+    fn report(slf: &Bound<'_, Self>, method: &str, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        let context = slf.get().end(py, |end| end.context.clone_ref(py));
+        let (Some(told), Some(event_loop)) = (slf.get().protocol(py), slf.get().event_loop(py))
+        else {
+            return Err(error);
+        };
+        let callback = told.bind(py).getattr(method)?.unbind();
+        let args = PyTuple::new(py, [slf])?;
+        protocol::report_callback(&event_loop, callback, &args, context, error)
+    }
+
+    /// Stops watching, gives up on what waits and schedules the last event.
+    ///
+    /// # Errors
+    /// `RuntimeError` on a closed loop, which would never run it.
+    fn lose(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let first = slf.get().end(py, |end| {
+            end.closing = true;
+            !std::mem::replace(&mut end.losing, true)
+        });
+        if !first {
+            drop(error);
+            return Ok(());
+        }
+        drop(slf.get().end(py, |end| std::mem::replace(&mut end.error, error)));
+        Self::stop(slf);
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        event_loop.get().check_closed(py)?;
+        event_loop.get().push(py, Self::event(slf, Happening::Lost).into());
+        Ok(())
+    }
+
+    /// The last event: the protocol is told, and the file object closed.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    fn on_lost(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (ended, error) =
+            slf.get().end(py, |end| (std::mem::take(&mut end.reached_eof), end.error.take()));
+        let mut answer = Ok(());
+        if ended {
+            answer = Self::tell(slf, "eof_received", |protocol| {
+                if protocol.cast_exact::<PipeProtocol>().is_ok() {
+                    return Ok(());
+                }
+                protocol.call_method0(intern!(py, "eof_received")).map(drop)
+            });
+        }
+        let told = Self::tell(slf, "connection_lost", |protocol| {
+            if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
+                PipeProtocol::lost(process, error);
+                return Ok(());
+            }
+            protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop)
+        });
+        let closed =
+            Self::close_pipe(slf).or_else(|error| Self::report(slf, "connection_lost", error));
+        let rest = slf.get().end(py, |end| {
+            end.losing = true;
+            (end.protocol.take(), end.event_loop.take(), end.waiter.take())
+        });
+        drop(rest);
+        answer.and(told).and(closed)
+    }
+
+    /// Has the file object close its descriptor, once.
+    fn close_pipe(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let pipe = slf.get().pipe(py);
+        slf.get().end(py, |end| end.open = false);
+        match pipe {
+            Some(pipe) => pipe.bind(py).call_method0(intern!(py, "close")).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// asyncio's rule for an error that ends the connection.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; `RuntimeError` on a closed one.
+    fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
+        let py = slf.py();
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
+            return Err(error);
+        }
+        let value = exception_of(py, &error).into_any();
+        if let Some(event_loop) = slf.get().event_loop(py) {
+            if Self::is_quiet(&value)? {
+                if event_loop.get().is_debug(py) {
+                    let keywords = PyDict::new(py);
+                    keywords.set_item(intern!(py, "exc_info"), &value)?;
+                    let logger = Standard::get(py)?.logger.bind(py);
+                    let arguments = ("%r: %s", slf, message);
+                    logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+                }
+            } else {
+                let context = PyDict::new(py);
+                context.set_item(intern!(py, "message"), message)?;
+                context.set_item(intern!(py, "exception"), &value)?;
+                context.set_item(intern!(py, "transport"), slf)?;
+                context.set_item(intern!(py, "protocol"), slf.get().protocol(py))?;
+                event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+            }
+        }
+        Self::lose(slf, Some(value.unbind()))
+    }
+
+    /// Logs something about this transport, in debug mode only.
+    fn log(slf: &Bound<'_, Self>, level: &str, format: &str) -> PyResult<()> {
+        let py = slf.py();
+        match slf.get().event_loop(py) {
+            Some(event_loop) if event_loop.get().is_debug(py) => {
+                let logger = Standard::get(py)?.logger.bind(py);
+                logger.call_method1(level, (format, slf)).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What an unclosed transport says and does when its last reference goes.
+    fn say_unclosed(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let warned = slf
+            .as_any()
+            .repr()
+            .and_then(|shown| warn_resource(slf.as_any(), &format!("unclosed transport {shown}")));
+        // Should somebody keep it: it is closed.
+        slf.get().end(py, |end| (end.closing, end.losing) = (true, true));
+        Self::stop(slf);
+        let closed = Self::close_pipe(slf);
+        for result in [warned, closed] {
+            if let Err(error) = result {
+                error.write_unraisable(py, Some(slf.as_any()));
+            }
+        }
+    }
+
+    /// `repr(transport)`; `watched` is whether the loop watches the descriptor, `rest` what else
+    /// an open transport on an open loop shows.
+    fn describe(slf: &Bound<'_, Self>, watched: bool, rest: &str) -> PyResult<String> {
+        let py = slf.py();
+        let (open, closing, fd) = slf.get().end(py, |end| (end.open, end.closing, end.fd));
+        let mut words = vec![slf.as_any().get_type().name()?.to_string()];
+        if !open {
+            words.push(String::from("closed"));
+        } else if closing {
+            words.push(String::from("closing"));
+        }
+        words.push(format!("fd={fd}"));
+        let event_loop = slf.get().event_loop(py);
+        if !open {
+            words.push(String::from("closed"));
+        } else if event_loop.is_some_and(|event_loop| !event_loop.get().is_closed(py)) {
+            words.push(format!("{}{rest}", if watched { "polling" } else { "idle" }));
+        } else {
+            words.push(String::from("open"));
+        }
+        Ok(format!("<{}>", words.join(" ")))
+    }
+
+    /// `get_extra_info(name, default)`.
+    fn extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if name.eq(intern!(py, "pipe"))?
+            && let Some(pipe) =
+                slf.get().end(py, |end| end.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+        {
+            return Ok(pipe.into_bound(py));
+        }
+        Ok(default.unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    fn set_protocol(slf: &Bound<'_, Self>, protocol: Py<PyAny>) {
+        drop(slf.get().end(slf.py(), |end| end.protocol.replace(protocol)));
+    }
+}
+
+/// Whether an error is an `OSError`, of this number if one is given.
+fn is_os_error(error: &Bound<'_, PyAny>, number: Option<i32>) -> PyResult<bool> {
+    if !error.is_instance_of::<PyOSError>() {
+        return Ok(false);
+    }
+    let Some(number) = number else { return Ok(true) };
+    error.getattr(intern!(error.py(), "errno"))?.eq(number)
+}
+
+/// Makes the classes of this module complete.
+pub(crate) fn install(py: Python<'_>) {
+    crate::instance_dict::install::<ReadPipeTransport>(py);
+    crate::instance_dict::install::<WritePipeTransport>(py);
+    crate::slots::install_deallocate::<ReadPipeTransport>(py);
+    crate::slots::install_deallocate::<WritePipeTransport>(py);
+}

@@ -1,0 +1,290 @@
+//! `ReadPipeTransport`: from a pipe to the protocol.
+
+use std::sync::OnceLock;
+
+use ouroloop::net::Received;
+use ouroloop::pipe::Reader;
+use pyo3::PyTraverseError;
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
+use crate::cell::AttachedCell;
+use crate::event_loop::Loop;
+use crate::future::Future;
+use crate::instance_dict::{self, ValueOffset};
+use crate::os_error::os_error;
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+use crate::transport::bytes;
+use crate::transport::subprocess::PipeProtocol;
+
+#[derive(Debug)]
+struct State {
+    end: End,
+    reader: Reader<Lent>,
+    /// How large the next read may be expected to be.
+    expected: usize,
+    watching: bool,
+    paused: bool,
+}
+
+/// The read end of a pipe; `isinstance(transport, asyncio.ReadTransport)` holds.
+#[pyclass(frozen, weakref, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct ReadPipeTransport {
+    state: AttachedCell<State>,
+}
+
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
+impl ReadPipeTransport {
+    /// A transport between `pipe` and `protocol`: in the next turn `connection_made` is called,
+    /// reading begins and `waiter` gets its result.
+    ///
+    /// # Errors
+    /// `ValueError` for a file of another kind; then nothing has been taken over.
+    pub(crate) fn open<'py>(
+        event_loop: &Bound<'py, Loop>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: Py<PyAny>,
+        waiter: Option<Py<Future>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let refusal = "Pipe transport is for pipes/sockets only.";
+        let (end, _) = End::on(event_loop, pipe, protocol, waiter, refusal)?;
+        let reader = Reader::adopt(Lent(end.fd)).map_err(|error| os_error(py, &error))?;
+        let state = State { end, reader, expected: 0, watching: false, paused: false };
+        let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
+        VALUE_OFFSET.learn(&transport);
+        event_loop.get().push(py, Self::event(&transport, Happening::Open).into());
+        Ok(transport)
+    }
+
+    /// The descriptor is readable: one read, and the protocol is told.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    pub(super) fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (watching, expected) =
+            slf.get().state.with(py, |state| (state.watching, state.expected));
+        let Some(event_loop) = slf.get().event_loop(py).filter(|_| watching) else {
+            // Paused or closed after the descriptor was found readable.
+            return Ok(());
+        };
+        let read = bytes::read(&event_loop, expected, |room| {
+            slf.get().state.with(py, |state| {
+                let received = state.reader.receive(room);
+                if let Received::Data(length) = received {
+                    state.expected = length;
+                }
+                received
+            })
+        });
+        match read? {
+            Ok(data) => Self::deliver(slf, &data),
+            Err(Received::Eof) => Self::on_eof(slf),
+            Err(Received::Failed(error)) => {
+                Self::fatal_error(slf, os_error(py, &error), "Fatal read error on pipe transport")
+            }
+            Err(Received::Data(_) | Received::WouldBlock) => Ok(()),
+        }
+    }
+
+    fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        let py = slf.py();
+        Self::tell(slf, "data_received", |protocol| {
+            if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
+                PipeProtocol::received(process, data);
+                return Ok(());
+            }
+            protocol.call_method1(intern!(py, "data_received"), (data,)).map(drop)
+        })
+    }
+
+    fn on_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::log(slf, "info", "%r was closed by peer")?;
+        slf.get().end(slf.py(), |end| end.reached_eof = true);
+        Self::lose(slf, None)
+    }
+}
+
+impl PipeEnd for ReadPipeTransport {
+    fn end<R>(&self, py: Python<'_>, access: impl FnOnce(&mut End) -> R) -> R {
+        self.state.with(py, |state| access(&mut state.end))
+    }
+
+    /// Begins to watch the descriptor, unless reading is paused or over.
+    fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let fd = slf.get().state.with(py, |state| {
+            let idle = state.end.closing || state.paused || state.watching;
+            (!idle).then_some(state.end.fd)
+        });
+        let Some(fd) = fd else { return Ok(()) };
+        event_loop.get().check_closed(py)?;
+        let before = event_loop.get().watch_readable(
+            py,
+            fd,
+            Self::event(slf, Happening::Readable).into(),
+        )?;
+        drop(before);
+        slf.get().state.with(py, |state| state.watching = true);
+        Ok(())
+    }
+
+    fn stop(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let fd = slf
+            .get()
+            .state
+            .with(py, |state| std::mem::take(&mut state.watching).then_some(state.end.fd));
+        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
+            event_loop.get().unwatch_readable(py, fd);
+        }
+    }
+
+    /// A terminal whose other side has gone answers EIO.
+    fn is_quiet(error: &Bound<'_, PyAny>) -> PyResult<bool> {
+        is_os_error(error, Some(libc::EIO))
+    }
+
+    fn event(slf: &Bound<'_, Self>, happening: Happening) -> PipeEvent {
+        PipeEvent::Read(slf.clone().unbind(), happening)
+    }
+}
+
+#[pymethods]
+impl ReadPipeTransport {
+    /// The standard class, so that `isinstance` holds.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(Standard::get(slf.py())?.read_transport.bind(slf.py()).clone())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let watching = slf.get().state.with(slf.py(), |state| state.watching);
+        Self::describe(slf, watching, "")
+    }
+
+    fn __del__(slf: &Bound<'_, Self>) {
+        Self::finalize(slf);
+    }
+
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::extra_info(slf, name, default)
+    }
+
+    fn is_closing(&self, py: Python<'_>) -> bool {
+        self.end(py, |end| end.closing)
+    }
+
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().is_closing(slf.py()) {
+            return Ok(());
+        }
+        Self::lose(slf, None)
+    }
+
+    #[pyo3(name = "set_protocol")]
+    fn py_set_protocol(slf: &Bound<'_, Self>, protocol: Py<PyAny>) {
+        Self::set_protocol(slf, protocol);
+    }
+
+    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.protocol(py)
+    }
+
+    fn is_reading(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.end.closing && !state.paused)
+    }
+
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let pauses = slf.get().state.with(slf.py(), |state| {
+            !state.end.closing && !std::mem::replace(&mut state.paused, true)
+        });
+        if pauses {
+            Self::stop(slf);
+            Self::log(slf, "debug", "%r pauses reading")?;
+        }
+        Ok(())
+    }
+
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let resumes = slf.get().state.with(slf.py(), |state| {
+            !state.end.closing && std::mem::replace(&mut state.paused, false)
+        });
+        if resumes {
+            Self::start(slf)?;
+            Self::log(slf, "debug", "%r resumes reading")?;
+        }
+        Ok(())
+    }
+
+    #[getter(__dict__)]
+    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        instance_dict::get(slf.as_any())
+    }
+
+    #[getter(_pipe)]
+    fn pipe_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.pipe(py)
+    }
+
+    /// `None` lets go of a file object that the program has closed by itself.
+    #[setter(_pipe)]
+    fn set_pipe_attribute(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
+        self.set_pipe(py, pipe);
+    }
+
+    #[getter(_loop)]
+    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.event_loop(py).map(Bound::into_any)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`; instances have a dictionary.
+        unsafe {
+            VALUE_OFFSET.visit(self, visit)?;
+            self.state.traverse(|state| state.end.visit(&visit))
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { VALUE_OFFSET.take(self) });
+        drop(self.end(py, End::take_references));
+    }
+}
+
+impl Deallocate for ReadPipeTransport {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        slf.get().end(slf.py(), |end| end.open)
+    }
+
+    fn last_words(slf: &Bound<'_, Self>) {
+        Self::say_unclosed(slf);
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+    }
+}

@@ -1,0 +1,466 @@
+//! `SubprocessTransport`: a child process, the pipes to it, and the protocol that hears of both.
+//!
+//! `subprocess.Popen` spawns, so that everything between fork and exec is as Python has it; its
+//! pipes get transports of [`super::pipe`], whose protocols are [`PipeProtocol`]s; [`exit`] finds
+//! out about the child's end.
+//!
+//! # States
+//!
+//! | state | `connected` | `returncode` | pipes | left by |
+//! | --- | --- | --- | --- | --- |
+//! | connecting | no | any | opened | the `Connected` event, behind those of the pipes |
+//! | running | yes | none | any | the child's end |
+//! | exited | yes | known | not all disconnected | the last pipe's `connection_lost` |
+//! | finished | yes | known | all disconnected | the `connection_lost` call |
+//! | lost | yes | known | all disconnected | – |
+//!
+//! `closed` is independent of these: `close()` closes the pipes and kills a child that runs, and
+//! the states are gone through as before.
+//!
+//! # What the protocol hears, and when
+//!
+//! Every call of the protocol is a [`Call`] that waits in `calls` for a turn of its own, in the
+//! order in which things happened; until the transport is connected they wait without turns, and
+//! `connection_made` goes before them.
+
+mod calls;
+mod class;
+mod exit;
+mod pipe_protocol;
+
+use std::collections::VecDeque;
+
+use ouroloop::process::{Exit, Pid};
+use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use crate::callback::Callback;
+use crate::cell::AttachedCell;
+use crate::context::copy_current;
+use crate::event_loop::Loop;
+use crate::future::{Future, Outcome};
+use crate::instance_dict::{self, ValueOffset};
+use crate::standard::Standard;
+use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
+
+use calls::Call;
+pub(crate) use exit::child_exited;
+pub(crate) use pipe_protocol::PipeProtocol;
+
+/// What happens to a subprocess transport, as an entry of the loop's ready queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Happening {
+    /// The pipes are connected.
+    Connected,
+    /// The next of the waiting calls is due.
+    Call,
+    /// The child's descriptor says that it has ended.
+    Ended,
+    /// The child has ended and been reaped; it is time to say so.
+    Exited(i32),
+}
+
+/// One of the child's standard streams.
+#[derive(Debug)]
+enum Stream {
+    /// Not a pipe of this transport's.
+    Other,
+    /// A pipe that is yet to be connected.
+    Expected,
+    Connected(Py<PipeProtocol>),
+}
+
+#[derive(Debug)]
+struct State {
+    /// Gone, as the protocol, when the connection is lost.
+    event_loop: Option<Py<Loop>>,
+    protocol: Option<Py<PyAny>>,
+    /// In which protocol methods run.
+    context: Py<PyAny>,
+    /// The `Popen` object; there until the garbage collector clears it.
+    process: Option<Py<PyAny>>,
+    pid: Pid,
+    returncode: Option<i32>,
+    streams: [Stream; 3],
+    calls: VecDeque<Call>,
+    waiter: Option<Py<Future>>,
+    exit_waiters: Vec<Py<Future>>,
+    exit: Option<Exit>,
+    connected: bool,
+    closed: bool,
+    finished: bool,
+    lost: bool,
+}
+
+/// A native transport; `isinstance(transport, asyncio.SubprocessTransport)` holds.
+#[pyclass(frozen, weakref, module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct SubprocessTransport {
+    state: AttachedCell<State>,
+}
+
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
+/// The names under which `Popen` has the child's pipes.
+const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+impl SubprocessTransport {
+    /// A transport for the running child `process`, a `Popen` object; its pipes are not connected
+    /// yet, and nobody watches for its end.
+    ///
+    /// # Errors
+    /// What the attributes of `process` raise.
+    pub(crate) fn of<'py>(
+        event_loop: &Bound<'py, Loop>,
+        process: &Bound<'py, PyAny>,
+        protocol: Py<PyAny>,
+        waiter: Py<Future>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let pid: i32 = process.getattr(intern!(py, "pid"))?.extract()?;
+        let pid = Pid::from_raw(pid).ok_or_else(|| PyProcessLookupError::new_err(()))?;
+        let mut streams = [Stream::Other, Stream::Other, Stream::Other];
+        for (stream, name) in streams.iter_mut().zip(STREAMS) {
+            if !process.getattr(PyString::intern(py, name))?.is_none() {
+                *stream = Stream::Expected;
+            }
+        }
+        let state = State {
+            event_loop: Some(event_loop.clone().unbind()),
+            protocol: Some(protocol),
+            context: copy_current(py)?,
+            process: Some(process.clone().unbind()),
+            pid,
+            returncode: None,
+            streams,
+            calls: VecDeque::new(),
+            waiter: Some(waiter),
+            exit_waiters: Vec::new(),
+            exit: None,
+            connected: false,
+            closed: false,
+            finished: false,
+            lost: false,
+        };
+        let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
+        VALUE_OFFSET.learn(&transport);
+        Ok(transport)
+    }
+
+    /// The child's standard streams that have a pipe, by number.
+    pub(crate) fn expected_streams(&self, py: Python<'_>) -> Vec<usize> {
+        self.state.with(py, |state| {
+            let expected = |place: &usize| matches!(state.streams[*place], Stream::Expected);
+            (0..state.streams.len()).filter(expected).collect()
+        })
+    }
+
+    /// The file object of one of the child's pipes.
+    pub(crate) fn file<'py>(slf: &Bound<'py, Self>, stream: usize) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match slf.get().process(py) {
+            Some(process) => process.getattr(PyString::intern(py, STREAMS[stream])),
+            None => Ok(py.None().into_bound(py)),
+        }
+    }
+
+    /// A protocol for one of the child's pipes, which tells this transport.
+    pub(crate) fn pipe_protocol<'py>(
+        slf: &Bound<'py, Self>,
+        stream: usize,
+    ) -> PyResult<Bound<'py, PipeProtocol>> {
+        PipeProtocol::of(slf, stream)
+    }
+
+    /// A pipe of the child's has got its transport.
+    pub(crate) fn connect(
+        slf: &Bound<'_, Self>,
+        stream: usize,
+        protocol: &Bound<'_, PipeProtocol>,
+    ) {
+        let protocol = protocol.clone().unbind();
+        let before = slf.get().state.with(slf.py(), |state| {
+            std::mem::replace(&mut state.streams[stream], Stream::Connected(protocol))
+        });
+        drop(before);
+    }
+
+    /// Gives all of the child's pipes native transports and schedules `connection_made`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn connect_natively(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        for stream in slf.get().expected_streams(py) {
+            let file = Self::file(slf, stream)?;
+            let protocol = Self::pipe_protocol(slf, stream)?;
+            let object = protocol.clone().into_any().unbind();
+            let transport = if stream == 0 {
+                WritePipeTransport::open(&event_loop, &file, object, None)?.into_any()
+            } else {
+                ReadPipeTransport::open(&event_loop, &file, object, None)?.into_any()
+            };
+            PipeProtocol::connected(&protocol, &transport);
+            Self::connect(slf, stream, &protocol);
+        }
+        Self::all_connected(slf);
+        Ok(())
+    }
+
+    /// Schedules `connection_made`, behind the first events of the pipes.
+    pub(crate) fn all_connected(slf: &Bound<'_, Self>) {
+        Self::push(slf, Happening::Connected);
+    }
+
+    /// The pipes cannot be connected: those that are not are closed, and no longer waited for.
+    ///
+    /// # Errors
+    /// What the file objects raise.
+    pub(crate) fn give_up_pipes(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let mut answer = Ok(());
+        for stream in slf.get().expected_streams(py) {
+            let closed = Self::file(slf, stream)
+                .and_then(|file| file.call_method0(intern!(py, "close")).map(drop));
+            answer = answer.and(closed);
+            slf.get().state.with(py, |state| state.streams[stream] = Stream::Other);
+        }
+        Self::all_connected(slf);
+        answer
+    }
+
+    /// `close()`: closes the pipes and kills the child if it runs.
+    ///
+    /// # Errors
+    /// What pipes that are not native, and the `Popen` object, raise.
+    pub(crate) fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (was_closed, protocols) = slf.get().state.with(py, |state| {
+            let protocols = state.streams.iter().filter_map(|stream| match stream {
+                Stream::Connected(protocol) => Some(protocol.clone_ref(py)),
+                Stream::Other | Stream::Expected => None,
+            });
+            let protocols: Vec<_> = protocols.collect();
+            (std::mem::replace(&mut state.closed, true), protocols)
+        });
+        if was_closed {
+            return Ok(());
+        }
+        let event_loop = slf.get().event_loop(py);
+        let debug = event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_debug(py));
+        // On a closed loop a pipe's own last words close it.
+        if event_loop.is_some_and(|event_loop| !event_loop.get().is_closed(py)) {
+            for protocol in &protocols {
+                if let Some(pipe) = protocol.bind(py).get().pipe(py) {
+                    pipe.bind(py).call_method0(intern!(py, "close"))?;
+                }
+            }
+        }
+        let returncode = slf.get().state.with(py, |state| state.returncode);
+        let Some(process) = slf.get().process(py).filter(|_| returncode.is_none()) else {
+            return Ok(());
+        };
+        // It may have ended without the loop having noticed.
+        if !process.call_method0(intern!(py, "poll"))?.is_none() {
+            return Ok(());
+        }
+        if debug {
+            let logger = Standard::get(py)?.logger.bind(py);
+            let format = "Close running child process: kill %r";
+            logger.call_method1(intern!(py, "warning"), (format, slf))?;
+        }
+        match process.call_method0(intern!(py, "kill")) {
+            Err(error) if is_too_late(py, &error) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// `Popen` objects of a transport that is not lost.
+    fn process<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let process = self.state.with(py, |state| {
+            let process = state.process.as_ref().filter(|_| !state.lost)?;
+            Some(process.clone_ref(py))
+        });
+        process.map(|process| process.into_bound(py))
+    }
+
+    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state
+            .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
+            .map(|event_loop| event_loop.into_bound(py))
+    }
+
+    fn push(slf: &Bound<'_, Self>, happening: Happening) {
+        let py = slf.py();
+        if let Some(event_loop) = slf.get().event_loop(py) {
+            event_loop.get().push(py, Callback::Process(slf.clone().unbind(), happening));
+        }
+    }
+
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    pub(crate) fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
+        match happening {
+            Happening::Connected => Self::on_connected(slf),
+            Happening::Call => Self::next_call(slf),
+            Happening::Ended => Self::on_ended(slf),
+            Happening::Exited(returncode) => Self::exited(slf, returncode),
+        }
+    }
+
+    fn on_connected(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (waiting, waiter) = slf.get().state.with(py, |state| {
+            state.connected = true;
+            state.calls.push_front(Call::Made);
+            (state.calls.len(), state.waiter.take())
+        });
+        for _ in 0..waiting {
+            Self::push(slf, Happening::Call);
+        }
+        match waiter {
+            Some(waiter) if !waiter.bind(py).get().is_done(py) => {
+                Future::finish(waiter.bind(py), Outcome::Result(py.None()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The child has ended with this status.
+    ///
+    /// # Errors
+    /// `AssertionError` if it has ended before.
+    fn exited(slf: &Bound<'_, Self>, returncode: i32) -> PyResult<()> {
+        use pyo3::exceptions::PyAssertionError;
+        let py = slf.py();
+        if let Some(known) = slf.get().state.with(py, |state| state.returncode) {
+            return Err(PyAssertionError::new_err(known));
+        }
+        if let Some(event_loop) = slf.get().event_loop(py)
+            && event_loop.get().is_debug(py)
+        {
+            let logger = Standard::get(py)?.logger.bind(py);
+            let format = "%r exited with return code %r";
+            logger.call_method1(intern!(py, "info"), (format, slf, returncode))?;
+        }
+        // A watch that is left is of no use any more.
+        Self::stop_watching(slf);
+        slf.get().state.with(py, |state| state.returncode = Some(returncode));
+        if let Some(process) = slf.get().process(py) {
+            // Otherwise `Popen` would warn of a child that still runs.
+            let name = intern!(py, "returncode");
+            if process.getattr(name)?.is_none() {
+                process.setattr(name, returncode)?;
+            }
+        }
+        Self::call(slf, Call::Exited);
+        Self::try_finish(slf);
+        if cfg!(Py_3_14) { Self::wake_exit_waiters(slf) } else { Ok(()) }
+    }
+
+    /// Schedules `connection_lost` once the child has ended and every pipe is disconnected.
+    fn try_finish(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let finishes = slf.get().state.with(py, |state| {
+            let disconnected = state.streams.iter().all(|stream| match stream {
+                Stream::Other => true,
+                Stream::Expected => false,
+                Stream::Connected(protocol) => protocol.bind(py).get().is_disconnected(py),
+            });
+            let finishes = state.returncode.is_some() && disconnected && !state.finished;
+            state.finished |= finishes;
+            finishes
+        });
+        if finishes {
+            Self::call(slf, Call::Lost);
+        }
+    }
+
+    /// A pipe brought bytes.
+    fn pipe_received(slf: &Bound<'_, Self>, stream: usize, data: &Bound<'_, PyBytes>) {
+        Self::call(slf, Call::Received(stream, data.clone().unbind()));
+    }
+
+    /// A pipe is disconnected.
+    fn pipe_lost(slf: &Bound<'_, Self>, stream: usize, error: Option<Py<PyAny>>) {
+        Self::call(slf, Call::PipeLost(stream, error));
+        Self::try_finish(slf);
+    }
+
+    /// Ends the waits of `_wait`.
+    fn wake_exit_waiters(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (returncode, waiters) = slf
+            .get()
+            .state
+            .with(py, |state| (state.returncode, std::mem::take(&mut state.exit_waiters)));
+        for waiter in waiters {
+            let waiter = waiter.bind(py);
+            if !waiter.get().is_done(py) {
+                let returncode = returncode.into_pyobject(py)?.unbind();
+                Future::finish(waiter, Outcome::Result(returncode))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `_wait()`: an object that `await` answers the status of the child by; `None` if it is known.
+    fn exit_waiter(slf: &Bound<'_, Self>) -> PyResult<Result<i32, Py<Future>>> {
+        let py = slf.py();
+        if let Some(returncode) = slf.get().state.with(py, |state| state.returncode) {
+            return Ok(Ok(returncode));
+        }
+        let Some(event_loop) = slf.get().event_loop(py) else {
+            return Err(PyProcessLookupError::new_err(()));
+        };
+        let waiter = Future::create(&event_loop)?.unbind();
+        let kept = waiter.clone_ref(py);
+        slf.get().state.with(py, |state| state.exit_waiters.push(kept));
+        Ok(Err(waiter))
+    }
+
+    /// A wait is over before the child is.
+    fn forget_exit_waiter(slf: &Bound<'_, Self>, waiter: &Py<Future>) {
+        let forgotten = slf.get().state.with(slf.py(), |state| {
+            let place = state.exit_waiters.iter().position(|known| known.is(waiter))?;
+            Some(state.exit_waiters.swap_remove(place))
+        });
+        drop(forgotten);
+    }
+
+    /// The `Popen` object's keyword arguments that asyncio's callers may not choose.
+    pub(crate) fn spawn<'py>(
+        program: &Bound<'py, PyAny>,
+        shell: bool,
+        streams: [&Py<PyAny>; 3],
+        bufsize: &Py<PyAny>,
+        rest: Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = program.py();
+        let keywords = rest;
+        keywords.set_item(intern!(py, "shell"), shell)?;
+        for (name, stream) in STREAMS.iter().zip(streams) {
+            keywords.set_item(PyString::intern(py, name), stream)?;
+        }
+        keywords.set_item(intern!(py, "universal_newlines"), false)?;
+        keywords.set_item(intern!(py, "bufsize"), bufsize)?;
+        let module = py.import(intern!(py, "subprocess"))?;
+        module.getattr(intern!(py, "Popen"))?.call((program,), Some(&keywords))
+    }
+}
+
+/// Whether a signal came too late for a child, which `close()` does not mind.
+fn is_too_late(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyProcessLookupError>(py)
+        // A child may have become another user's.
+        || (cfg!(Py_3_13) && error.is_instance_of::<PyPermissionError>(py))
+}
+
+/// Makes the class complete.
+pub(crate) fn install(py: Python<'_>) {
+    instance_dict::install::<SubprocessTransport>(py);
+    crate::slots::install_deallocate::<SubprocessTransport>(py);
+}

@@ -1,0 +1,67 @@
+"""Protocols that keep what they are told, and the files at the other end."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+PATIENCE = 10.0
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until ``condition`` holds; it must before the patience ends."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    while not condition():
+        assert loop.time() < deadline, "it never came true"
+        await asyncio.sleep(0.001)
+
+
+def pipe() -> tuple[BinaryIO, BinaryIO]:
+    """Return the two ends of a new pipe, without buffers."""
+    read, write = os.pipe()
+    return open(read, "rb", 0), open(write, "wb", 0)
+
+
+class Recorder(asyncio.Protocol):
+    """Keeps the calls in order, the bytes, and the end."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.data = b""
+        self.lost: list[Exception | None] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.calls.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        assert type(data) is bytes
+        self.data += data
+
+    def eof_received(self) -> None:
+        self.calls.append("eof")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.calls.append("lost")
+        self.lost.append(exc)
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume")
+
+
+async def reading(file: Any) -> Recorder:
+    """Connect a recorder to the read end ``file``."""
+    _, protocol = await asyncio.get_running_loop().connect_read_pipe(Recorder, file)
+    return protocol
+
+
+async def writing(file: Any) -> Recorder:
+    """Connect a recorder to the write end ``file``."""
+    _, protocol = await asyncio.get_running_loop().connect_write_pipe(Recorder, file)
+    return protocol
