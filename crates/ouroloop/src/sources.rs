@@ -150,7 +150,9 @@ impl<C: Callback> Sources<C> {
                 Some(Watch { callback, once: false }) if is_ready => ready.push(callback.again()),
                 Some(Watch { once: true, .. }) if is_ready => {
                     spent = true;
-                    watch.take().into_iter().for_each(|watch| ready.push(watch.callback));
+                    if let Some(watch) = watch.take() {
+                        ready.push(watch.callback);
+                    }
                 }
                 _ => {}
             }
@@ -176,8 +178,9 @@ impl<C: Callback> Sources<C> {
         }
         // The descriptor was closed behind our back: whoever waits once finds that out by itself.
         for watch in [&mut source.reader, &mut source.writer] {
-            let waiting = watch.take_if(|watch| watch.once);
-            waiting.into_iter().for_each(|watch| ready.push(watch.callback));
+            if let Some(watch) = watch.take_if(|watch| watch.once) {
+                ready.push(watch.callback);
+            }
         }
     }
 
