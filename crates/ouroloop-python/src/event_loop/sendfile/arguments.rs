@@ -79,6 +79,17 @@ impl Part {
     }
 }
 
+/// An argument of which only the truth counts.
+pub(super) struct Truth(pub(super) bool);
+
+impl<'py> FromPyObject<'_, 'py> for Truth {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        object.is_truthy().map(Self)
+    }
+}
+
 /// # Errors
 /// `ValueError` for a socket that is no stream.
 pub(super) fn check_socket(socket: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -117,6 +117,7 @@ impl Flow {
 
 #[pymethods]
 impl Flow {
+    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn connection_made(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = transport;
         let message = "Invalid state: connection should have been established already.";
@@ -166,11 +167,13 @@ impl Flow {
         Future::finish(room, Outcome::Result(result))
     }
 
+    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn data_received(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = data;
         Err(PyRuntimeError::new_err("Invalid state: reading should be paused"))
     }
 
+    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn eof_received(&self) -> PyResult<()> {
         Err(PyRuntimeError::new_err("Invalid state: reading should be paused"))
     }

@@ -24,42 +24,42 @@ use super::connect::refuse_ssl_socket;
 use super::sock::check_non_blocking;
 use crate::coroutine::{Coroutine, Scope};
 
-use arguments::{Part, check_socket};
+use arguments::{Part, Truth, check_socket};
 use native::Target;
 
 #[pymethods]
 impl Loop {
     /// Sends a file over a socket, from `offset` on, `count` bytes or all; answers how many.
-    #[pyo3(signature = (sock, file, offset=None, count=None, *, fallback=true))]
+    #[pyo3(signature = (sock, file, offset=None, count=None, *, fallback=Truth(true)))]
     fn sock_sendfile<'py>(
         slf: &Bound<'py, Self>,
         sock: Py<PyAny>,
         file: Py<PyAny>,
         offset: Option<Py<PyAny>>,
         count: Option<Py<PyAny>>,
-        fallback: bool,
+        fallback: Truth,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::new(slf.py(), "Loop.sock_sendfile", move |scope| {
-            over_socket(scope, event_loop, sock, part, fallback)
+            over_socket(scope, event_loop, sock, part, fallback.0)
         })
     }
 
     /// Sends a file over a transport, from `offset` on, `count` bytes or all; answers how many.
-    #[pyo3(signature = (transport, file, offset=None, count=None, *, fallback=true))]
+    #[pyo3(signature = (transport, file, offset=None, count=None, *, fallback=Truth(true)))]
     fn sendfile<'py>(
         slf: &Bound<'py, Self>,
         transport: Py<PyAny>,
         file: Py<PyAny>,
         offset: Option<Py<PyAny>>,
         count: Option<Py<PyAny>>,
-        fallback: bool,
+        fallback: Truth,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::new(slf.py(), "Loop.sendfile", move |scope| {
-            over_transport(scope, event_loop, transport, part, fallback)
+            over_transport(scope, event_loop, transport, part, fallback.0)
         })
     }
 
