@@ -42,6 +42,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     queue::install(py)?;
     combine::install(py);
     slots::install_deallocate::<transport::socket::SocketTransport>(py);
+    transport::tls::install(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
     module.add_class::<task::Task>()?;

@@ -19,6 +19,7 @@ mod schedule;
 mod serving;
 mod signals;
 mod staggered;
+mod start_tls;
 mod tasks;
 mod watch;
 

@@ -1,9 +1,9 @@
 //! `create_server`: sockets bound to every address that is asked for, and a server on them.
 
-use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 
 use super::Loop;
 use super::closing::Closing;
@@ -14,6 +14,7 @@ use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
+use crate::transport::tls::Request;
 
 #[pymethods]
 impl Loop {
@@ -73,12 +74,15 @@ impl Loop {
             flags: keywords.take_or(py, "flags", libc::AI_PASSIVE)?,
             sock: keywords.take("sock")?,
             backlog: keywords.take_or(py, "backlog", 100)?,
-            ssl: keywords.take("ssl")?,
             reuse_address: keywords.take("reuse_address")?,
             reuse_port: keywords.take_flag("reuse_port", false)?,
             keep_alive: cfg!(Py_3_13) && keywords.take_flag("keep_alive", false)?,
-            handshake_timeout: keywords.take("ssl_handshake_timeout")?,
-            shutdown_timeout: keywords.take("ssl_shutdown_timeout")?,
+            tls: Request {
+                ssl: keywords.take("ssl")?,
+                server_hostname: None,
+                handshake_timeout: keywords.take("ssl_handshake_timeout")?,
+                shutdown_timeout: keywords.take("ssl_shutdown_timeout")?,
+            },
             start_serving: keywords.take_flag("start_serving", true)?,
         };
         keywords.finish()?;
@@ -97,12 +101,10 @@ struct Order {
     flags: Py<PyAny>,
     sock: Option<Py<PyAny>>,
     backlog: Py<PyAny>,
-    ssl: Option<Py<PyAny>>,
     reuse_address: Option<Py<PyAny>>,
     reuse_port: bool,
     keep_alive: bool,
-    handshake_timeout: Option<Py<PyAny>>,
-    shutdown_timeout: Option<Py<PyAny>>,
+    tls: Request,
     start_serving: bool,
 }
 
@@ -111,16 +113,7 @@ impl Order {
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         let refuse = |message: &'static str| Err(PyValueError::new_err(message));
-        if self.ssl.as_ref().is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
-            let message = "ssl argument must be an SSLContext or None";
-            return Err(PyTypeError::new_err(message));
-        }
-        if self.handshake_timeout.is_some() && self.ssl.is_none() {
-            return refuse("ssl_handshake_timeout is only meaningful with ssl");
-        }
-        if self.shutdown_timeout.is_some() && self.ssl.is_none() {
-            return refuse("ssl_shutdown_timeout is only meaningful with ssl");
-        }
+        self.tls.check_server(py)?;
         if let Some(sock) = &self.sock {
             refuse_ssl_socket(sock.bind(py))?;
         }
@@ -132,9 +125,6 @@ impl Order {
             Some(sock) => expect_stream(sock.bind(py))?,
             None if addressed => {}
             None => return refuse("Neither host/port nor sock were specified"),
-        }
-        if self.ssl.is_some() {
-            return Err(PyNotImplementedError::new_err("create_server: ssl is not supported"));
         }
         Ok(())
     }
@@ -179,6 +169,7 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
             event_loop.bind(py),
             sockets.into_iter().map(|socket| socket.keep(py)).collect(),
             order.factory.clone_ref(py),
+            order.tls.of_server(py)?,
             order.backlog.clone_ref(py),
         )?;
         let closing = Closing::new(server.clone().into_any().unbind());

@@ -50,6 +50,9 @@ use crate::future::{Future, Outcome};
 use crate::handle::Handle;
 use crate::standard::Standard;
 use crate::transport::server::Server;
+use crate::transport::tls::TlsProtocol;
+
+pub(crate) use read::writable_bytes;
 
 /// Where a transport's connection comes from.
 #[derive(Debug)]
@@ -62,21 +65,25 @@ pub(crate) enum Origin {
 
 /// A piece of the write queue: a `bytes` object that is alive as long as its address is used.
 #[derive(Debug)]
-struct Chunk {
-    #[expect(dead_code, reason = "it keeps what `start` points to alive")]
+pub(crate) struct Chunk {
     owner: Py<PyBytes>,
     start: NonNull<u8>,
     length: usize,
 }
 
 impl Chunk {
-    fn new(bytes: &Bound<'_, PyBytes>) -> Self {
+    pub(crate) fn new(bytes: &Bound<'_, PyBytes>) -> Self {
         let content = bytes.as_bytes();
         Self {
             start: NonNull::from(content).cast(),
             length: content.len(),
             owner: bytes.clone().unbind(),
         }
+    }
+
+    /// The whole of the object.
+    pub(crate) fn owner(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.owner.clone_ref(py)
     }
 }
 
@@ -94,6 +101,8 @@ enum Kind {
     Plain,
     /// `get_buffer(-1)` and `buffer_updated(n)`.
     Buffered,
+    /// Natively: it is a [`TlsProtocol`], whose writes wait with it until this transport is flushed.
+    Tls,
 }
 
 #[derive(Debug)]
@@ -277,6 +286,9 @@ fn pointer(transport: &Bound<'_, SocketTransport>) -> NonNull<ffi::PyObject> {
 }
 
 fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    if protocol.is_exact_instance_of::<TlsProtocol>() {
+        return Ok(Kind::Tls);
+    }
     let buffered = Standard::get(protocol.py())?.buffered_protocol.bind(protocol.py());
     Ok(if protocol.is_instance(buffered)? { Kind::Buffered } else { Kind::Plain })
 }

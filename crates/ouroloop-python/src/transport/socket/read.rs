@@ -15,6 +15,7 @@ use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::bytes::{LARGEST_READ, Room};
+use crate::transport::tls::TlsProtocol;
 
 /// From this size on, the copy out of the loop's own buffer costs more than fresh room.
 const LARGE_READ: usize = 20 * 1024;
@@ -33,6 +34,7 @@ impl SocketTransport {
             return Ok(());
         }
         match kind {
+            Kind::Tls => Self::read_for_tls(slf),
             Kind::Buffered => Self::read_into_protocol(slf),
             Kind::Plain if expected > LARGE_READ => Self::read_in_place(slf, expected),
             Kind::Plain => Self::read_by_scratch(slf),
@@ -66,6 +68,31 @@ impl SocketTransport {
             Some(data) => Self::deliver(slf, &data),
             None => Self::no_data(slf, received),
         }
+    }
+
+    /// A read of ciphertext, which goes from the loop's own buffer to OpenSSL.
+    fn read_for_tls(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
+        scratch.clear();
+        scratch.reserve(SCRATCH_BYTES);
+        let received =
+            slf.get().state.with(py, |state| state.stream.receive(scratch.spare_capacity_mut()));
+        let Received::Data(length) = received else {
+            drop(event_loop.get().scratch.replace(py, scratch));
+            return Self::no_data(slf, received);
+        };
+        // SAFETY: the stream has initialised this many bytes.
+        unsafe { scratch.set_len(length) };
+        Self::call_protocol(slf, |protocol| {
+            // SAFETY: a protocol of the kind `Tls` is an instance of this class.
+            let protocol = unsafe { protocol.cast_unchecked::<TlsProtocol>() };
+            let decrypted = TlsProtocol::absorb(protocol, &scratch);
+            drop(event_loop.get().scratch.replace(py, scratch));
+            TlsProtocol::advance(protocol, decrypted?)
+        })
+        .or_else(|error| Self::protocol_failed(slf, "buffer_updated", error))
     }
 
     /// A read that is expected to be large: straight into a `bytes`, cut to size after.
@@ -252,7 +279,7 @@ impl SocketTransport {
 }
 
 /// An object's memory, for writing.
-fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
+pub(crate) fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
     let buffer = if let Ok(buffer) = PyBuffer::<u8>::get(object) {
         buffer
     } else {

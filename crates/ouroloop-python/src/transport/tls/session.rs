@@ -1,0 +1,196 @@
+//! One end of a TLS connection: an `ssl.SSLObject` and the two memory BIOs that it reads and writes.
+//!
+//! A step (handshake, read, write, shutdown) answers [`Step::Again`] where it needs more bytes from the
+//! peer. No step is taken while state is lent: OpenSSL may call Python code, and the `_ssl` methods are
+//! Python calls.
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use super::{Names, Security};
+
+/// The most that one record carries.
+pub(super) const RECORD_BYTES: usize = 16 * 1024;
+
+/// The most that asyncio asks for in one read.
+const READ_BYTES: usize = 256 * 1024;
+
+/// What became of a step.
+#[derive(Debug)]
+pub(super) enum Step<T> {
+    Done(T),
+    /// It goes on once more bytes have come from the peer.
+    Again,
+}
+
+/// What became of a read.
+#[derive(Debug)]
+pub(super) enum Read {
+    Data(usize),
+    Again,
+    /// The peer has said that it writes no more.
+    Closed,
+}
+
+/// All that could be decrypted, and why there is no more now.
+#[derive(Debug)]
+pub(crate) struct Decrypted<'py> {
+    pub(super) data: Option<Bound<'py, PyBytes>>,
+    pub(super) end: PyResult<Read>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    object: Py<PyAny>,
+    incoming: Py<PyAny>,
+    outgoing: Py<PyAny>,
+}
+
+impl Session {
+    /// # Errors
+    /// What the context's `wrap_bio` raises.
+    pub(super) fn new(context: &Bound<'_, PyAny>, security: &Security) -> PyResult<Self> {
+        let py = context.py();
+        let memory_bio = Names::get(py)?.memory_bio.bind(py);
+        let incoming = memory_bio.call0()?;
+        let outgoing = memory_bio.call0()?;
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "server_side"), security.server_side)?;
+        keywords.set_item(intern!(py, "server_hostname"), security.name(py)?)?;
+        let arguments = (&incoming, &outgoing);
+        let object = context.call_method(intern!(py, "wrap_bio"), arguments, Some(&keywords))?;
+        Ok(Self {
+            object: object.unbind(),
+            incoming: incoming.unbind(),
+            outgoing: outgoing.unbind(),
+        })
+    }
+
+    /// The `ssl.SSLObject`.
+    pub(super) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.object.bind(py)
+    }
+
+    pub(super) fn incoming<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.incoming.bind(py)
+    }
+
+    pub(super) fn outgoing<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.outgoing.bind(py)
+    }
+
+    /// How much ciphertext waits to be decrypted.
+    pub(super) fn pending_in(&self, py: Python<'_>) -> PyResult<usize> {
+        self.incoming.bind(py).getattr(intern!(py, "pending"))?.extract()
+    }
+
+    /// How much ciphertext waits to be sent.
+    pub(super) fn pending_out(&self, py: Python<'_>) -> PyResult<usize> {
+        self.outgoing.bind(py).getattr(intern!(py, "pending"))?.extract()
+    }
+
+    pub(super) fn handshake(&self, py: Python<'_>) -> PyResult<Step<()>> {
+        step(py, self.object(py).call_method0(intern!(py, "do_handshake")).map(drop))
+    }
+
+    pub(super) fn shutdown(&self, py: Python<'_>) -> PyResult<Step<()>> {
+        step(py, self.object(py).call_method0(intern!(py, "unwrap")).map(drop))
+    }
+
+    /// Takes in ciphertext from the peer.
+    pub(super) fn feed(&self, py: Python<'_>, ciphertext: &[u8]) -> PyResult<()> {
+        if ciphertext.is_empty() {
+            return Ok(());
+        }
+        let bytes = PyBytes::new(py, ciphertext);
+        self.incoming.bind(py).call_method1(intern!(py, "write"), (bytes,)).map(drop)
+    }
+
+    /// Takes in ciphertext and decrypts all that there is.
+    pub(super) fn decrypt<'py>(&self, py: Python<'py>, ciphertext: &[u8]) -> Decrypted<'py> {
+        let mut data = Vec::new();
+        let end = self.feed(py, ciphertext).and_then(|()| {
+            loop {
+                match self.read(py, READ_BYTES)? {
+                    Step::Again => return Ok(Read::Again),
+                    Step::Done(bytes) if bytes.as_bytes().is_empty() => return Ok(Read::Closed),
+                    Step::Done(bytes) => data.push(bytes),
+                }
+            }
+        });
+        match joined(py, data) {
+            Ok(data) => Decrypted { data, end },
+            Err(error) => Decrypted { data: None, end: Err(error) },
+        }
+    }
+
+    /// Decrypts into memory of the application's.
+    pub(super) fn read_into(&self, py: Python<'_>, room: &mut [u8]) -> PyResult<Read> {
+        Ok(match self.read(py, room.len())? {
+            Step::Again => Read::Again,
+            Step::Done(bytes) if bytes.as_bytes().is_empty() => Read::Closed,
+            Step::Done(bytes) => {
+                let bytes = bytes.as_bytes();
+                room[..bytes.len()].copy_from_slice(bytes);
+                Read::Data(bytes.len())
+            }
+        })
+    }
+
+    fn read<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Step<Bound<'py, PyBytes>>> {
+        let answer = self.object(py).call_method1(intern!(py, "read"), (most,));
+        match step(py, answer)? {
+            Step::Done(bytes) => Ok(Step::Done(bytes.cast_into::<PyBytes>()?)),
+            Step::Again => Ok(Step::Again),
+        }
+    }
+
+    /// Encrypts the first bytes of `data`; answers how many.
+    pub(super) fn encrypt(&self, py: Python<'_>, data: &[u8]) -> PyResult<Step<usize>> {
+        let data = PyBytes::new(py, &data[..data.len().min(RECORD_BYTES)]);
+        match step(py, self.object(py).call_method1(intern!(py, "write"), (data,)))? {
+            Step::Done(count) => Ok(Step::Done(count.extract()?)),
+            Step::Again => Ok(Step::Again),
+        }
+    }
+
+    /// Takes ciphertext for the peer out; answers how much there was, at most the size of `room`.
+    pub(super) fn drain(&self, py: Python<'_>, room: &mut [u8]) -> PyResult<usize> {
+        let outgoing = self.outgoing.bind(py);
+        let bytes = outgoing.call_method1(intern!(py, "read"), (room.len(),))?;
+        let bytes = bytes.cast_into::<PyBytes>()?;
+        let bytes = bytes.as_bytes();
+        room[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        visit.call(&self.incoming)?;
+        visit.call(&self.outgoing)
+    }
+}
+
+/// Tells "more bytes are needed" from the other errors of the `ssl` module.
+fn step<T>(py: Python<'_>, answer: PyResult<T>) -> PyResult<Step<T>> {
+    match answer {
+        Ok(value) => Ok(Step::Done(value)),
+        Err(error) if Names::get(py)?.means_again(py, &error)? => Ok(Step::Again),
+        Err(error) => Err(error),
+    }
+}
+
+fn joined<'py>(
+    py: Python<'py>,
+    mut pieces: Vec<Bound<'py, PyBytes>>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    if pieces.len() < 2 {
+        return Ok(pieces.pop());
+    }
+    let pieces = PyList::new(py, pieces)?;
+    let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?;
+    Ok(Some(joined.cast_into::<PyBytes>()?))
+}
