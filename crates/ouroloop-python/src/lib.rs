@@ -60,6 +60,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sync::BoundedSemaphore>()?;
     module.add_class::<sync::Barrier>()?;
     combine::export(module)?;
+    module.add_function(wrap_pyfunction!(transport::tls::tls_engine, module)?)?;
     module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     Ok(())

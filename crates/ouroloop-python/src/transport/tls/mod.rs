@@ -39,6 +39,7 @@ mod class;
 mod closing;
 mod handshake;
 mod incoming;
+mod libssl;
 mod lower;
 mod names;
 mod outgoing;
@@ -63,6 +64,7 @@ use lower::Lower;
 use names::Names;
 use session::Session;
 
+pub(crate) use libssl::tls_engine;
 pub(crate) use names::expect_context;
 pub(crate) use security::{Request, Security};
 pub(crate) use transport::TlsTransport;

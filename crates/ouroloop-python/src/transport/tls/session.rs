@@ -3,6 +3,11 @@
 //! A step (handshake, read, write, shutdown) answers [`Step::Again`] where it needs more bytes from the
 //! peer. No step is taken while state is lent: OpenSSL may call Python code, and the `_ssl` methods are
 //! Python calls.
+//!
+//! Handshake and shutdown go by the `_ssl` methods. So does application data unless [`super::libssl`] can be called
+//! directly; a step that fails there is taken once more by the method, which knows the error to raise.
+
+use std::mem::MaybeUninit;
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -10,7 +15,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use super::libssl::{Connection, Direct};
 use super::{Names, Security};
+use crate::transport::bytes::Room;
 
 /// The most that one record carries.
 pub(super) const RECORD_BYTES: usize = 16 * 1024;
@@ -47,6 +54,8 @@ pub(super) struct Session {
     object: Py<PyAny>,
     incoming: Py<PyAny>,
     outgoing: Py<PyAny>,
+    /// What these objects are to OpenSSL, where that is known. They keep it alive.
+    direct: Option<Connection>,
 }
 
 impl Session {
@@ -62,7 +71,9 @@ impl Session {
         keywords.set_item(intern!(py, "server_hostname"), security.name(py)?)?;
         let arguments = (&incoming, &outgoing);
         let object = context.call_method(intern!(py, "wrap_bio"), arguments, Some(&keywords))?;
+        let direct = Connection::behind(context, &object, &incoming, &outgoing)?;
         Ok(Self {
+            direct,
             object: object.unbind(),
             incoming: incoming.unbind(),
             outgoing: outgoing.unbind(),
@@ -84,11 +95,17 @@ impl Session {
 
     /// How much ciphertext waits to be decrypted.
     pub(super) fn pending_in(&self, py: Python<'_>) -> PyResult<usize> {
+        if let Some(direct) = &self.direct {
+            return Ok(direct.pending_in());
+        }
         self.incoming.bind(py).getattr(intern!(py, "pending"))?.extract()
     }
 
     /// How much ciphertext waits to be sent.
     pub(super) fn pending_out(&self, py: Python<'_>) -> PyResult<usize> {
+        if let Some(direct) = &self.direct {
+            return Ok(direct.pending_out());
+        }
         self.outgoing.bind(py).getattr(intern!(py, "pending"))?.extract()
     }
 
@@ -105,6 +122,9 @@ impl Session {
         if ciphertext.is_empty() {
             return Ok(());
         }
+        if let Some(direct) = &self.direct {
+            return direct.feed(ciphertext);
+        }
         let bytes = PyBytes::new(py, ciphertext);
         self.incoming.bind(py).call_method1(intern!(py, "write"), (bytes,)).map(drop)
     }
@@ -112,23 +132,85 @@ impl Session {
     /// Takes in ciphertext and decrypts all that there is.
     pub(super) fn decrypt<'py>(&self, py: Python<'py>, ciphertext: &[u8]) -> Decrypted<'py> {
         let mut data = Vec::new();
-        let end = self.feed(py, ciphertext).and_then(|()| {
-            loop {
-                match self.read(py, READ_BYTES)? {
-                    Step::Again => return Ok(Read::Again),
-                    Step::Done(bytes) if bytes.as_bytes().is_empty() => return Ok(Read::Closed),
-                    Step::Done(bytes) => data.push(bytes),
-                }
-            }
-        });
+        let end = match &self.direct {
+            Some(direct) => self.decrypt_directly(py, direct, ciphertext, &mut data),
+            None => self.feed(py, ciphertext).and_then(|()| self.decrypt_by_method(py, &mut data)),
+        };
         match joined(py, data) {
             Ok(data) => Decrypted { data, end },
             Err(error) => Decrypted { data: None, end: Err(error) },
         }
     }
 
+    fn decrypt_by_method<'py>(
+        &self,
+        py: Python<'py>,
+        data: &mut Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<Read> {
+        loop {
+            match self.read(py, READ_BYTES)? {
+                Step::Again => return Ok(Read::Again),
+                Step::Done(bytes) if bytes.as_bytes().is_empty() => return Ok(Read::Closed),
+                Step::Done(bytes) => data.push(bytes),
+            }
+        }
+    }
+
+    /// Decrypts in place, into a `bytes` object with room for all: no record is larger inside than
+    /// outside, unless it is compressed. Ciphertext goes in a record's worth at a time, since a BIO
+    /// keeps the memory that it once had.
+    fn decrypt_directly<'py>(
+        &self,
+        py: Python<'py>,
+        direct: &Connection,
+        ciphertext: &[u8],
+        data: &mut Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<Read> {
+        let most = direct.pending_in() + direct.decrypted() + ciphertext.len();
+        let mut size = most.max(1);
+        let mut room = Room::new(py, size)?;
+        let mut filled = 0;
+        let mut pieces = ciphertext.chunks(RECORD_BYTES);
+        if let Some(piece) = pieces.next() {
+            direct.feed(piece)?;
+        }
+        let end = loop {
+            if filled == size {
+                data.push(room.finish(filled)?);
+                (size, filled) = (RECORD_BYTES, 0);
+                room = Room::new(py, size)?;
+            }
+            match direct.read(&mut room.content()[filled..]) {
+                Direct::Done(length) => filled += length,
+                Direct::Again => match pieces.next() {
+                    Some(piece) => direct.feed(piece)?,
+                    None => break Some(Read::Again),
+                },
+                Direct::Closed => break Some(Read::Closed),
+                Direct::Unclear => break None,
+            }
+        };
+        if filled > 0 {
+            data.push(room.finish(filled)?);
+        }
+        for piece in pieces {
+            direct.feed(piece)?;
+        }
+        end.map_or_else(|| self.decrypt_by_method(py, data), Ok)
+    }
+
     /// Decrypts into memory of the application's.
     pub(super) fn read_into(&self, py: Python<'_>, room: &mut [u8]) -> PyResult<Read> {
+        if let Some(direct) = &self.direct {
+            // SAFETY: initialised memory may be written to as any other; only bytes are.
+            let memory = unsafe { &mut *(std::ptr::from_mut(room) as *mut [MaybeUninit<u8>]) };
+            match direct.read(memory) {
+                Direct::Done(length) => return Ok(Read::Data(length)),
+                Direct::Again => return Ok(Read::Again),
+                Direct::Closed => return Ok(Read::Closed),
+                Direct::Unclear => {}
+            }
+        }
         Ok(match self.read(py, room.len())? {
             Step::Again => Read::Again,
             Step::Done(bytes) if bytes.as_bytes().is_empty() => Read::Closed,
@@ -150,7 +232,15 @@ impl Session {
 
     /// Encrypts the first bytes of `data`; answers how many.
     pub(super) fn encrypt(&self, py: Python<'_>, data: &[u8]) -> PyResult<Step<usize>> {
-        let data = PyBytes::new(py, &data[..data.len().min(RECORD_BYTES)]);
+        let data = &data[..data.len().min(RECORD_BYTES)];
+        if let Some(direct) = &self.direct {
+            match direct.write(data) {
+                Direct::Done(length) => return Ok(Step::Done(length)),
+                Direct::Again => return Ok(Step::Again),
+                Direct::Closed | Direct::Unclear => {}
+            }
+        }
+        let data = PyBytes::new(py, data);
         match step(py, self.object(py).call_method1(intern!(py, "write"), (data,)))? {
             Step::Done(count) => Ok(Step::Done(count.extract()?)),
             Step::Again => Ok(Step::Again),
@@ -159,6 +249,9 @@ impl Session {
 
     /// Takes ciphertext for the peer out; answers how much there was, at most the size of `room`.
     pub(super) fn drain(&self, py: Python<'_>, room: &mut [u8]) -> PyResult<usize> {
+        if let Some(direct) = &self.direct {
+            return Ok(direct.drain(room));
+        }
         let outgoing = self.outgoing.bind(py);
         let bytes = outgoing.call_method1(intern!(py, "read"), (room.len(),))?;
         let bytes = bytes.cast_into::<PyBytes>()?;
