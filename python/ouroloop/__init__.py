@@ -21,6 +21,7 @@ from ouroloop._loop import Loop as Loop
 from ouroloop._loop import get_event_loop as get_event_loop
 from ouroloop._loop import new_event_loop as new_event_loop
 from ouroloop._names import public_names
+from ouroloop._native import tls_engine as tls_engine
 from ouroloop._run import Runner as Runner
 from ouroloop._run import run as run
 from ouroloop._tasks import show_native_tasks
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 else:
     _public = public_names()
     globals().update(_public | globals())
-    _own = {"EventLoop", "EventLoopPolicy", "Loop", "__version__", "install", "uninstall"}
+    _own = {"EventLoop", "EventLoopPolicy", "Loop", "__version__", "install", "tls_engine", "uninstall"}
     __all__ = sorted(_own | _public.keys())  # noqa: PLE0605
 
 show_native_tasks()

@@ -73,6 +73,7 @@ __all__ = [
     "sleep",
     "timeout",
     "timeout_at",
+    "tls_engine",
     "to_thread",
     "wait",
     "wait_for",
@@ -557,6 +558,17 @@ class Loop:
             start_serving: bool = True,
         ) -> Server: ...
 
+    async def start_tls(
+        self,
+        transport: asyncio.WriteTransport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport | None: ...
     def get_exception_handler(self) -> _ErrorHandler | None: ...
     def set_exception_handler(self, handler: _ErrorHandler | None) -> None: ...
     def default_exception_handler(self, context: _ErrorContext) -> None: ...
@@ -598,6 +610,7 @@ class Loop:
 
 def adopt(native: type, standard: type) -> None: ...
 def live_tasks() -> list[asyncio.Task[Any]]: ...
+def tls_engine() -> Literal["libssl", "_ssl"]: ...
 
 @disjoint_base
 class Timeout(metaclass=ABCMeta):

@@ -123,8 +123,9 @@ def _redirect(module: Any) -> None:
     from test.test_asyncio import utils
 
     for case in vars(module).values():
-        if isinstance(case, type) and "create_event_loop" in vars(case):
-            case.create_event_loop = lambda _self: ouroloop.new_event_loop()  # type: ignore[attr-defined]
+        for name in ("create_event_loop", "new_loop"):
+            if isinstance(case, type) and name in vars(case):
+                setattr(case, name, lambda _self: ouroloop.new_event_loop())
     if module.__name__.endswith(("test_pep492", "test_runners")):
         # They take a BaseEventLoop, hang mocks on its private parts, and test what every loop does.
         asyncio.BaseEventLoop = ouroloop.Loop  # type: ignore[assignment,misc]

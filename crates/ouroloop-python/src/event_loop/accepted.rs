@@ -7,9 +7,9 @@ use super::Loop;
 use super::closing::Closing;
 use super::connect::refuse_ssl_socket;
 use super::connection::{expect_stream, hand_over};
-use super::tls_keywords::TlsKeywords;
 use crate::coroutine::{Coroutine, Scope};
 use crate::standard::Standard;
+use crate::transport::tls::Request;
 
 #[pymethods]
 impl Loop {
@@ -27,8 +27,9 @@ impl Loop {
         ssl_shutdown_timeout: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
-        let tls = TlsKeywords {
+        let tls = Request {
             ssl,
+            server_hostname: None,
             handshake_timeout: ssl_handshake_timeout,
             shutdown_timeout: ssl_shutdown_timeout,
         };
@@ -43,17 +44,17 @@ async fn connect(
     event_loop: Py<Loop>,
     factory: Py<PyAny>,
     sock: Py<PyAny>,
-    tls: TlsKeywords,
+    tls: Request,
 ) -> PyResult<Py<PyAny>> {
-    Python::attach(|py| {
+    let security = Python::attach(|py| {
         expect_stream(sock.bind(py))?;
-        let is_wanted = tls.is_wanted(py)?;
-        tls.check_timeouts(is_wanted)?;
+        tls.check_timeouts(py)?;
         refuse_ssl_socket(sock.bind(py))?;
-        TlsKeywords::refuse(is_wanted, "connect_accepted_socket")
+        tls.of_server(py)
     })?;
     let socket = Closing::given(sock);
-    let (transport, protocol) = hand_over(&scope, &event_loop, socket, &factory).await?;
+    let (transport, protocol) =
+        hand_over(&scope, &event_loop, socket, &factory, security.as_ref()).await?;
     Python::attach(|py| {
         if event_loop.bind(py).get().is_debug(py) {
             let socket = transport.call_method1(py, intern!(py, "get_extra_info"), ("socket",))?;

@@ -4,9 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use pyo3::exceptions::{
-    PyBaseExceptionGroup, PyNotImplementedError, PyOSError, PyTimeoutError, PyValueError,
-};
+use pyo3::exceptions::{PyBaseExceptionGroup, PyOSError, PyTimeoutError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -21,6 +19,7 @@ use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::socket::{Origin, SocketTransport};
+use crate::transport::tls::{self, Request, Security, Waiting};
 
 #[pymethods]
 impl Loop {
@@ -45,15 +44,12 @@ impl Loop {
             factory: protocol_factory,
             host,
             port,
-            ssl: keywords.take("ssl")?,
+            tls: keywords.take_tls_of_client()?,
             family: keywords.take_or(py, "family", 0)?,
             proto: keywords.take_or(py, "proto", 0)?,
             flags: keywords.take_or(py, "flags", 0)?,
             sock: keywords.take("sock")?,
             local_addr: keywords.take("local_addr")?,
-            server_hostname: keywords.take("server_hostname")?,
-            handshake_timeout: keywords.take("ssl_handshake_timeout")?,
-            shutdown_timeout: keywords.take("ssl_shutdown_timeout")?,
             eyeballs_delay: keywords.take("happy_eyeballs_delay")?,
             interleave: keywords.take("interleave")?,
             all_errors: cfg!(Py_3_12) && keywords.take_flag("all_errors", false)?,
@@ -70,15 +66,12 @@ struct Order {
     factory: Py<PyAny>,
     host: Option<Py<PyAny>>,
     port: Option<Py<PyAny>>,
-    ssl: Option<Py<PyAny>>,
+    tls: Request,
     family: Py<PyAny>,
     proto: Py<PyAny>,
     flags: Py<PyAny>,
     sock: Option<Py<PyAny>>,
     local_addr: Option<Py<PyAny>>,
-    server_hostname: Option<Py<PyAny>>,
-    handshake_timeout: Option<Py<PyAny>>,
-    shutdown_timeout: Option<Py<PyAny>>,
     eyeballs_delay: Option<Py<PyAny>>,
     interleave: Option<Py<PyAny>>,
     all_errors: bool,
@@ -88,24 +81,8 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        let given = |object: &Option<Py<PyAny>>| match object {
-            Some(object) => object.bind(py).is_truthy(),
-            None => Ok(false),
-        };
         let refuse = |message: &'static str| Err(PyValueError::new_err(message));
-        let ssl = given(&self.ssl)?;
-        if self.server_hostname.is_some() && !ssl {
-            return refuse("server_hostname is only meaningful with ssl");
-        }
-        if self.server_hostname.is_none() && ssl && !given(&self.host)? {
-            return refuse("You must set server_hostname when using ssl without a host");
-        }
-        if self.handshake_timeout.is_some() && !ssl {
-            return refuse("ssl_handshake_timeout is only meaningful with ssl");
-        }
-        if self.shutdown_timeout.is_some() && !ssl {
-            return refuse("ssl_shutdown_timeout is only meaningful with ssl");
-        }
+        self.tls.check_client(py, self.host.as_ref())?;
         if let Some(sock) = &self.sock {
             refuse_ssl_socket(sock.bind(py))?;
         }
@@ -117,9 +94,6 @@ impl Order {
             Some(sock) => expect_stream(sock.bind(py))?,
             None if addressed => {}
             None => return refuse("host and port was not specified and no sock specified"),
-        }
-        if ssl {
-            return Err(PyNotImplementedError::new_err("create_connection: ssl is not supported"));
         }
         Ok(())
     }
@@ -145,7 +119,9 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         None => establish(&scope, &event_loop, &order).await?,
         Some(sock) => Closing::given(sock),
     };
-    let (transport, protocol) = hand_over(&scope, &event_loop, socket, &order.factory).await?;
+    let security = Python::attach(|py| order.tls.of_client(py, order.host.as_ref()))?;
+    let (transport, protocol) =
+        hand_over(&scope, &event_loop, socket, &order.factory, security.as_ref()).await?;
     Python::attach(|py| {
         if event_loop.bind(py).get().is_debug(py) {
             let socket = transport.call_method1(py, intern!(py, "get_extra_info"), ("socket",))?;
@@ -164,9 +140,10 @@ pub(super) async fn hand_over(
     event_loop: &Py<Loop>,
     socket: Closing,
     factory: &Py<PyAny>,
+    security: Option<&Security>,
 ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
     let (transport, protocol, waiter) =
-        Python::attach(|py| open(event_loop.bind(py), socket, factory))?;
+        Python::attach(|py| open(event_loop.bind(py), socket, factory, security))?;
     scope.wait(waiter).await?;
     Ok((Python::attach(|py| transport.keep(py)), protocol))
 }
@@ -176,6 +153,7 @@ fn open(
     event_loop: &Bound<'_, Loop>,
     socket: Closing,
     factory: &Py<PyAny>,
+    security: Option<&Security>,
 ) -> PyResult<(Closing, Py<PyAny>, Py<PyAny>)> {
     let py = event_loop.py();
     socket.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
@@ -184,10 +162,16 @@ fn open(
     Loop::user_descriptor(event_loop, socket.bind(py))?;
     let origin = Origin::Socket(socket.bind(py).clone().unbind());
     let kept = waiter.clone().unbind();
-    let transport =
-        SocketTransport::open(event_loop, origin, protocol.clone_ref(py), Some(kept), None)?;
+    let given = protocol.clone_ref(py);
+    let transport = match security {
+        None => SocketTransport::open(event_loop, origin, given, Some(kept), None)?.into_any(),
+        Some(security) => {
+            let waiting = Waiting::For(kept);
+            tls::open(event_loop, origin, given, waiting, None, security)?.into_any()
+        }
+    };
     socket.keep(py);
-    Ok((Closing::new(transport.into_any().unbind()), protocol, waiter.into_any().unbind()))
+    Ok((Closing::new(transport.unbind()), protocol, waiter.into_any().unbind()))
 }
 
 /// What the attempts to connect have in common.

@@ -7,6 +7,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::transport::tls::Request;
+
 /// What a caller gave as `**keywords` and nobody has taken yet.
 #[derive(Debug)]
 pub(super) struct Keywords<'py> {
@@ -40,6 +42,22 @@ impl<'py> Keywords<'py> {
     /// Takes a flag.
     pub(super) fn take_flag(&self, name: &str, default: bool) -> PyResult<bool> {
         self.take_any(name)?.map_or(Ok(default), |value| value.is_truthy())
+    }
+
+    /// Takes what concerns TLS.
+    pub(super) fn take_tls(&self) -> PyResult<Request> {
+        Ok(Request {
+            ssl: self.take("ssl")?,
+            server_hostname: None,
+            handshake_timeout: self.take("ssl_handshake_timeout")?,
+            shutdown_timeout: self.take("ssl_shutdown_timeout")?,
+        })
+    }
+
+    /// [`Keywords::take_tls`] of a client, who expects the server to have a name.
+    pub(super) fn take_tls_of_client(&self) -> PyResult<Request> {
+        let server_hostname = self.take("server_hostname")?;
+        Ok(Request { server_hostname, ..self.take_tls()? })
     }
 
     /// # Errors

@@ -1,9 +1,9 @@
 //! `create_server`: sockets bound to every address that is asked for, and a server on them.
 
-use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 
 use super::Loop;
 use super::closing::Closing;
@@ -15,6 +15,7 @@ use crate::coroutine::{Coroutine, Scope};
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
 use crate::transport::socket_file::SocketFile;
+use crate::transport::tls::{Request, Security};
 
 #[pymethods]
 impl Loop {
@@ -74,12 +75,10 @@ impl Loop {
             flags: keywords.take_or(py, "flags", libc::AI_PASSIVE)?,
             sock: keywords.take("sock")?,
             backlog: keywords.take_or(py, "backlog", 100)?,
-            ssl: keywords.take("ssl")?,
             reuse_address: keywords.take("reuse_address")?,
             reuse_port: keywords.take_flag("reuse_port", false)?,
             keep_alive: cfg!(Py_3_13) && keywords.take_flag("keep_alive", false)?,
-            handshake_timeout: keywords.take("ssl_handshake_timeout")?,
-            shutdown_timeout: keywords.take("ssl_shutdown_timeout")?,
+            tls: keywords.take_tls()?,
             start_serving: keywords.take_flag("start_serving", true)?,
         };
         keywords.finish()?;
@@ -98,12 +97,10 @@ struct Order {
     flags: Py<PyAny>,
     sock: Option<Py<PyAny>>,
     backlog: Py<PyAny>,
-    ssl: Option<Py<PyAny>>,
     reuse_address: Option<Py<PyAny>>,
     reuse_port: bool,
     keep_alive: bool,
-    handshake_timeout: Option<Py<PyAny>>,
-    shutdown_timeout: Option<Py<PyAny>>,
+    tls: Request,
     start_serving: bool,
 }
 
@@ -112,16 +109,7 @@ impl Order {
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         let refuse = |message: &'static str| Err(PyValueError::new_err(message));
-        if self.ssl.as_ref().is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
-            let message = "ssl argument must be an SSLContext or None";
-            return Err(PyTypeError::new_err(message));
-        }
-        if self.handshake_timeout.is_some() && self.ssl.is_none() {
-            return refuse("ssl_handshake_timeout is only meaningful with ssl");
-        }
-        if self.shutdown_timeout.is_some() && self.ssl.is_none() {
-            return refuse("ssl_shutdown_timeout is only meaningful with ssl");
-        }
+        self.tls.check_server(py)?;
         if let Some(sock) = &self.sock {
             refuse_ssl_socket(sock.bind(py))?;
         }
@@ -133,9 +121,6 @@ impl Order {
             Some(sock) => expect_stream(sock.bind(py))?,
             None if addressed => {}
             None => return refuse("Neither host/port nor sock were specified"),
-        }
-        if self.ssl.is_some() {
-            return Err(PyNotImplementedError::new_err("create_server: ssl is not supported"));
         }
         Ok(())
     }
@@ -172,13 +157,16 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         let infos = resolve_all(&scope, &event_loop, &order).await?;
         Python::attach(|py| bind_all(event_loop.bind(py), &order, infos.bind(py)))?
     };
-    let plan = Python::attach(|py| Plan {
-        factory: order.factory.clone_ref(py),
-        backlog: order.backlog.clone_ref(py),
-        start: order.start_serving,
-        is_lent: order.sock.is_some(),
-        file: None,
-    });
+    let plan = Python::attach(|py| -> PyResult<_> {
+        Ok(Plan {
+            factory: order.factory.clone_ref(py),
+            security: order.tls.of_server(py)?,
+            backlog: order.backlog.clone_ref(py),
+            start: order.start_serving,
+            is_lent: order.sock.is_some(),
+            file: None,
+        })
+    })?;
     let server = serve_on(&scope, &event_loop, sockets, plan).await?;
     Python::attach(|py| {
         let server = server.keep(py);
@@ -194,6 +182,7 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) factory: Py<PyAny>,
+    pub(super) security: Option<Security>,
     pub(super) backlog: Py<PyAny>,
     /// It serves at once.
     pub(super) start: bool,
@@ -219,6 +208,7 @@ pub(super) async fn serve_on(
             event_loop.bind(py),
             sockets.into_iter().map(|socket| socket.keep(py)).collect(),
             plan.factory,
+            plan.security,
             plan.backlog,
         )?;
         server.get().remove_at_close(py, plan.file);

@@ -14,10 +14,10 @@ use super::Loop;
 use super::closing::Closing;
 use super::connection::hand_over;
 use super::keywords::Keywords;
-use super::tls_keywords::TlsKeywords;
 use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
 use crate::standard::Standard;
+use crate::transport::tls::Request;
 
 /// The first pause of a connection for which the server has no room; each is twice the one before.
 const FIRST_PAUSE_SECONDS: f64 = 0.001;
@@ -42,8 +42,7 @@ impl Loop {
             factory: protocol_factory,
             path,
             sock: keywords.take("sock")?,
-            server_hostname: keywords.take("server_hostname")?,
-            tls: TlsKeywords::take(&keywords)?,
+            tls: keywords.take_tls_of_client()?,
         };
         keywords.finish()?;
         let event_loop = slf.clone().unbind();
@@ -59,8 +58,7 @@ struct Order {
     factory: Py<PyAny>,
     path: Option<Py<PyAny>>,
     sock: Option<Py<PyAny>>,
-    server_hostname: Option<Py<PyAny>>,
-    tls: TlsKeywords,
+    tls: Request,
 }
 
 impl Order {
@@ -68,7 +66,7 @@ impl Order {
     /// `AssertionError`, `ValueError` and `TypeError` for what does not fit together.
     fn target(&self, py: Python<'_>) -> PyResult<Target> {
         let refuse = |message: &'static str| Err(PyValueError::new_err(message));
-        let hostname = self.server_hostname.as_ref().map(|name| name.bind(py));
+        let hostname = self.tls.server_hostname.as_ref().map(|name| name.bind(py));
         if hostname.is_some_and(|name| !name.is_instance_of::<PyString>()) {
             return Err(PyAssertionError::new_err(()));
         }
@@ -78,11 +76,9 @@ impl Order {
             Some(_) if !ssl => return refuse("server_hostname is only meaningful with ssl"),
             _ => {}
         }
-        self.tls.check_timeouts(ssl)?;
+        self.tls.check_timeouts(py)?;
         let missing = "no path and sock were specified";
-        let target = Target::of(py, self.path.as_ref(), self.sock.as_ref(), missing)?;
-        TlsKeywords::refuse(ssl, "create_unix_connection")?;
-        Ok(target)
+        Target::of(py, self.path.as_ref(), self.sock.as_ref(), missing)
     }
 }
 
@@ -91,7 +87,9 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         Target::Path(path) => connect(&scope, &path).await?,
         Target::Given(sock) => Closing::given(sock),
     };
-    let connection = hand_over(&scope, &event_loop, socket, &order.factory).await?;
+    let security = Python::attach(|py| order.tls.of_client(py, None))?;
+    let connection =
+        hand_over(&scope, &event_loop, socket, &order.factory, security.as_ref()).await?;
     Python::attach(|py| Ok(connection.into_pyobject(py)?.into_any().unbind()))
 }
 

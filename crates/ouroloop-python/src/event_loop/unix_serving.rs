@@ -3,20 +3,20 @@
 //! A file that an earlier server left behind is removed before the name is bound, and from Python
 //! 3.13 on the server removes its own when it closes ([`SocketFile`]).
 
-use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyTypeError};
+use pyo3::exceptions::{PyFileNotFoundError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict};
+use pyo3::types::PyDict;
 
 use super::Loop;
 use super::closing::Closing;
 use super::keywords::Keywords;
 use super::serving::{Plan, serve_on};
-use super::tls_keywords::TlsKeywords;
 use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
 use crate::standard::{Standard, exception_of};
 use crate::transport::socket_file::{SocketFile, is_abstract};
+use crate::transport::tls::Request;
 
 #[pymethods]
 impl Loop {
@@ -68,7 +68,7 @@ impl Loop {
             path,
             sock: keywords.take("sock")?,
             backlog: keywords.take_or(py, "backlog", 100)?,
-            tls: TlsKeywords::take(&keywords)?,
+            tls: keywords.take_tls()?,
             start_serving: keywords.take_flag("start_serving", true)?,
             cleanup_socket: cfg!(Py_3_13) && keywords.take_flag("cleanup_socket", true)?,
         };
@@ -85,7 +85,7 @@ struct Order {
     path: Option<Py<PyAny>>,
     sock: Option<Py<PyAny>>,
     backlog: Py<PyAny>,
-    tls: TlsKeywords,
+    tls: Request,
     start_serving: bool,
     cleanup_socket: bool,
 }
@@ -94,16 +94,9 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn target(&self, py: Python<'_>) -> PyResult<Target> {
-        if self.tls.ssl.as_ref().is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
-            let message = "ssl argument must be an SSLContext or None";
-            return Err(PyTypeError::new_err(message));
-        }
-        let ssl = self.tls.is_wanted(py)?;
-        self.tls.check_timeouts(ssl)?;
+        self.tls.check_server(py)?;
         let missing = "path was not specified, and no sock specified";
-        let target = Target::of(py, self.path.as_ref(), self.sock.as_ref(), missing)?;
-        TlsKeywords::refuse(ssl, "create_unix_server")?;
-        Ok(target)
+        Target::of(py, self.path.as_ref(), self.sock.as_ref(), missing)
     }
 }
 
@@ -116,6 +109,7 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         let file = if order.cleanup_socket { SocketFile::of(socket.bind(py))? } else { None };
         let plan = Plan {
             factory: order.factory.clone_ref(py),
+            security: order.tls.of_server(py)?,
             backlog: order.backlog.clone_ref(py),
             start: order.start_serving,
             is_lent: order.sock.is_some(),

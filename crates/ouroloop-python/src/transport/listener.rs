@@ -28,6 +28,7 @@ use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
 use crate::transport::socket::{Origin, SocketTransport};
+use crate::transport::tls::{self, Waiting};
 
 #[derive(Debug)]
 struct State {
@@ -226,7 +227,16 @@ impl Port<'_> {
             }
             let server = self.server.clone().unbind();
             let origin = Origin::Accepted(connection, peer);
-            SocketTransport::open(event_loop, origin, made, None, Some(server)).map(drop)
+            match self.server.get().security(py) {
+                None => {
+                    SocketTransport::open(event_loop, origin, made, None, Some(server)).map(drop)
+                }
+                Some(security) => {
+                    let server = Some(server);
+                    tls::open(event_loop, origin, made, Waiting::Accepted, server, &security)
+                        .map(drop)
+                }
+            }
         });
         let Err(error) = answer else { return Ok(()) };
         if leaves_loop(py, &error) {

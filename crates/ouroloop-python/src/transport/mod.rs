@@ -12,6 +12,7 @@ pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
 pub(crate) mod subprocess;
+pub(crate) mod tls;
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;

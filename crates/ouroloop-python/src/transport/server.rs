@@ -31,12 +31,14 @@ use crate::future::{Future, Outcome};
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
 use crate::transport::socket_file::SocketFile;
+use crate::transport::tls::Security;
 
 #[derive(Debug)]
 struct State {
     sockets: Option<Vec<Py<PyAny>>>,
     listeners: Vec<Py<Listener>>,
     factory: Option<Py<PyAny>>,
+    security: Option<Security>,
     backlog: Py<PyAny>,
     /// The socket file that goes when the server closes.
     file: Option<SocketFile>,
@@ -77,6 +79,7 @@ impl Server {
         event_loop: &Bound<'py, Loop>,
         sockets: Vec<Py<PyAny>>,
         factory: Py<PyAny>,
+        security: Option<Security>,
         backlog: Py<PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let server = Self {
@@ -87,6 +90,7 @@ impl Server {
                 sockets: Some(sockets),
                 listeners: Vec::new(),
                 factory: Some(factory),
+                security,
                 backlog,
                 file: None,
                 serving: false,
@@ -121,6 +125,11 @@ impl Server {
     /// Makes the protocols of new connections.
     pub(crate) fn factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.factory.as_ref().map(|factory| factory.clone_ref(py)))
+    }
+
+    /// How new connections are secured.
+    pub(crate) fn security(&self, py: Python<'_>) -> Option<Security> {
+        self.state.with(py, |state| state.security.as_ref().map(|it| it.clone_ref(py)))
     }
 
     /// Whether it still takes connections in.
@@ -378,6 +387,7 @@ impl Server {
                 state.listeners.iter().try_for_each(|listener| visit.call(listener))?;
                 state.waiters.iter().flatten().try_for_each(|waiter| visit.call(waiter))?;
                 visit.call(&state.factory)?;
+                state.security.as_ref().map_or(Ok(()), |security| security.visit(&visit))?;
                 visit.call(&state.backlog)?;
                 state.file.iter().try_for_each(|file| file.visit(&visit))?;
                 visit.call(&state.serving_forever)
@@ -393,6 +403,7 @@ impl Server {
                 state.sockets.take(),
                 std::mem::take(&mut state.listeners),
                 state.factory.take(),
+                state.security.take(),
                 state.waiters.take(),
                 state.serving_forever.take(),
             )

@@ -13,6 +13,10 @@ use crate::transport::protocol;
 
 #[pymethods]
 impl SocketTransport {
+    #[classattr]
+    #[pyo3(name = "_start_tls_compatible")]
+    const START_TLS_COMPATIBLE: bool = true;
+
     /// The standard class, so that `isinstance` holds.
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -75,12 +79,13 @@ impl SocketTransport {
         Self::abort(slf)
     }
 
-    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_protocol(slf: &Bound<'_, Self>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let kind = kind_of(protocol)?;
-        let protocol = protocol.clone();
-        let py = protocol.py();
-        let protocol = protocol.unbind();
-        drop(self.state.with(py, |state| {
+        let py = slf.py();
+        // What the old protocol wrote leaves before anything of the new one.
+        Self::flush_unsent(slf)?;
+        let protocol = protocol.clone().unbind();
+        drop(slf.get().state.with(py, |state| {
             state.kind = kind;
             state.protocol.replace(protocol)
         }));

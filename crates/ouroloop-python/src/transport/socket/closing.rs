@@ -50,7 +50,7 @@ impl SocketTransport {
     ///
     /// # Errors
     /// Those of [`SocketTransport::lose`].
-    pub(super) fn force_close(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
+    pub(crate) fn force_close(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let lost = slf.get().state.with(py, |state| {
             if state.losses > 0 {

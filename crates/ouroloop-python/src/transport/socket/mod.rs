@@ -50,7 +50,10 @@ use crate::future::{Future, Outcome};
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
 use crate::transport::server::Server;
+use crate::transport::tls::TlsProtocol;
 use crate::transport::{descriptor, protocol};
+
+pub(crate) use read::writable_bytes;
 
 /// Where a transport's connection comes from.
 #[derive(Debug)]
@@ -68,6 +71,8 @@ enum Kind {
     Plain,
     /// `get_buffer(-1)` and `buffer_updated(n)`.
     Buffered,
+    /// Natively: it is a [`TlsProtocol`], whose writes wait with it until this transport is flushed.
+    Tls,
 }
 
 #[derive(Debug)]
@@ -276,6 +281,9 @@ fn pointer(transport: &Bound<'_, SocketTransport>) -> NonNull<ffi::PyObject> {
 }
 
 fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    if protocol.is_exact_instance_of::<TlsProtocol>() {
+        return Ok(Kind::Tls);
+    }
     let buffered = Standard::get(protocol.py())?.buffered_protocol.bind(protocol.py());
     Ok(if protocol.is_instance(buffered)? { Kind::Buffered } else { Kind::Plain })
 }

@@ -11,9 +11,10 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
 use crate::callback::Callback;
-use crate::event_loop::log_debug;
+use crate::event_loop::{SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
 use crate::standard::exception_of;
+use crate::transport::tls::TlsProtocol;
 use crate::transport::{bytes, protocol};
 
 impl SocketTransport {
@@ -30,6 +31,7 @@ impl SocketTransport {
             return Ok(());
         }
         match kind {
+            Kind::Tls => Self::read_for_tls(slf),
             Kind::Buffered => Self::read_into_protocol(slf),
             Kind::Plain => Self::read_bytes(slf, expected),
         }
@@ -52,6 +54,32 @@ impl SocketTransport {
             Ok(data) => Self::deliver(slf, &data),
             Err(received) => Self::no_data(slf, received),
         }
+    }
+
+    /// A read of ciphertext, which goes from the loop's own buffer to OpenSSL.
+    fn read_for_tls(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
+        scratch.clear();
+        scratch.reserve(SCRATCH_BYTES);
+        let received = slf.get().state.with(py, |state| {
+            state.stream.receive(&mut scratch.spare_capacity_mut()[..SCRATCH_BYTES])
+        });
+        let Received::Data(length) = received else {
+            drop(event_loop.get().scratch.replace(py, scratch));
+            return Self::no_data(slf, received);
+        };
+        // SAFETY: the stream has initialised this many bytes.
+        unsafe { scratch.set_len(length) };
+        Self::call_protocol(slf, |protocol| {
+            // SAFETY: a protocol of the kind `Tls` is an instance of this class.
+            let protocol = unsafe { protocol.cast_unchecked::<TlsProtocol>() };
+            let decrypted = TlsProtocol::absorb(protocol, &scratch);
+            drop(event_loop.get().scratch.replace(py, scratch));
+            TlsProtocol::advance(protocol, decrypted?)
+        })
+        .or_else(|error| Self::protocol_failed(slf, "buffer_updated", error))
     }
 
     fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
@@ -188,7 +216,7 @@ impl SocketTransport {
 }
 
 /// An object's memory, for writing.
-fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
+pub(crate) fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
     let buffer = if let Ok(buffer) = PyBuffer::<u8>::get(object) {
         buffer
     } else {

@@ -7,11 +7,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{SocketTransport, State};
+use super::{Kind, SocketTransport, State};
 use crate::callback::Callback;
 use crate::os_error::os_error;
 use crate::standard::Standard;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
+use crate::transport::tls::TlsProtocol;
 use crate::transport::{Unsent, protocol};
 
 /// Once this much waits for the end of the turn, it waits no longer.
@@ -167,6 +168,68 @@ impl SocketTransport {
         }
     }
 
+    /// Has this transport flushed at the end of the turn, when TLS above it encrypts what was written
+    /// to it meanwhile; answers whether it will be.
+    pub(crate) fn defer(slf: &Bound<'_, Self>) -> bool {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return false };
+        if !event_loop.get().runs_here(py) {
+            return false;
+        }
+        let (defers, newly) = slf.get().state.with(py, |state| {
+            if state.losses > 0 || state.watching_writes {
+                return (false, false);
+            }
+            (true, !std::mem::replace(&mut state.unsent, true))
+        });
+        if newly {
+            event_loop.get().send_later(py, Unsent::Stream(slf.clone().unbind()));
+        }
+        defers
+    }
+
+    /// Sends ciphertext, and queues what the kernel does not take of it.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol, called to resume or pause.
+    pub(crate) fn send_at_once(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
+        let py = slf.py();
+        let sent = slf.get().state.with(py, |state| {
+            if state.losses > 0 {
+                state.losses += 1;
+                return Ok(data.len());
+            }
+            if state.stream.queued() > 0 {
+                return Ok(0);
+            }
+            match state.stream.send(data) {
+                Sent::Bytes(sent) => Ok(sent),
+                Sent::WouldBlock => Ok(0),
+                Sent::Failed(error) => Err(error),
+            }
+        });
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) => {
+                let message = "Fatal write error on socket transport";
+                return Self::fatal_error(slf, os_error(py, &error), message);
+            }
+        };
+        if sent == data.len() {
+            return Ok(());
+        }
+        let chunk = Chunk::new(&PyBytes::new(py, &data[sent..]));
+        let (refused, blocked) = slf.get().state.with(py, |state| {
+            let refused = match state.stream.push(chunk) {
+                Pushed::Queued => None,
+                Pushed::Refused(chunk) => Some(chunk),
+            };
+            (refused, state.watching_writes)
+        });
+        drop(refused);
+        if blocked { Self::maybe_pause(slf) } else { Self::flush_queue(slf) }
+    }
+
     /// Writes what waits, as far as the kernel takes it.
     ///
     /// # Errors
@@ -177,8 +240,24 @@ impl SocketTransport {
             // It is the parent's to send.
             return Ok(());
         }
-        let flushed = slf.get().state.with(py, |state| {
+        let tls = slf.get().state.with(py, |state| {
             state.unsent = false;
+            match &state.protocol {
+                Some(protocol) if state.kind == Kind::Tls => Some(protocol.clone_ref(py)),
+                _ => None,
+            }
+        });
+        let Some(tls) = tls else { return Self::flush_queue(slf) };
+        if slf.get().state.with(py, |state| state.stream.queued() > 0 && !state.watching_writes) {
+            Self::flush_queue(slf)?;
+        }
+        // SAFETY: a protocol of the kind `Tls` is an instance of this class.
+        TlsProtocol::flush_backlog(unsafe { tls.bind(py).cast_unchecked() })
+    }
+
+    fn flush_queue(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let flushed = slf.get().state.with(py, |state| {
             if state.stream.queued() == 0 { Flushed::Drained } else { state.stream.flush() }
         });
         match flushed {

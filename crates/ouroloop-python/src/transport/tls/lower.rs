@@ -1,0 +1,90 @@
+//! The transport below: a native socket, or anything that asyncio would take.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::transport::socket::SocketTransport;
+
+#[derive(Debug)]
+pub(super) enum Lower {
+    /// Ciphertext goes straight to the socket.
+    Socket(Py<SocketTransport>),
+    /// By the methods of `asyncio.Transport`: TLS in TLS, and transports that are not ours.
+    Other(Py<PyAny>),
+}
+
+impl Lower {
+    pub(super) fn of(transport: &Bound<'_, PyAny>) -> Self {
+        match transport.cast_exact::<SocketTransport>() {
+            Ok(socket) => Self::Socket(socket.clone().unbind()),
+            Err(_) => Self::Other(transport.clone().unbind()),
+        }
+    }
+
+    pub(super) fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Socket(socket) => Self::Socket(socket.clone_ref(py)),
+            Self::Other(other) => Self::Other(other.clone_ref(py)),
+        }
+    }
+
+    pub(super) fn object(&self) -> &Py<PyAny> {
+        match self {
+            Self::Socket(socket) => socket.as_any(),
+            Self::Other(other) => other,
+        }
+    }
+
+    pub(super) fn into_object(self, _py: Python<'_>) -> Py<PyAny> {
+        match self {
+            Self::Socket(socket) => socket.into_any(),
+            Self::Other(other) => other,
+        }
+    }
+
+    pub(super) fn call(&self, py: Python<'_>, method: &str) -> PyResult<()> {
+        self.object().bind(py).call_method0(method).map(drop)
+    }
+
+    /// Has the transport ask for the backlog at the end of this turn; answers whether it will.
+    pub(super) fn defer(&self, py: Python<'_>) -> bool {
+        match self {
+            Self::Socket(socket) => SocketTransport::defer(socket.bind(py)),
+            Self::Other(_) => false,
+        }
+    }
+
+    /// Sends what was deferred, because something is about to look.
+    pub(super) fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Socket(socket) => SocketTransport::flush_unsent(socket.bind(py)),
+            Self::Other(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn send(&self, py: Python<'_>, ciphertext: &[u8]) -> PyResult<()> {
+        match self {
+            Self::Socket(socket) => SocketTransport::send_at_once(socket.bind(py), ciphertext),
+            Self::Other(other) => {
+                let data = PyBytes::new(py, ciphertext);
+                other.bind(py).call_method1(intern!(py, "write"), (data,)).map(drop)
+            }
+        }
+    }
+
+    /// Closes without writing what waits; `error` is for `connection_lost`.
+    pub(super) fn force_close(&self, py: Python<'_>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        match self {
+            Self::Socket(socket) => SocketTransport::force_close(socket.bind(py), error),
+            Self::Other(other) => {
+                let other = other.bind(py);
+                match other.getattr_opt(intern!(py, "_force_close"))? {
+                    Some(force_close) => force_close.call1((error,)).map(drop),
+                    // Only asyncio's own transports take the error along.
+                    None => other.call_method0(intern!(py, "abort")).map(drop),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! From the application's protocol to the lower transport.
+
+use pyo3::exceptions::PyException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString};
+
+use super::incoming::leaves_loop;
+use super::session::{RECORD_BYTES, Step};
+use super::{Phase, TlsProtocol};
+use crate::event_loop::SCRATCH_BYTES;
+use crate::standard::{Standard, exception_of};
+use crate::transport::chunk::Chunk;
+
+/// Writes to a lost connection are warned of from this one on, as under asyncio.
+const LOUD_LOSSES: u32 = 5;
+
+/// Once this much waits for the end of the turn, it waits no longer.
+const GATHERED_BYTES: usize = RECORD_BYTES;
+
+/// The loop's scratch memory: what is about to be encrypted, then what is about to be sent.
+const CIPHERTEXT: usize = RECORD_BYTES;
+
+/// Room that another record needs: with its header, its padding and its authentication.
+const SEALED_RECORD: usize = RECORD_BYTES + 512;
+
+/// The next of the backlog to be encrypted.
+enum Piece {
+    /// A piece that is worth a record of its own, from this place on.
+    Whole(Py<PyBytes>, usize),
+    /// Several small ones, copied together: so many bytes.
+    Joined(usize),
+}
+
+impl TlsProtocol {
+    /// Whether the connection still takes what the application writes.
+    ///
+    /// # Errors
+    /// Those of the logger.
+    pub(super) fn takes_writes(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let losses = slf.get().state.with(py, |state| {
+            if matches!(state.phase, Phase::Handshake | Phase::Wrapped) {
+                return None;
+            }
+            state.losses += 1;
+            Some(state.losses - 1)
+        });
+        let Some(losses) = losses else { return Ok(true) };
+        if losses >= LOUD_LOSSES {
+            let logger = Standard::get(py)?.logger.bind(py);
+            logger.call_method1(intern!(py, "warning"), ("SSL connection is closed",))?;
+        }
+        Ok(false)
+    }
+
+    /// Puts `data` into the backlog.
+    ///
+    /// # Errors
+    /// `TypeError` for an object that has no length. One that has no bytes is found when it would
+    /// be encrypted, and ends the connection, as under asyncio.
+    pub(super) fn append(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let bytes = match data.cast_exact::<PyBytes>() {
+            Ok(bytes) => bytes.clone(),
+            Err(_) => {
+                data.len()?;
+                match copy_of(data) {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        return Self::fatal_error(slf, &error, "Fatal error on SSL protocol");
+                    }
+                }
+            }
+        };
+        let length = bytes.as_bytes().len();
+        if length > 0 {
+            let chunk = Chunk::new(&bytes);
+            slf.get().state.with(py, |state| {
+                state.backlog.push_back(chunk);
+                state.backlog_bytes += length;
+            });
+        }
+        Ok(())
+    }
+
+    /// Sends the backlog, now or at the end of the turn.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of a protocol that was paused or resumed.
+    pub(super) fn send_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (phase, deferred, may_wait, lower) = slf.get().state.with(py, |state| {
+            let limit = GATHERED_BYTES.min(state.outgoing.high);
+            let may_wait =
+                !state.writing_paused && !state.lower_full && state.backlog_bytes < limit;
+            let lower = state.lower.as_ref().map(|lower| lower.clone_ref(py));
+            (state.phase, state.deferred, may_wait, lower)
+        });
+        if phase != Phase::Wrapped {
+            return Ok(());
+        }
+        if may_wait && deferred {
+            return Ok(());
+        }
+        if may_wait && lower.is_some_and(|lower| lower.defer(py)) {
+            slf.get().state.with(py, |state| state.deferred = true);
+            return Ok(());
+        }
+        Self::encrypt_guarded(slf)
+    }
+
+    /// The lower transport asks for what was deferred.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of a protocol that was paused or resumed.
+    pub(crate) fn flush_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let due =
+            slf.get().state.with(slf.py(), |state| state.deferred && state.phase == Phase::Wrapped);
+        if due { Self::encrypt_guarded(slf) } else { Ok(()) }
+    }
+
+    /// Has what was deferred leave before something happens to the connection.
+    pub(super) fn flush_deferred(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if !slf.get().state.with(py, |state| state.deferred) {
+            return Ok(());
+        }
+        slf.get().lower(py).map_or(Ok(()), |lower| lower.flush(py))
+    }
+
+    fn encrypt_guarded(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match Self::encrypt(slf) {
+            Err(error) if error.is_instance_of::<PyException>(slf.py()) => {
+                Self::fatal_error(slf, &error, "Fatal error on SSL protocol")
+            }
+            answer => answer,
+        }
+    }
+
+    /// Encrypts the backlog and sends it.
+    ///
+    /// # Errors
+    /// OpenSSL's; those of the lower transport.
+    pub(super) fn encrypt(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.with(py, |state| state.deferred = false);
+        let answer = Self::with_scratch(slf, |scratch| {
+            let mut sealed = CIPHERTEXT;
+            while let Some(piece) = slf.get().next_piece(py, &mut scratch[..RECORD_BYTES]) {
+                let session = &slf.get().session;
+                let step = match &piece {
+                    Piece::Whole(bytes, start) => {
+                        session.encrypt(py, &bytes.as_bytes(py)[*start..])?
+                    }
+                    Piece::Joined(length) => session.encrypt(py, &scratch[..*length])?,
+                };
+                drop(piece);
+                let Step::Done(length) = step else { break };
+                slf.get().consume(py, length);
+                Self::drain(slf, scratch, &mut sealed)?;
+            }
+            Self::drain(slf, scratch, &mut sealed)?;
+            Self::hand_down(slf, scratch, &mut sealed)
+        });
+        answer?;
+        Self::control_writing(slf)
+    }
+
+    /// Sends ciphertext that the session has: of the handshake, of the shutdown, of writes that the
+    /// lower transport had no room for.
+    pub(super) fn send_ciphertext(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().session.pending_out(py)? > 0 {
+            Self::with_scratch(slf, |scratch| {
+                let mut sealed = CIPHERTEXT;
+                Self::drain(slf, scratch, &mut sealed)?;
+                Self::hand_down(slf, scratch, &mut sealed)
+            })?;
+        }
+        Self::control_writing(slf)
+    }
+
+    /// Lends the loop's scratch memory; who needs it meanwhile gets another.
+    fn with_scratch(
+        slf: &Bound<'_, Self>,
+        body: impl FnOnce(&mut [u8]) -> PyResult<()>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let place = &slf.get().event_loop(py).get().scratch;
+        let mut scratch = place.replace(py, Vec::new());
+        scratch.resize(SCRATCH_BYTES, 0);
+        let answer = body(&mut scratch);
+        drop(place.replace(py, scratch));
+        answer
+    }
+
+    /// Moves ciphertext from the session into scratch memory, up to `sealed`, and down where that is full.
+    fn drain(slf: &Bound<'_, Self>, scratch: &mut [u8], sealed: &mut usize) -> PyResult<()> {
+        let py = slf.py();
+        loop {
+            if slf.get().state.with(py, |state| state.lower_full) {
+                return Ok(());
+            }
+            let length = slf.get().session.drain(py, &mut scratch[*sealed..])?;
+            *sealed += length;
+            if length == 0 {
+                return Ok(());
+            }
+            if scratch.len() - *sealed < SEALED_RECORD {
+                Self::hand_down(slf, scratch, sealed)?;
+            }
+        }
+    }
+
+    fn hand_down(slf: &Bound<'_, Self>, scratch: &[u8], sealed: &mut usize) -> PyResult<()> {
+        let py = slf.py();
+        let ciphertext = &scratch[CIPHERTEXT..std::mem::replace(sealed, CIPHERTEXT)];
+        match slf.get().lower(py) {
+            Some(lower) if !ciphertext.is_empty() => lower.send(py, ciphertext),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next of the backlog; small pieces are copied together into `record`.
+    fn next_piece(&self, py: Python<'_>, record: &mut [u8]) -> Option<Piece> {
+        self.state.with(py, |state| {
+            let start = state.backlog_start;
+            let first = state.backlog.front()?;
+            if state.backlog.len() == 1 || first.as_ref().len() - start >= record.len() {
+                return Some(Piece::Whole(first.object(py).clone().unbind(), start));
+            }
+            let mut length = 0;
+            for (number, chunk) in state.backlog.iter().enumerate() {
+                let rest = &chunk.as_ref()[if number == 0 { start } else { 0 }..];
+                let taken = rest.len().min(record.len() - length);
+                record[length..length + taken].copy_from_slice(&rest[..taken]);
+                length += taken;
+                if length == record.len() {
+                    break;
+                }
+            }
+            Some(Piece::Joined(length))
+        })
+    }
+
+    /// The first `length` bytes of the backlog are encrypted.
+    fn consume(&self, py: Python<'_>, length: usize) {
+        let mut left = length;
+        while left > 0 {
+            let done = self.state.with(py, |state| {
+                let rest = state.backlog.front()?.as_ref().len() - state.backlog_start;
+                let taken = left.min(rest);
+                left -= taken;
+                state.backlog_bytes -= taken;
+                state.backlog_start += taken;
+                if taken < rest {
+                    return None;
+                }
+                state.backlog_start = 0;
+                state.backlog.pop_front()
+            });
+            if done.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// How much of what the application wrote is still here.
+    pub(super) fn write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        let py = slf.py();
+        Self::flush_deferred(slf)?;
+        let backlog = slf.get().state.with(py, |state| state.backlog_bytes);
+        Ok(slf.get().session.pending_out(py)? + backlog)
+    }
+
+    /// Pauses or resumes the application's protocol.
+    pub(super) fn control_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let pending = slf.get().session.pending_out(py)?;
+        let method = slf.get().state.with(py, |state| {
+            let size = pending + state.backlog_bytes;
+            if size >= state.outgoing.high && !state.writing_paused {
+                state.writing_paused = true;
+                Some("pause_writing")
+            } else if size <= state.outgoing.low && state.writing_paused {
+                state.writing_paused = false;
+                Some("resume_writing")
+            } else {
+                None
+            }
+        });
+        let (Some(method), Some(protocol)) = (method, slf.get().app_protocol(py)) else {
+            return Ok(());
+        };
+        let Err(error) = protocol.call_method0(PyString::intern(py, method)) else { return Ok(()) };
+        if leaves_loop(py, &error) {
+            return Err(error);
+        }
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
+        context.set_item(intern!(py, "exception"), exception_of(py, &error))?;
+        context.set_item(intern!(py, "transport"), slf.get().app_transport(py))?;
+        context.set_item(intern!(py, "protocol"), slf)?;
+        Self::call_exception_handler(slf, &context)
+    }
+}
+
+/// The bytes of an object that its owner may change after this.
+fn copy_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let view = PyMemoryView::from(data)?;
+    Ok(view.call_method0(intern!(data.py(), "tobytes"))?.cast_into()?)
+}

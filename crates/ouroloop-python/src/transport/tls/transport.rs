@@ -1,0 +1,292 @@
+//! `_SSLProtocolTransport`: what the application's protocol is given.
+
+use std::sync::OnceLock;
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+use super::{Marks, Names, TlsProtocol};
+use crate::cell::AttachedCell;
+use crate::event_loop::Loop;
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+
+/// A face of [`TlsProtocol`], by which the application writes to it and ends it.
+#[pyclass(frozen, weakref, name = "_SSLProtocolTransport", module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct TlsTransport {
+    machine: Py<TlsProtocol>,
+    /// `close` or `abort` was called, or the connection was lost.
+    closed: AttachedCell<bool>,
+}
+
+impl TlsTransport {
+    pub(super) fn new(machine: Py<TlsProtocol>) -> Self {
+        Self { machine, closed: AttachedCell::new(false) }
+    }
+
+    pub(super) fn mark_closed(&self, py: Python<'_>) {
+        self.closed.set(py, true);
+    }
+
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        self.closed.with(py, |closed| *closed)
+    }
+
+    fn machine<'py>(&self, py: Python<'py>) -> &Bound<'py, TlsProtocol> {
+        self.machine.bind(py)
+    }
+}
+
+#[pymethods]
+impl TlsTransport {
+    #[classattr]
+    #[pyo3(name = "_start_tls_compatible")]
+    const START_TLS_COMPATIBLE: bool = true;
+
+    /// What asyncio calls `_SendfileMode.FALLBACK`.
+    #[classattr]
+    #[pyo3(name = "_sendfile_compatible")]
+    fn sendfile_compatible(py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let constants = py.import(intern!(py, "asyncio.constants"))?;
+        Ok(constants.getattr("_SendfileMode")?.getattr("FALLBACK")?.unbind())
+    }
+
+    /// The standard class, so that `isinstance` holds.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(Names::get(slf.py())?.transport.bind(slf.py()).clone())
+    }
+
+    fn __del__(slf: &Bound<'_, Self>) {
+        Self::finalize(slf);
+    }
+
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        &self,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = name.py();
+        let machine = self.machine(py).get();
+        let default = default.unwrap_or_else(|| py.None().into_bound(py));
+        if let Some(extra) = machine.extra(py)
+            && let Some(known) = extra.get_item(name)?
+        {
+            return Ok(known);
+        }
+        match machine.lower(py) {
+            Some(lower) => {
+                let lower = lower.object().bind(py);
+                lower.call_method1(intern!(py, "get_extra_info"), (name, default))
+            }
+            None => Ok(default),
+        }
+    }
+
+    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.machine(protocol.py()).get().set_app_protocol(protocol)
+    }
+
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.machine(py).get().app_protocol(py)
+    }
+
+    fn is_closing(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.is_closed(py) {
+            return Ok(true);
+        }
+        match self.machine(py).get().lower(py) {
+            Some(lower) if cfg!(Py_3_13) => {
+                lower.object().bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.closed.replace(py, true) {
+            return Ok(());
+        }
+        TlsProtocol::start_shutdown(self.machine(py))
+    }
+
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        self.force_close(py, None)
+    }
+
+    #[pyo3(name = "_force_close")]
+    fn force_close(&self, py: Python<'_>, exc: Option<Py<PyAny>>) -> PyResult<()> {
+        self.mark_closed(py);
+        TlsProtocol::abort(self.machine(py), exc)
+    }
+
+    fn is_reading(&self, py: Python<'_>) -> bool {
+        !self.machine(py).get().state.with(py, |state| state.reading_paused)
+    }
+
+    fn pause_reading(&self, py: Python<'_>) {
+        self.machine(py).get().state.with(py, |state| state.reading_paused = true);
+    }
+
+    fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
+        let machine = self.machine(py);
+        let was_paused = machine
+            .get()
+            .state
+            .with(py, |state| std::mem::replace(&mut state.reading_paused, false));
+        if was_paused { TlsProtocol::call_soon(machine, "_resume") } else { Ok(()) }
+    }
+
+    #[pyo3(signature = (high=None, low=None))]
+    fn set_write_buffer_limits(
+        &self,
+        py: Python<'_>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        let marks = marks(high, low, 512)?;
+        let machine = self.machine(py);
+        TlsProtocol::flush_deferred(machine)?;
+        machine.get().state.with(py, |state| state.outgoing = marks);
+        TlsProtocol::control_writing(machine)
+    }
+
+    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
+        let marks = self.machine(py).get().state.with(py, |state| state.outgoing);
+        (marks.low, marks.high)
+    }
+
+    fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        TlsProtocol::write_buffer_size(self.machine(py))
+    }
+
+    #[pyo3(signature = (high=None, low=None))]
+    fn set_read_buffer_limits(
+        &self,
+        py: Python<'_>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        let marks = marks(high, low, 256)?;
+        let machine = self.machine(py);
+        machine.get().state.with(py, |state| state.incoming = marks);
+        TlsProtocol::control_lower_reading(machine)
+    }
+
+    fn get_read_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
+        let marks = self.machine(py).get().state.with(py, |state| state.incoming);
+        (marks.low, marks.high)
+    }
+
+    fn get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.machine(py).get().session.pending_in(py)
+    }
+
+    /// Whether the protocol was told not to write: asyncio's way to send a file asks.
+    #[getter(_protocol_paused)]
+    fn protocol_paused(&self, py: Python<'_>) -> bool {
+        self.machine(py).get().state.with(py, |state| state.writing_paused)
+    }
+
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = data.py();
+        let is_bytes_like = data.is_instance_of::<PyBytes>()
+            || data.is_instance_of::<PyByteArray>()
+            || data.is_instance_of::<PyMemoryView>();
+        if !is_bytes_like {
+            let name = data.get_type().name()?;
+            let message = format!("data: expecting a bytes-like instance, got {name}");
+            return Err(PyTypeError::new_err(message));
+        }
+        let machine = self.machine(py);
+        if data.is_empty()? || !TlsProtocol::takes_writes(machine)? {
+            return Ok(());
+        }
+        TlsProtocol::append(machine, data)?;
+        TlsProtocol::send_soon(machine)
+    }
+
+    fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let machine = self.machine(list_of_data.py());
+        if !TlsProtocol::takes_writes(machine)? {
+            return Ok(());
+        }
+        for data in list_of_data.try_iter()? {
+            TlsProtocol::append(machine, &data?)?;
+        }
+        TlsProtocol::send_soon(machine)
+    }
+
+    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
+    fn write_eof(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
+    fn can_write_eof(&self) -> bool {
+        false
+    }
+
+    #[getter(_loop)]
+    fn loop_attribute(&self, py: Python<'_>) -> Py<Loop> {
+        self.machine(py).get().event_loop.clone_ref(py)
+    }
+
+    #[getter(_ssl_protocol)]
+    fn machine_attribute(&self, py: Python<'_>) -> Py<TlsProtocol> {
+        self.machine.clone_ref(py)
+    }
+
+    /// Puts data into the backlog behind the connection's back: CPython's own tests do.
+    #[pyo3(name = "_test__append_write_backlog")]
+    fn append_to_backlog(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        TlsProtocol::append(self.machine(data.py()), data)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.machine)
+    }
+}
+
+impl Deallocate for TlsTransport {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        !slf.get().is_closed(slf.py())
+    }
+
+    fn last_words(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        slf.get().mark_closed(py);
+        let message = "unclosed transport <asyncio._SSLProtocolTransport object>";
+        let category = py.get_type::<pyo3::exceptions::PyResourceWarning>();
+        let warned = Standard::get(py)
+            .and_then(|standard| standard.warn.bind(py).call1((message, category)).map(drop));
+        if let Err(error) = warned {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
+    }
+}
+
+/// asyncio's marks from a user's, of which either may be missing.
+fn marks(high: Option<i64>, low: Option<i64>, kib: i64) -> PyResult<Marks> {
+    let high = high.unwrap_or_else(|| low.map_or(kib * 1024, |low| low.saturating_mul(4)));
+    let low = low.unwrap_or_else(|| high.div_euclid(4));
+    match (usize::try_from(low), usize::try_from(high)) {
+        (Ok(low), Ok(high)) if high >= low => Ok(Marks { low, high }),
+        _ => {
+            let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
+            Err(PyValueError::new_err(message))
+        }
+    }
+}
