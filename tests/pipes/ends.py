@@ -20,7 +20,7 @@ async def until(condition: Callable[[], object]) -> None:
 def pipe() -> tuple[BinaryIO, BinaryIO]:
     """Return the two ends of a new pipe, without buffers."""
     read, write = os.pipe()
-    return open(read, "rb", 0), open(write, "wb", 0)
+    return os.fdopen(read, "rb", 0), os.fdopen(write, "wb", 0)
 
 
 class Recorder(asyncio.Protocol):

@@ -95,7 +95,7 @@ def test_a_named_fifo(run: Run, tmp_path: Path) -> None:
     os.mkfifo(path)
 
     async def main() -> Recorder:
-        reader = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
+        reader = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
         with path.open("wb", 0) as writer:
             protocol = await reading(reader)
             writer.write(b"through the file system")
@@ -109,7 +109,7 @@ def test_a_terminal_whose_other_side_goes(run: Run) -> None:
     async def main() -> Recorder:
         master, slave = pty.openpty()
         tty.setraw(slave)
-        protocol = await reading(open(master, "rb", 0))
+        protocol = await reading(os.fdopen(master, "rb", 0))
         os.write(slave, b"typed")
         await until(lambda: protocol.data == b"typed")
         os.close(slave)
@@ -190,9 +190,8 @@ def test_an_unclosed_transport_warns_and_closes(factory: Factory) -> None:
     transport, protocol = loop.run_until_complete(loop.connect_read_pipe(Recorder, reader))
     loop.close()
     assert re.fullmatch(r"<\w+ fd=\d+ open>", repr(transport))
-    del protocol
+    del protocol, transport
     with pytest.warns(ResourceWarning, match="unclosed transport <.*ReadPipeTransport"):
-        del transport
         gc.collect()
     assert reader.closed
     writer.close()
@@ -232,7 +231,8 @@ def test_attributes_of_the_program_are_collected(run: Run) -> None:
         transport.mark.transport = transport
         gone = weakref.ref(transport.mark)
         transport.close()
-        await until(lambda: protocol.lost)
+        while not protocol.lost:
+            await asyncio.sleep(0)
         writer.close()
         del protocol, transport
         gc.collect()

@@ -134,7 +134,7 @@ def test_a_cancelled_wait_leaves_the_child(run: Run) -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(process.wait(), 0.01)
         assert process.returncode is None
-        await process.communicate()
+        await process.communicate(b"")
         assert process.returncode == 0
 
     run(main())

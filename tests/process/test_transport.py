@@ -176,11 +176,11 @@ def test_refused_keywords(run: Run, keywords: dict[str, Any], message: str) -> N
 def test_a_shell_where_none_belongs(run: Run) -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
-        with pytest.raises(ValueError, match="^shell must be False$"):
+        with pytest.raises(ValueError, match=r"^shell must be False$"):
             await loop.subprocess_exec(Recorder, "true", shell=True)
-        with pytest.raises(ValueError, match="^shell must be True$"):
+        with pytest.raises(ValueError, match=r"^shell must be True$"):
             await loop.subprocess_shell(Recorder, "true", shell=False)
-        with pytest.raises(ValueError, match="^cmd must be a string$"):
+        with pytest.raises(ValueError, match=r"^cmd must be a string$"):
             await loop.subprocess_shell(Recorder, ["true"])
 
     run(main())

@@ -14,7 +14,10 @@ use crate::transport::subprocess::{SubprocessTransport, child_exited};
 /// A watcher of the program's, entered as the context manager that it is.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    watcher: Py<PyAny>,
+    /// What was entered, and is left again.
+    manager: Py<PyAny>,
+    /// What that gave: the same object, as a rule.
+    active: Py<PyAny>,
     entered: bool,
 }
 
@@ -26,8 +29,8 @@ impl Watcher {
     pub(super) fn enter(py: Python<'_>) -> PyResult<Option<Self>> {
         let Some(watcher) = chosen(py)? else { return Ok(None) };
         let entered = watcher.call_method0(intern!(py, "__enter__"))?;
-        let this = Self { watcher: entered.unbind(), entered: true };
-        if !this.watcher.bind(py).call_method0(intern!(py, "is_active"))?.is_truthy()? {
+        let this = Self { manager: watcher.unbind(), active: entered.unbind(), entered: true };
+        if !this.active.bind(py).call_method0(intern!(py, "is_active"))?.is_truthy()? {
             let error = PyRuntimeError::new_err(
                 "asyncio.get_child_watcher() is not activated, subprocess support is not installed.",
             );
@@ -45,14 +48,14 @@ impl Watcher {
     /// What the watcher raises.
     pub(super) fn leave(mut self, py: Python<'_>, error: Option<&PyErr>) -> PyResult<()> {
         self.entered = false;
-        let watcher = self.watcher.bind(py);
+        let manager = self.manager.bind(py);
         let exit = intern!(py, "__exit__");
         let answer = match error {
             Some(error) => {
                 let value = error.value(py);
-                watcher.call_method1(exit, (value.get_type(), value, error.traceback(py)))
+                manager.call_method1(exit, (value.get_type(), value, error.traceback(py)))
             }
-            None => watcher.call_method1(exit, (py.None(), py.None(), py.None())),
+            None => manager.call_method1(exit, (py.None(), py.None(), py.None())),
         };
         answer.map(drop)
     }
@@ -63,7 +66,7 @@ impl Watcher {
         let pid = transport.call_method0(intern!(py, "get_pid"))?;
         let callback = wrap_pyfunction!(child_exited, py)?;
         let add = intern!(py, "add_child_handler");
-        self.watcher.bind(py).call_method1(add, (pid, callback, transport)).map(drop)
+        self.active.bind(py).call_method1(add, (pid, callback, transport)).map(drop)
     }
 }
 
@@ -76,10 +79,10 @@ impl Drop for Watcher {
         Python::try_attach(|py| {
             // The coroutine may be dropped while an exception is on its way.
             let pending = PyErr::take(py);
-            let watcher = self.watcher.bind(py);
+            let manager = self.manager.bind(py);
             let arguments = (py.None(), py.None(), py.None());
-            if let Err(error) = watcher.call_method1(intern!(py, "__exit__"), arguments) {
-                error.write_unraisable(py, Some(watcher));
+            if let Err(error) = manager.call_method1(intern!(py, "__exit__"), arguments) {
+                error.write_unraisable(py, Some(manager));
             }
             if let Some(pending) = pending {
                 pending.restore(py);
