@@ -8,9 +8,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 import ouroloop
+import pytest
 
 from .conftest import turn
 

@@ -43,7 +43,7 @@ impl Layout {
 
     /// The variables of the current context; `None` if this thread has no context yet.
     #[inline]
-    pub(super) fn current<'py>(self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    pub(super) fn current(self, py: Python<'_>) -> Option<Bound<'_, PyAny>> {
         // SAFETY: attached. The offsets were proved: the first word is null or a context, the
         // second its variables.
         unsafe {
