@@ -45,7 +45,15 @@ if TYPE_CHECKING:
 else:
     _public = public_names()
     globals().update(_public | globals())
-    _own = {"EventLoop", "EventLoopPolicy", "Loop", "__version__", "install", "tls_engine", "uninstall"}
+    _own = {
+        "EventLoop",
+        "EventLoopPolicy",
+        "Loop",
+        "__version__",
+        "install",
+        "tls_engine",
+        "uninstall",
+    }
     __all__ = sorted(_own | _public.keys())  # noqa: PLE0605
 
 show_native_tasks()
