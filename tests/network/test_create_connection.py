@@ -419,12 +419,3 @@ def test_debug_mode_logs_the_connection(run: Run, caplog: pytest.LogCaptureFixtu
         caplog.clear()
 
     run(main(), debug=True)
-
-
-def test_ssl_is_not_there_yet(run_native: Run) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        with pytest.raises(NotImplementedError, match="ssl"):
-            await loop.create_connection(asyncio.Protocol, HOST, 1, ssl=True)
-
-    run_native(main())

@@ -6,7 +6,6 @@ import asyncio.trsock
 import errno
 import os
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -250,14 +249,6 @@ def test_an_unknown_keyword_is_refused(run: Run) -> None:
             await serve(nodelay=True)
 
     run(main())
-
-
-def test_ssl_is_not_there_yet(run_native: Run) -> None:
-    async def main() -> None:
-        with pytest.raises(NotImplementedError, match="ssl"):
-            await serve(ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-
-    run_native(main())
 
 
 def test_a_port_in_use_is_an_error(run: Run) -> None:

@@ -189,6 +189,7 @@ def test_a_corrupted_record(run: Run, contexts: Contexts, kind: type[Recorder]) 
             assert error.library == "SSL"
             assert error.reason in {
                 "DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
+                "RECORD_LAYER_FAILURE",
                 "SSLV3_ALERT_BAD_RECORD_MAC",
             }
             peer.close()

@@ -1,4 +1,4 @@
-//! From `close`, the peer's close_notify or an end of the stream to the application's `connection_lost`.
+//! From `close`, the peer's `close_notify` or an end of the stream to the application's `connection_lost`.
 
 use pyo3::exceptions::{PyConnectionResetError, PyException, PyTimeoutError};
 use pyo3::intern;
@@ -37,7 +37,7 @@ impl TlsProtocol {
         Self::flush_reads(slf)
     }
 
-    /// Gives the application what is there and says close_notify.
+    /// Gives the application what is there and says `close_notify`.
     pub(super) fn flush_reads(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::read(slf, None)?;
         if slf.get().phase(slf.py()) != Phase::Flushing {

@@ -54,12 +54,11 @@ impl TlsProtocol {
         let py = slf.py();
         Self::stop_timers(slf)?;
         let session = slf.get().session.object(py);
-        let outcome = match error {
-            Some(error) => Err(error),
-            None => {
-                slf.get().set_phase(py, Phase::Wrapped);
-                session.call_method0(intern!(py, "getpeercert"))
-            }
+        let outcome = if let Some(error) = error {
+            Err(error)
+        } else {
+            slf.get().set_phase(py, Phase::Wrapped);
+            session.call_method0(intern!(py, "getpeercert"))
         };
         let peercert = match outcome {
             Ok(peercert) => peercert,

@@ -204,9 +204,9 @@ impl Connection {
                 && (library.SSL_get_wbio)(ssl.as_ptr()) == outgoing.as_ptr()
         };
         // SAFETY: `ssl_context` is what OpenSSL itself has answered.
-        let owned = related
+        let is_known = related
             && library.owns(unsafe { (library.SSL_CTX_get_ssl_method)(ssl_context.as_ptr()) });
-        Ok(owned.then_some(Self { library, ssl, incoming, outgoing }))
+        Ok(is_known.then_some(Self { library, ssl, incoming, outgoing }))
     }
 
     /// How much ciphertext waits to be decrypted.
@@ -297,15 +297,15 @@ impl Connection {
 
 /// The pointer of this number behind an object's header, if the object is large enough to have it.
 fn field(object: &Bound<'_, PyAny>, number: usize) -> Option<NonNull<c_void>> {
-    let offset = size_of::<ffi::PyObject>() + number * size_of::<*mut c_void>();
-    let needed = offset + size_of::<*mut c_void>();
+    let place = size_of::<ffi::PyObject>() / size_of::<*mut c_void>() + number;
+    let needed = (place + 1) * size_of::<*mut c_void>();
     // SAFETY: a type's size is fixed, and the object has at least as many bytes.
     unsafe {
         let size = (*ffi::Py_TYPE(object.as_ptr())).tp_basicsize;
         if usize::try_from(size).unwrap_or(0) < needed {
             return None;
         }
-        let value = object.as_ptr().cast::<u8>().add(offset).cast::<*mut c_void>().read();
+        let value = object.as_ptr().cast::<*mut c_void>().add(place).read();
         NonNull::new(value).filter(|value| value.addr().get() % align_of::<usize>() == 0)
     }
 }

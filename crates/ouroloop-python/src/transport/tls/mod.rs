@@ -12,9 +12,9 @@
 //! | --- | --- | --- | --- |
 //! | `Unwrapped` | nothing | is counted as lost | `connection_made`: `Handshake` |
 //! | `Handshake` | go on with the handshake | waits in the backlog | its success: `Wrapped`; failure, time-out, `close`: `Unwrapped` |
-//! | `Wrapped` | are decrypted for the application | is encrypted | `close`, the peer's close_notify, its EOF: `Flushing` |
+//! | `Wrapped` | are decrypted for the application | is encrypted | `close`, the peer's `close_notify`, its EOF: `Flushing` |
 //! | `Flushing` | are decrypted for the application | is counted as lost | all of it read: `Shutdown` |
-//! | `Shutdown` | go on with the shutdown | is counted as lost | both close_notify seen, an error, a time-out: the lower transport closes |
+//! | `Shutdown` | go on with the shutdown | is counted as lost | both `close_notify` seen, an error, a time-out: the lower transport closes |
 //!
 //! `abort` and the lower transport's `connection_lost` lead to `Unwrapped` from everywhere.
 //!

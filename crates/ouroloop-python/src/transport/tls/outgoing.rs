@@ -61,15 +61,14 @@ impl TlsProtocol {
     /// be encrypted, and ends the connection, as under asyncio.
     pub(super) fn append(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let bytes = match data.cast_exact::<PyBytes>() {
-            Ok(bytes) => bytes.clone(),
-            Err(_) => {
-                data.len()?;
-                match copy_of(data) {
-                    Ok(bytes) => bytes,
-                    Err(error) => {
-                        return Self::fatal_error(slf, &error, "Fatal error on SSL protocol");
-                    }
+        let bytes = if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+            bytes.clone()
+        } else {
+            data.len()?;
+            match copy_of(data) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    return Self::fatal_error(slf, &error, "Fatal error on SSL protocol");
                 }
             }
         };

@@ -189,8 +189,9 @@ impl Security {
             return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));
         }
         let context = names.module.bind(py).call_method0(intern!(py, "create_default_context"))?;
-        let named = self.server_hostname.as_ref().map_or(Ok(false), |name| name.is_truthy(py))?;
-        if !named {
+        let has_name =
+            self.server_hostname.as_ref().map_or(Ok(false), |name| name.is_truthy(py))?;
+        if !has_name {
             context.setattr(intern!(py, "check_hostname"), false)?;
         }
         Ok(context)
