@@ -1,6 +1,7 @@
 """Children that die at any moment, programs that are missing, descriptors that run out."""
 
 import asyncio
+import errno
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ouroloop
 import pytest
 
 from .conftest import Run, children, open_descriptors
@@ -56,6 +58,25 @@ def test_no_descriptors_for_the_pipes(run: Run) -> None:
         await process.communicate()
 
     run(main())
+
+
+@pytest.mark.parametrize("spare", range(8))
+def test_descriptors_that_run_out_at_any_moment(spare: int) -> None:
+    """Either the call fails and nothing is left, or the child runs and is waited for."""
+
+    async def main() -> None:
+        with few_descriptors(spare):
+            try:
+                process = await asyncio.create_subprocess_exec("true", stdin=-1, stdout=-1)
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
+                return
+            assert await asyncio.wait_for(process.communicate(), 20) == (b"", None)
+        assert process.returncode == 0
+
+    with asyncio.Runner(loop_factory=ouroloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 @pytest.mark.parametrize("turns", range(6))

@@ -1,7 +1,11 @@
 //! Child watchers of the standard library's (up to Python 3.13), for programs that have set one.
 //!
-//! A program that has not (`get_child_watcher` and `set_child_watcher` were never called) needs
-//! none: the loop finds out about a child's end by itself, in whichever thread it runs.
+//! A program that has not needs none: the loop finds out about a child's end by itself, in
+//! whichever thread it runs. A stock loop has the policy make a watcher without the program's
+//! having asked for any, and the policy remembers no difference; but what it makes is exactly a
+//! `ThreadedChildWatcher` or, from Python 3.12 on, a `PidfdChildWatcher`, which do as the loop
+//! does by itself. These therefore count as none; any other, one of a class derived from them
+//! included, is the program's.
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::intern;
@@ -108,7 +112,19 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
             answer => answer?,
         }
     };
-    Ok(Some(watcher).filter(|watcher| !watcher.is_none()))
+    Ok(if watcher.is_none() || is_usual(&watcher)? { None } else { Some(watcher) })
+}
+
+/// Whether the policy may have made this watcher by itself.
+fn is_usual(watcher: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = watcher.py();
+    let module = py.import(intern!(py, "asyncio.unix_events"))?;
+    let class = watcher.get_type();
+    let threaded = module.getattr(intern!(py, "ThreadedChildWatcher"))?;
+    if class.is(&threaded) || !cfg!(Py_3_12) {
+        return Ok(class.is(&threaded));
+    }
+    Ok(class.is(&module.getattr(intern!(py, "PidfdChildWatcher"))?))
 }
 
 /// Calls without the warning that watchers are deprecated: the program has had it.

@@ -157,14 +157,14 @@ fn reap_exited(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
 }
 
 /// What a child watcher of the standard library's calls, in whichever thread.
+#[cfg(not(Py_3_14))]
 #[pyfunction]
 pub(crate) fn child_exited(
-    pid: i32,
+    _pid: i32,
     returncode: &Bound<'_, PyAny>,
     transport: &Bound<'_, SubprocessTransport>,
 ) -> PyResult<()> {
     let py = transport.py();
-    let _ = pid;
     let Some(event_loop) = transport.get().event_loop(py) else { return Ok(()) };
     let exited = transport.getattr(intern!(py, "_process_exited"))?;
     let threadsafe = intern!(py, "call_soon_threadsafe");

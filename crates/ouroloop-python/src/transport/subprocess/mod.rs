@@ -46,6 +46,7 @@ use crate::standard::Standard;
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
 
 use calls::Call;
+#[cfg(not(Py_3_14))]
 pub(crate) use exit::child_exited;
 pub(crate) use pipe_protocol::PipeProtocol;
 
