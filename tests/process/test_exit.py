@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import textwrap
 import threading
@@ -60,6 +61,26 @@ def test_a_status_that_somebody_else_has_read(
     assert answer == 255
     (record,) = caplog.records
     assert "will report returncode 255" in record.getMessage()
+
+
+def test_a_dead_child_keeps_its_number_until_the_loop_has_run() -> None:
+    """A signal sent in between cannot hit a process that has got the number."""
+
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
+        )
+        process.kill()
+        for _ in range(2):
+            assert os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT) is not None
+        assert process.returncode is None
+        assert await process.wait() == -signal.SIGKILL
+        with pytest.raises(ChildProcessError):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        await process.communicate()
+
+    with asyncio.Runner(loop_factory=ouroloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 # A filter that answers EPERM to pidfd_open (434 everywhere) and lets everything else through.
