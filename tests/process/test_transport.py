@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 import pytest
@@ -202,6 +203,50 @@ def test_keywords_of_popen(run: Run, tmp_path: Any) -> None:
         return protocol.data[1]
 
     assert run(main())[0].decode().split() == [str(tmp_path), "given", "True"]
+
+
+@pytest.mark.parametrize("method", ["subprocess_exec", "subprocess_shell"])
+def test_who_blocks_while_a_child_is_spawned(
+    run: Run, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Detectors of blocking calls recognise asyncio's spawning by its frame."""
+    known: list[bool] = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **keywords: Any) -> None:
+            callers = [frame for frame, _ in traceback.walk_stack(sys._getframe())]
+            known.append(
+                any(
+                    frame.f_code.co_filename.endswith("asyncio/base_events.py")
+                    and frame.f_code.co_name == method
+                    for frame in callers
+                )
+            )
+            super().__init__(*args, **keywords)
+
+    async def main() -> int:
+        if method == "subprocess_exec":
+            process = await asyncio.create_subprocess_exec("true")
+        else:
+            process = await asyncio.create_subprocess_shell("true")
+        return await process.wait()
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    assert run(main()) == (0, [])
+    assert known == [True]
+
+
+def test_a_program_that_is_not_there(run: Run) -> None:
+    async def main() -> str:
+        try:
+            await asyncio.create_subprocess_exec("/not/there")
+        except FileNotFoundError as error:
+            return "".join(traceback.format_exception(error))
+        return ""
+
+    shown = run(main())[0]
+    assert "asyncio/base_events.py" in shown
+    assert "No such file or directory: '/not/there'" in shown
 
 
 def test_standard_streams_are_pipes(run: Run) -> None:

@@ -17,7 +17,7 @@ use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;
 use crate::standard::Standard;
-use crate::transport::subprocess::SubprocessTransport;
+use crate::transport::subprocess::{Spawner, SubprocessTransport};
 
 #[pymethods]
 impl Loop {
@@ -276,9 +276,9 @@ fn start<'py>(
 ) -> PyResult<(Bound<'py, SubprocessTransport>, Py<PyAny>)> {
     let py = event_loop.py();
     let program = order.program.bind(py);
-    let process = SubprocessTransport::spawn(
+    let spawner = if order.through_shell { Spawner::Shell } else { Spawner::Exec };
+    let process = spawner.spawn(
         program,
-        order.through_shell,
         order.streams.each_ref(),
         &order.bufsize,
         order.rest.bind(py).clone(),

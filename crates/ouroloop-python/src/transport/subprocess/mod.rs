@@ -1,8 +1,8 @@
 //! `SubprocessTransport`: a child process, the pipes to it, and the protocol that hears of both.
 //!
-//! `subprocess.Popen` spawns, so that everything between fork and exec is as Python has it; its
-//! pipes get transports of [`super::pipe`], whose protocols are [`PipeProtocol`]s; [`exit`] finds
-//! out about the child's end.
+//! `subprocess.Popen` spawns ([`spawning`]), so that everything between fork and exec is as Python
+//! has it; its pipes get transports of [`super::pipe`], whose protocols are [`PipeProtocol`]s;
+//! [`exit`] finds out about the child's end.
 //!
 //! # States
 //!
@@ -27,6 +27,7 @@ mod calls;
 mod class;
 mod exit;
 mod pipe_protocol;
+mod spawning;
 
 use std::collections::VecDeque;
 
@@ -34,7 +35,7 @@ use ouroloop::process::{Exit, Pid};
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyString};
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
@@ -49,6 +50,7 @@ use calls::Call;
 #[cfg(not(Py_3_14))]
 pub(crate) use exit::child_exited;
 pub(crate) use pipe_protocol::PipeProtocol;
+pub(crate) use spawning::Spawner;
 
 /// What happens to a subprocess transport, as an entry of the loop's ready queue.
 #[derive(Clone, Copy, Debug)]
@@ -430,26 +432,6 @@ impl SubprocessTransport {
             Some(state.exit_waiters.swap_remove(place))
         });
         drop(forgotten);
-    }
-
-    /// The `Popen` object's keyword arguments that asyncio's callers may not choose.
-    pub(crate) fn spawn<'py>(
-        program: &Bound<'py, PyAny>,
-        shell: bool,
-        streams: [&Py<PyAny>; 3],
-        bufsize: &Py<PyAny>,
-        rest: Bound<'py, PyDict>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = program.py();
-        let keywords = rest;
-        keywords.set_item(intern!(py, "shell"), shell)?;
-        for (name, stream) in STREAMS.iter().zip(streams) {
-            keywords.set_item(PyString::intern(py, name), stream)?;
-        }
-        keywords.set_item(intern!(py, "universal_newlines"), false)?;
-        keywords.set_item(intern!(py, "bufsize"), bufsize)?;
-        let module = py.import(intern!(py, "subprocess"))?;
-        module.getattr(intern!(py, "Popen"))?.call((program,), Some(&keywords))
     }
 }
 
