@@ -72,6 +72,8 @@ def test_streams_with_the_handshake_already_buffered(run_native: Run, contexts: 
     """A client that does not wait for the answer: its first words come with the request."""
 
     async def main() -> None:
+        served = asyncio.Event()
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             assert await reader.readline() == b"STARTTLS\n"
             # The client's first words have come with the line, or come now.
@@ -82,6 +84,7 @@ def test_streams_with_the_handshake_already_buffered(run_native: Run, contexts: 
             await writer.drain()
             writer.close()
             await writer.wait_closed()
+            served.set()
 
         server = await asyncio.start_server(serve, HOST, 0)
         async with server:
@@ -109,6 +112,7 @@ def test_streams_with_the_handshake_already_buffered(run_native: Run, contexts: 
                     continue
             writer.close()
             await writer.wait_closed()
+            await served.wait()
 
     run_native(main())
 
