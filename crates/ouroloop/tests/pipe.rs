@@ -27,7 +27,7 @@ fn what_descriptors_lead_to() {
         (Kind::of(&reader), Kind::Fifo, true),
         (Kind::of(&socket), Kind::Socket, true),
         (Kind::of(&device), Kind::CharacterDevice, false),
-        (Kind::of(&file.expect("the package's own")), Kind::Other, false),
+        (Kind::of(file.expect("the package's own")), Kind::Other, false),
     ] {
         let kind = kind.expect("an open descriptor");
         assert_eq!((kind, kind.tells_of_lost_reader()), (expected, tells));
