@@ -36,9 +36,16 @@ def test_what_is_submitted_waits_its_turn(loop: Any, executor: Any) -> None:
     release = threading.Event()
     order: list[int] = []
     limit = executor._max_workers
-    blocked = [loop.run_in_executor(None, release.wait, PATIENCE) for _ in range(limit - 1)]
+    begun = threading.Barrier(limit + 1)
+
+    def hold(event: threading.Event) -> bool:
+        begun.wait(PATIENCE)
+        return event.wait(PATIENCE)
+
+    blocked = [loop.run_in_executor(None, hold, release) for _ in range(limit - 1)]
     gate = threading.Event()
-    last = executor.submit(gate.wait, PATIENCE)
+    last = executor.submit(hold, gate)
+    begun.wait(PATIENCE)
     futures: list[Any] = []
     for number in range(0, 20, 2):
         futures.append(loop.run_in_executor(None, order.append, number))

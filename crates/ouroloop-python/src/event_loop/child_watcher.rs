@@ -20,7 +20,7 @@ use crate::transport::subprocess::{SubprocessTransport, child_exited};
 pub(super) struct Watcher {
     /// What was entered, and is left again.
     manager: Py<PyAny>,
-    /// What that gave: the same object, as a rule.
+    /// What is asked to watch: the same object, as a rule.
     active: Py<PyAny>,
     entered: bool,
 }
@@ -33,7 +33,9 @@ impl Watcher {
     pub(super) fn enter(py: Python<'_>) -> PyResult<Option<Self>> {
         let Some(watcher) = chosen(py)? else { return Ok(None) };
         let entered = watcher.call_method0(intern!(py, "__enter__"))?;
-        let this = Self { manager: watcher.unbind(), active: entered.unbind(), entered: true };
+        // 3.11 goes on with what entering gives, later versions with what they entered.
+        let active = if cfg!(Py_3_12) { watcher.clone() } else { entered };
+        let this = Self { manager: watcher.unbind(), active: active.unbind(), entered: true };
         if !this.active.bind(py).call_method0(intern!(py, "is_active"))?.is_truthy()? {
             let error = PyRuntimeError::new_err(
                 "asyncio.get_child_watcher() is not activated, subprocess support is not installed.",
