@@ -57,7 +57,8 @@ fn datagrams_are_echoed_whole() {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let target = socket.local_addr().expect("a bound address");
     thread::spawn(move || floor::serve_datagrams(&socket));
-    for size in [1, 64, 9_000] {
+    // All that is under way fits into the socket's buffer: none is lost.
+    for size in [1, 64, 1_400] {
         let plan = Plan { carrier: Carrier::Udp, ..plan(target, checked(size)) };
         assert!(driver::run(&plan).expect("an echo").messages >= 400);
     }
