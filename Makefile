@@ -15,6 +15,8 @@ SHARED_CONFORMANCE := ../shared/conformance/run_conformance.py
 
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name '*.pyi')
+# Two tests at a time on two cores; those of one file share what the file sets up.
+PYTEST := -m pytest --numprocesses auto --dist loadfile
 CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run,cargo test)
 
 # Cargo asks this interpreter how to build the extension, whichever command starts it.
@@ -54,7 +56,7 @@ loom:
 	    $(CARGO_TEST) --package ouroloop --test loom --release --target-dir target/loom
 
 test-main: $(VENV)/.native
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 	$(BIN)/python tests/conformance/run.py
 
 test-others:
@@ -64,7 +66,7 @@ test-others:
 	done
 
 test-python-%: .venvs/%/.native
-	.venvs/$*/bin/python -m pytest
+	.venvs/$*/bin/python $(PYTEST)
 	.venvs/$*/bin/python tests/conformance/run.py
 
 conformance: $(VENV)/.native

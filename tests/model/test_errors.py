@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import FACTORIES, Factory, Reports, turn
+from tests.loops import FACTORIES, Factory
+
+from .conftest import Reports, turn
 
 Loop = asyncio.AbstractEventLoop
 
