@@ -25,5 +25,7 @@ def as_before() -> Iterator[None]:
     yield
     gc.collect()
     after = open_descriptors()
-    assert {fd: after[fd] for fd in after.keys() - before.keys()} == {}
-    assert before.keys() - after.keys() == set()
+    left = {fd: after[fd] for fd in after.keys() - before.keys()}
+    assert not left, f"left open: {left}"
+    closed = {fd: before[fd] for fd in before.keys() - after.keys()}
+    assert not closed, f"somebody else's, and closed: {closed}"

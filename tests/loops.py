@@ -48,7 +48,7 @@ def runner_of(factory: Factory) -> Run:
 
     def run(main: Coroutine[Any, Any, Any], *, debug: bool = False) -> Any:
         answer, reported = reporting(main, debug=debug)
-        assert reported == []
+        assert not reported, reported
         return answer
 
     return run
