@@ -4,6 +4,7 @@ import sys
 import weakref
 
 import pytest
+
 from tests.loops import Run, until
 from tests.protocols import Echo, Recorder
 
