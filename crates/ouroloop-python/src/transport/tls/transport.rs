@@ -111,7 +111,7 @@ impl TlsTransport {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if self.closed.replace(py, true) {
+        if self.closed.replace(py, true) || self.machine(py).get().is_inherited(py) {
             return Ok(());
         }
         TlsProtocol::start_shutdown(self.machine(py))
@@ -124,6 +124,9 @@ impl TlsTransport {
     #[pyo3(name = "_force_close")]
     fn force_close(&self, py: Python<'_>, exc: Option<Py<PyAny>>) -> PyResult<()> {
         self.mark_closed(py);
+        if self.machine(py).get().is_inherited(py) {
+            return Ok(());
+        }
         TlsProtocol::abort(self.machine(py), exc)
     }
 
@@ -137,6 +140,7 @@ impl TlsTransport {
 
     fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
         let machine = self.machine(py);
+        machine.get().refuse_inherited(py)?;
         let was_paused = machine
             .get()
             .state
@@ -206,6 +210,7 @@ impl TlsTransport {
             return Err(PyTypeError::new_err(message));
         }
         let machine = self.machine(py);
+        machine.get().refuse_inherited(py)?;
         if data.is_empty()? || !TlsProtocol::takes_writes(machine)? {
             return Ok(());
         }
@@ -215,6 +220,7 @@ impl TlsTransport {
 
     fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let machine = self.machine(list_of_data.py());
+        machine.get().refuse_inherited(list_of_data.py())?;
         if !TlsProtocol::takes_writes(machine)? {
             return Ok(());
         }
@@ -268,6 +274,9 @@ impl Deallocate for TlsTransport {
     fn last_words(slf: &Bound<'_, Self>) {
         let py = slf.py();
         slf.get().mark_closed(py);
+        if slf.get().machine(py).get().is_inherited(py) {
+            return;
+        }
         let message = "unclosed transport <asyncio._SSLProtocolTransport object>";
         let category = py.get_type::<pyo3::exceptions::PyResourceWarning>();
         let warned = Standard::get(py)
