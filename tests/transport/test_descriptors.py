@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.descriptors import open_descriptors
-from tests.loops import Run, turns, until
+from tests.loops import HOST, Run, turns, until
 from tests.protocols import Echo, Recorder
 
-from .peers import HOST, attach, connected, gone, nothing_to_read, read_all, reset, tcp_pair
+from .peers import attach, connected, gone, nothing_to_read, read_all, reset, tcp_pair
 
 
 def is_open(fd: int) -> bool:

@@ -127,6 +127,12 @@ struct State {
     unsent: bool,
 }
 
+impl State {
+    fn is_inherited(&self) -> bool {
+        self.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
+    }
+}
+
 /// A native transport; `isinstance(transport, asyncio.DatagramTransport)` holds.
 #[pyclass(frozen, weakref, module = "ouroloop")]
 #[derive(Debug)]
@@ -278,6 +284,20 @@ impl DatagramTransport {
 
     fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    /// Whether its loop is the parent's, which this process was forked from.
+    fn is_inherited(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_inherited())
+    }
+
+    /// # Errors
+    /// `RuntimeError` in a child of the process that made the loop.
+    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
+        self.state.with(py, |state| match &state.event_loop {
+            Some(event_loop) => event_loop.get().refuse_inherited(),
+            None => Ok(()),
+        })
     }
 
     pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {

@@ -161,6 +161,13 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
             .map(|event_loop| event_loop.into_bound(py))
     }
 
+    /// Whether its loop is the parent's, which this process was forked from.
+    fn is_inherited(&self, py: Python<'_>) -> bool {
+        self.end(py, |end| {
+            end.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
+        })
+    }
+
     /// The file object that this transport is to close.
     fn pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.end(py, |end| {
@@ -352,10 +359,13 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// What an unclosed transport says and does when its last reference goes.
     fn say_unclosed(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let warned = slf
-            .as_any()
-            .repr()
-            .and_then(|shown| warn_resource(slf.as_any(), &format!("unclosed transport {shown}")));
+        let warned = if slf.get().is_inherited(py) {
+            Ok(())
+        } else {
+            slf.as_any().repr().and_then(|shown| {
+                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
+            })
+        };
         // Should somebody keep it: it is closed.
         slf.get().end(py, |end| (end.closing, end.losing) = (true, true));
         Self::stop(slf);

@@ -194,6 +194,10 @@ impl SocketTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol, called to resume or pause.
     pub(crate) fn send_at_once(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
         let py = slf.py();
+        if slf.get().is_inherited(py) {
+            // The protocol forked while it was told of data; the parent answers, too.
+            return Ok(());
+        }
         let sent = slf.get().state.with(py, |state| {
             if state.losses > 0 {
                 state.losses += 1;
