@@ -72,7 +72,7 @@ def plot_sweep(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
     curves = _curves(section)
     kinds = list(dict.fromkeys(kind for kind, _ in curves))
     sizes = sorted({size for _, size in curves})
-    figure = Figure(figsize=(3 * len(sizes) + 0.5, 2.8 * len(kinds) + 1), layout="constrained")
+    figure = Figure(figsize=(3 * len(sizes) + 2, 2.8 * len(kinds) + 1), layout="constrained")
     panels = figure.subplots(len(kinds), len(sizes), sharex=True, squeeze=False)
     labelled: dict[str, Any] = {}
     for row, kind in enumerate(kinds):
@@ -91,9 +91,7 @@ def plot_sweep(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
     figure.supxlabel("connections")
     figure.supylabel(f"{section['unit']} (lower is better)")
     figure.suptitle(f"Cost of an echoed message, Python {environment['python']}")
-    figure.legend(
-        labelled.values(), labelled, loc="outside lower center", ncols=len(labelled), frameon=False
-    )
+    figure.legend(labelled.values(), labelled, loc="outside right center", frameon=False)
     return figure
 
 
