@@ -23,7 +23,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint bench loom clean
-.PHONY: test-engine test-main test-others conformance conformance-shared
+.PHONY: test-engine test-main test-multiplexers test-others conformance conformance-shared
 .SECONDARY:
 
 help:
@@ -32,7 +32,7 @@ help:
 demo: $(VENV)/.native
 	$(BIN)/python scripts/demo.py
 
-test: test-engine loom test-main test-others
+test: test-engine loom test-main test-multiplexers test-others
 
 lint: $(VENV)/.native
 	cargo fmt --all --check
@@ -58,6 +58,13 @@ loom:
 test-main: $(VENV)/.native
 	$(BIN)/python $(PYTEST)
 	$(BIN)/python tests/conformance/run.py
+
+# Everything runs on the system's fastest mechanism; what waits for descriptors runs on the others too.
+test-multiplexers: $(VENV)/.native
+	for mechanism in poll select; do \
+	    OUROLOOP_MULTIPLEXER=$$mechanism $(BIN)/python -m pytest --quiet -m 'not slow' \
+	        tests/network tests/transport tests/sockets tests/pipes tests/datagram || exit; \
+	done
 
 test-others:
 	@main=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \

@@ -13,11 +13,17 @@ use std::thread;
 use std::time::Duration;
 
 use ouroloop::TcpListener;
+use ouroloop::multiplex::Mechanism;
 use rustix::net::sockopt;
 use support::open_descriptors;
 
-/// Serves while `client` runs in a thread of its own, then checks that no descriptor is left.
-fn with_server(client: impl FnOnce(SocketAddr) + Send) {
+/// Serves in a thread of its own while `client` runs, by one mechanism after the other; then no
+/// descriptor is left.
+fn with_server(client: impl Fn(SocketAddr)) {
+    Mechanism::ALL.iter().for_each(|&mechanism| with_server_on(mechanism, &client));
+}
+
+fn with_server_on(mechanism: Mechanism, client: impl FnOnce(SocketAddr)) {
     // The descriptors are those of the whole process: one test at a time.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -25,7 +31,7 @@ fn with_server(client: impl FnOnce(SocketAddr) + Send) {
     thread::scope(|scope| {
         let (bound, address) = mpsc::channel();
         let server = scope.spawn(move || {
-            ouroloop::run(async {
+            ouroloop::run_on(mechanism, async {
                 let listener = TcpListener::bind(([127, 0, 0, 1], 0)).expect("a listener");
                 let (stop, mut stopped) = stop_signal();
                 let address = listener.local_addr().expect("a bound address");

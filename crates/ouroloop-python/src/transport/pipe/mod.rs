@@ -40,7 +40,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::context::{copy_current, run_in};
 use crate::event_loop::{Loop, warn_resource};
-use crate::future::{Future, Outcome};
+use crate::future::Future;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::protocol;
@@ -203,16 +203,16 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
             }
             protocol.call_method1(intern!(py, "connection_made"), (slf,)).map(drop)
         })?;
-        if let Err(error) = Self::start(slf) {
-            Self::report(slf, "connection_made", error)?;
-        }
+        let watched = match Self::start(slf) {
+            // A file that cannot be waited for: as under asyncio the pipe opens nevertheless.
+            Err(error) if error.is_instance_of::<PyOSError>(py) => {
+                Self::report(slf, "connection_made", error)
+            }
+            watched => watched,
+        };
         let waiter = slf.get().end(py, |end| end.waiter.take());
-        if let Some(waiter) = waiter
-            && !waiter.bind(py).get().is_done(py)
-        {
-            Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
-        }
-        Ok(())
+        protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
     }
 
     /// Calls a protocol method in the transport's context; an error is that of a callback.

@@ -46,7 +46,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::future::{Future, Outcome};
+use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
@@ -201,14 +201,10 @@ impl SocketTransport {
         if let Err(error) = answer {
             Self::report_callback(slf, "connection_made", error)?;
         }
-        Self::start_reading(slf)?;
+        let watched = Self::start_reading(slf);
         let waiter = slf.get().state.with(py, |state| state.waiter.take());
-        if let Some(waiter) = waiter
-            && !waiter.bind(py).get().is_done(py)
-        {
-            Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
-        }
-        Ok(())
+        protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
     }
 
     /// Calls the protocol in the transport's context.
