@@ -21,7 +21,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint bench loom clean
-.PHONY: test-engine test-main test-others conformance conformance-shared
+.PHONY: test-engine test-main test-peers test-others conformance conformance-shared
 .SECONDARY:
 
 help:
@@ -30,7 +30,7 @@ help:
 demo: $(VENV)/.native
 	$(BIN)/python scripts/demo.py
 
-test: test-engine loom test-main test-others
+test: test-engine loom test-main test-peers test-others
 
 lint: $(VENV)/.native
 	cargo fmt --all --check
@@ -54,8 +54,12 @@ loom:
 	    $(CARGO_TEST) --package ouroloop --test loom --release --target-dir target/loom
 
 test-main: $(VENV)/.native
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/peers
 	$(BIN)/python tests/conformance/run.py
+
+# Scenarios with other projects, on the main Python only.
+test-peers: $(VENV)/.native $(VENV)/.peers
+	$(BIN)/python -m pytest tests/peers
 
 test-others:
 	@main=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -64,7 +68,7 @@ test-others:
 	done
 
 test-python-%: .venvs/%/.native
-	.venvs/$*/bin/python -m pytest
+	.venvs/$*/bin/python -m pytest --ignore tests/peers
 	.venvs/$*/bin/python tests/conformance/run.py
 
 conformance: $(VENV)/.native
@@ -88,6 +92,10 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.tools bench/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement bench/requirements.txt
+	touch $@
+
+$(VENV)/.peers: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group peers
 	touch $@
 
 $(VENV)/.native: $(VENV)/.tools $(RUST_SOURCES)
