@@ -15,6 +15,8 @@ SHARED_CONFORMANCE := ../shared/conformance/run_conformance.py
 
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name '*.pyi')
+# Two tests at a time on two cores; those of one file share what the file sets up.
+PYTEST := -m pytest --numprocesses auto --dist loadfile
 CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run,cargo test)
 
 # Cargo asks this interpreter how to build the extension, whichever command starts it.
@@ -54,12 +56,12 @@ loom:
 	    $(CARGO_TEST) --package ouroloop --test loom --release --target-dir target/loom
 
 test-main: $(VENV)/.native
-	$(BIN)/python -m pytest --ignore tests/peers
+	$(BIN)/python $(PYTEST) --ignore tests/peers
 	$(BIN)/python tests/conformance/run.py
 
 # Scenarios with other projects, on the main Python only.
 test-peers: $(VENV)/.native $(VENV)/.peers
-	$(BIN)/python -m pytest tests/peers
+	$(BIN)/python $(PYTEST) tests/peers
 
 test-others:
 	@main=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -68,7 +70,7 @@ test-others:
 	done
 
 test-python-%: .venvs/%/.native
-	.venvs/$*/bin/python -m pytest --ignore tests/peers
+	.venvs/$*/bin/python $(PYTEST) --ignore tests/peers
 	.venvs/$*/bin/python tests/conformance/run.py
 
 conformance: $(VENV)/.native

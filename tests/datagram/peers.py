@@ -5,26 +5,12 @@ import contextlib
 import re
 import select
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from tests.loops import PATIENCE, until
+
 HOST: Final = "127.0.0.1"
-PATIENCE: Final = 10.0
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until ``condition`` holds; it must before the patience ends."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
-    while not condition():
-        assert loop.time() < deadline, "it never came true"
-        await asyncio.sleep(0.001)
-
-
-async def turns(count: int = 3) -> None:
-    """Let the loop turn a few times."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def exactly(message: str) -> str:

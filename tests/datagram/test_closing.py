@@ -6,23 +6,12 @@ import logging
 import socket
 import sys
 import weakref
-from typing import Any
 
 import pytest
 
-from .conftest import Run
-from .peers import (
-    HOST,
-    Recorder,
-    endpoint,
-    gone,
-    name_of,
-    nothing_to_read,
-    turns,
-    udp,
-    unix_pair,
-    until,
-)
+from tests.loops import Factory, Run, turns, until
+
+from .peers import HOST, Recorder, endpoint, gone, name_of, nothing_to_read, udp, unix_pair
 
 
 def test_the_end_comes_once_and_in_a_turn_of_its_own(run: Run) -> None:
@@ -162,8 +151,7 @@ def test_an_endpoint_that_nobody_closed(run: Run) -> None:
     run(main())
 
 
-def test_a_loop_that_ends_first(run: Run) -> None:
-    factory: Any = run.__closure__[0].cell_contents  # type: ignore[attr-defined]
+def test_a_loop_that_ends_first(factory: Factory) -> None:
     loop = factory()
     transport, protocol = loop.run_until_complete(
         loop.create_datagram_endpoint(Recorder, local_addr=(HOST, 0))

@@ -12,8 +12,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Run
-from .peers import HOST, Echo, Recorder, endpoint, exactly, name_of, reports, turns, udp, until
+from tests.loops import Run, turns, until
+
+from .peers import HOST, Echo, Recorder, endpoint, exactly, name_of, reports, udp
 
 NEW_SOCKET_CHECK = sys.version_info >= (3, 13)
 

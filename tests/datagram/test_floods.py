@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
-from .peers import Recorder, endpoint, unix_pair, until
+from tests.loops import Run, until
+
+from .peers import Recorder, endpoint, unix_pair
 
 FLOOD = 100_000
 

@@ -10,8 +10,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Run
-from .peers import HOST, Echo, Recorder, endpoint, name_of, reports, turns, udp, unix_pair, until
+from tests.loops import Run, turns, until
+
+from .peers import HOST, Echo, Recorder, endpoint, name_of, reports, udp, unix_pair
 
 
 def send(peer: socket.socket, contents: list[bytes], address: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
+from tests.loops import Factory, Run, turns, until
+
 from .peers import (
     HOST,
     Echo,
@@ -21,10 +22,8 @@ from .peers import (
     name_of,
     nothing_to_read,
     reports,
-    turns,
     udp,
     unix_pair,
-    until,
 )
 
 HEADER = 8 if sys.version_info >= (3, 13) else 0
@@ -422,8 +421,8 @@ def test_much_leaves_at_once(run_native: Run) -> None:
     run_native(main())
 
 
-def test_sending_while_the_loop_stands_still(run: Run) -> None:
-    with asyncio.Runner(loop_factory=run.__closure__[0].cell_contents) as runner:  # type: ignore[attr-defined]
+def test_sending_while_the_loop_stands_still(factory: Factory) -> None:
+    with asyncio.Runner(loop_factory=factory) as runner:
         loop = runner.get_loop()
         with udp() as peer:
             transport, protocol = loop.run_until_complete(

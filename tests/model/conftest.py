@@ -2,18 +2,13 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import ouroloop
 import pytest
 
-Factory = Callable[[], asyncio.AbstractEventLoop]
-
-FACTORIES: dict[str, Factory] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "ouroloop": ouroloop.new_event_loop,
-}
+from tests.loops import Factory
 
 
 def turn(loop: asyncio.AbstractEventLoop, count: int = 1) -> None:
@@ -35,12 +30,6 @@ class Reports:
         self.messages.append(context["message"])
         self.exceptions.append(context.get("exception"))
         self.keys.append(sorted(context))
-
-
-@pytest.fixture(params=FACTORIES)
-def factory(request: pytest.FixtureRequest) -> Factory:
-    """Make loops: once those of stock asyncio, once Ouroloop's."""
-    return FACTORIES[request.param]
 
 
 @pytest.fixture

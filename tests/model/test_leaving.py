@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import FACTORIES, Factory, Reports, turn
+from tests.loops import FACTORIES, Factory
+
+from .conftest import Reports, turn
 
 Loop = asyncio.AbstractEventLoop
 LEAVING = [KeyboardInterrupt, SystemExit]

@@ -15,7 +15,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Factory, Reports, turn
+from tests.loops import Factory
+
+from .conftest import Reports, turn
 
 Loop = asyncio.AbstractEventLoop
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import ouroloop
 import pytest
 
-from .conftest import Factory, turn
+from tests.loops import Factory
+
+from .conftest import turn
 
 Loop = asyncio.AbstractEventLoop
 

@@ -9,7 +9,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import FACTORIES, Factory, turn
+from tests.loops import FACTORIES, Factory
+
+from .conftest import turn
 
 Loop = asyncio.AbstractEventLoop
 

@@ -116,12 +116,6 @@ class Serving(asyncio.Protocol):
         self.lost = True
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until ``condition`` holds."""
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 def address_of(server: asyncio.Server, place: int = 0) -> Any:
     return server.sockets[place].getsockname()
 

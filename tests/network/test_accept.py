@@ -17,14 +17,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Run
-from .peers import (
-    HOST,
-    Serving,
-    address_of,
-    serve,
-    until,
-)
+from tests.loops import Run, until
+
+from .peers import HOST, Serving, address_of, serve
 
 
 def test_many_connections_at_once(run: Run, made: list[Serving]) -> None:

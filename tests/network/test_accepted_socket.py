@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run, exactly
-from .peers import HOST, Recorder, closed, until
+from tests.loops import Run, until
+
+from .conftest import exactly
+from .peers import HOST, Recorder, closed
 
 
 def take(*arguments: Any, **keywords: Any) -> Any:

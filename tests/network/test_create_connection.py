@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run, exactly, open_descriptors
+from tests.descriptors import open_descriptors
+from tests.loops import Run
+
+from .conftest import exactly
 from .peers import (
     HOST,
     Recorder,
@@ -354,7 +357,7 @@ def test_a_coroutine_that_is_given_up_closes_its_descriptor(run: Run, end: str) 
             before = open_descriptors()
             connection: Any = loop.create_connection(Recorder, HOST, silent)
             future = connection.send(None)
-            assert open_descriptors() == before + 1
+            assert len(open_descriptors()) == len(before) + 1
             if end == "close":
                 connection.close()
             del connection

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
+from tests.loops import Run, until
+
 from .forks import in_child, is_open
-from .peers import until
 
 REFUSAL = (
     "RuntimeError: This event loop belongs to the parent process; a forked child needs an event "

@@ -15,8 +15,10 @@ from typing import Any
 import ouroloop
 import pytest
 
+from tests.loops import until
+
 from .forks import forked, in_child, is_open
-from .peers import Serving, until
+from .peers import Serving
 
 REFUSAL = (
     "RuntimeError: This event loop belongs to the parent process; a forked child needs an event "

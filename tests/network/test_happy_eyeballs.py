@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
+from tests.loops import Run
+
 from .peers import (
     Recorder,
     answers,

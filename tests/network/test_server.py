@@ -8,14 +8,9 @@ import weakref
 
 import pytest
 
-from .conftest import FACTORIES, Run
-from .peers import (
-    HOST,
-    Serving,
-    address_of,
-    serve,
-    until,
-)
+from tests.loops import FACTORIES, Run, until
+
+from .peers import HOST, Serving, address_of, serve
 
 
 def test_wait_closed_waits_for_both(run: Run, made: list[Serving]) -> None:

@@ -5,8 +5,9 @@ import contextvars
 import socket
 import sys
 
-from .conftest import Run
-from .peers import HOST, address_of, until
+from tests.loops import Run, until
+
+from .peers import HOST, address_of
 
 NAME = contextvars.ContextVar("NAME", default="nobody's")
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run, exactly
+from tests.loops import Run
+
+from .conftest import exactly
 from .peers import (
     HOST,
     echo_server,

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run, exactly, open_descriptors
-from .peers import Serving, until
+from tests.descriptors import open_descriptors
+from tests.loops import Run, until
+
+from .conftest import exactly
+from .peers import Serving
 
 CLEANS_UP = sys.version_info >= (3, 13)
 

@@ -1,22 +1,17 @@
-"""What the scenarios with other projects share: both ways of using Ouroloop, certificates, and what a test leaves behind.
+"""What the scenarios with other projects share: both ways of using Ouroloop, and certificates.
 
 Packages are imported by ``pytest.importorskip``, so that a Python without the dependency group ``peers`` skips
 what it lacks.
 """
 
-import asyncio
-import gc
-import os
 import ssl
-from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import ouroloop
 import pytest
 import trustme
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+from tests.loops import Run, runner_of
 
 HOST = "127.0.0.1"
 
@@ -29,23 +24,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     """
     if request.param == "installed":
         ouroloop.install()
-
-    def run(main: Coroutine[Any, Any, Any]) -> Any:
-        surprises: list[dict[str, Any]] = []
-
-        async def guarded() -> Any:
-            loop = asyncio.get_running_loop()
-            assert type(loop) is ouroloop.Loop
-            loop.set_exception_handler(lambda _, context: surprises.append(context))
-            return await asyncio.wait_for(main, 60)
-
-        with asyncio.Runner(loop_factory=ouroloop.new_event_loop) as runner:
-            answer = runner.run(guarded())
-        gc.collect()
-        assert surprises == []
-        return answer
-
-    return run
+    return runner_of(ouroloop.new_event_loop)
 
 
 @dataclass(frozen=True)
@@ -80,32 +59,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(authority, str(folder / "certificate.pem"), str(folder / "key.pem"))
 
 
-@pytest.fixture(scope="package", autouse=True)
-def imports_are_no_garbage() -> Iterator[None]:
-    """Spare the collections of each test what a dozen large packages consist of."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-def open_descriptors() -> dict[int, str]:
-    """Return the open descriptors of this process and what they lead to."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- the listing's own descriptor ends
-        try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
-        except FileNotFoundError:
-            continue
-    return found
-
-
 @pytest.fixture(autouse=True)
-def descriptors_as_before() -> Iterator[None]:
+def no_descriptor_left(descriptors_as_before: None) -> None:
     """No test leaves a descriptor open."""
-    gc.collect()
-    before = open_descriptors()
-    yield
-    gc.collect()
-    after = open_descriptors()
-    assert {fd: after[fd] for fd in after.keys() - before.keys()} == {}

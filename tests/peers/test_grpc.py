@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import gc
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+
+from tests.descriptors import open_descriptors
+from tests.loops import PATIENCE
 
 from .conftest import HOST
 
@@ -17,8 +22,15 @@ DATA = random.Random(1).randbytes(400_000)
 
 
 @pytest.fixture(autouse=True)
-def descriptors_as_before() -> None:
+def no_descriptor_left() -> Iterator[None]:
     """gRPC's own threads close what they opened, when they come to it."""
+    before = open_descriptors().keys()
+    yield
+    gc.collect()
+    deadline = time.monotonic() + PATIENCE
+    while open_descriptors().keys() != before:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 async def reverse(request: bytes, context: Any) -> bytes:

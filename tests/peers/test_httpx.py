@@ -35,7 +35,7 @@ async def mirror(scope: Any, receive: Any, send: Any) -> None:
 async def serving(**settings: Any) -> AsyncIterator[str]:
     """Run uvicorn in this loop; the address."""
     server = uvicorn.Server(
-        uvicorn.Config(mirror, lifespan="off", log_level="error", http="httptools", **settings)
+        uvicorn.Config(mirror, lifespan="off", log_config=None, http="httptools", **settings)
     )
     with socket.create_server((HOST, 0)) as listener:
         task = asyncio.ensure_future(server.serve(sockets=[listener]))

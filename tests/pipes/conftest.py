@@ -1,63 +1,16 @@
-"""What the tests of pipes share: both loops, and a watch on what a test leaves behind."""
+"""What the tests of pipes share."""
 
-import asyncio
-import gc
-import os
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
-
-import ouroloop
 import pytest
 
-Factory = Callable[[], asyncio.AbstractEventLoop]
-Run = Callable[..., Any]
-
-FACTORIES: dict[str, Factory] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "ouroloop": ouroloop.new_event_loop,
-}
-
-
-@pytest.fixture(params=FACTORIES)
-def factory(request: pytest.FixtureRequest) -> Factory:
-    """Give what makes a loop, once stock asyncio's and once Ouroloop's."""
-    return FACTORIES[request.param]
+from tests.loops import Factory, Run, reporting_runner_of
 
 
 @pytest.fixture
 def run(factory: Factory) -> Run:
     """Run a coroutine on a new loop; what reaches the exception handler is answered second."""
-
-    def run(main: Coroutine[Any, Any, Any], *, debug: bool = False) -> tuple[Any, list[Any]]:
-        reported: list[dict[str, Any]] = []
-
-        async def guarded() -> Any:
-            loop = asyncio.get_running_loop()
-            loop.set_exception_handler(lambda _, context: reported.append(context))
-            return await asyncio.wait_for(main, 60)
-
-        with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
-            return runner.run(guarded()), reported
-
-    return run
-
-
-def open_descriptors() -> dict[int, str]:
-    """Return the open descriptors of this process and what they lead to."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- the listing's own descriptor ends
-        try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
-        except FileNotFoundError:
-            continue
-    return found
+    return reporting_runner_of(factory)
 
 
 @pytest.fixture(autouse=True)
-def descriptors_as_before() -> Iterator[None]:
+def no_descriptor_left(descriptors_as_before: None) -> None:
     """No test leaves a descriptor open."""
-    gc.collect()
-    before = open_descriptors()
-    yield
-    gc.collect()
-    assert open_descriptors() == before

@@ -2,19 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from typing import Any, BinaryIO
-
-PATIENCE = 10.0
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until ``condition`` holds; it must before the patience ends."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
-    while not condition():
-        assert loop.time() < deadline, "it never came true"
-        await asyncio.sleep(0.001)
 
 
 def pipe() -> tuple[BinaryIO, BinaryIO]:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Factory, Run
-from .ends import Recorder, pipe, reading, until
+from tests.loops import Factory, Run, until
+
+from .ends import Recorder, pipe, reading
 
 
 def test_bytes_then_the_end(run: Run) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Factory, Run
-from .ends import Recorder, pipe, until, writing
+from tests.loops import Factory, Run, until
+
+from .ends import Recorder, pipe, writing
 
 
 def read_all(fd: int) -> bytes:

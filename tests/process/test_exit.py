@@ -14,8 +14,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Factory, Run
-from .recorder import child, until
+from tests.loops import Factory, Run, until
+
+from .recorder import child
 
 
 async def exit_status() -> int:

@@ -13,8 +13,11 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Run, children, open_descriptors
-from .recorder import Recorder, child, until
+from tests.descriptors import open_descriptors
+from tests.loops import Run, until
+
+from .conftest import children
+from .recorder import Recorder, child
 
 WAITS = "import sys; sys.stdin.read()"
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
-from .recorder import Recorder, child, until
+from tests.loops import Run, until
+
+from .recorder import Recorder, child
 
 WAITS = "import sys; sys.stdin.read()"
 

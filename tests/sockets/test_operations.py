@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import HOST, Run, connected, drain, fill, listening, pair, turns
+from tests.loops import Run, turns
+
+from .conftest import HOST, connected, drain, fill, listening, pair
 
 Loop = asyncio.AbstractEventLoop
 Call = Callable[[Loop, Any], Awaitable[Any]]

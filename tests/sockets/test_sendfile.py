@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run, connected, drain, fill, pair, turns, until
+from tests.loops import Run, turns, until
+
+from .conftest import connected, drain, fill, pair
 
 DATA = bytes(range(256)) * 5000
 

@@ -14,7 +14,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Run, connected, drain, fill, listening, pair, turns, until
+from tests.loops import Run, turns, until
+
+from .conftest import connected, drain, fill, listening, pair
 
 
 def test_cancelling_leaves_the_descriptor_usable(run: Run) -> None:

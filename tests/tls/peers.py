@@ -7,76 +7,16 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
+from tests.loops import PATIENCE, until
+from tests.protocols import Life
+
 from .conftest import NAME, Contexts
 
 HOST: Final = "127.0.0.1"
-PATIENCE: Final = 10.0
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until ``condition`` holds; it must before the patience ends."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
-    while not condition():
-        assert loop.time() < deadline, "it never came true"
-        await asyncio.sleep(0.001)
-
-
-class Life:
-    """What every protocol here records: calls in order, and the end."""
-
-    transport: asyncio.Transport
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.lost: list[Exception | None] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.calls.append("made")
-
-    def eof_received(self) -> bool | None:
-        self.calls.append("eof")
-        return None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.calls.append("lost")
-        self.lost.append(exc)
-
-    def pause_writing(self) -> None:
-        self.calls.append("pause")
-
-    def resume_writing(self) -> None:
-        self.calls.append("resume")
-
-
-class Recorder(Life, asyncio.Protocol):
-    """Keeps the bytes too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.chunks: list[bytes] = []
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(self.chunks)
-
-    def data_received(self, data: bytes) -> None:
-        assert type(data) is bytes
-        self.chunks.append(data)
-
-
-class Echo(Recorder):
-    """Sends back what comes."""
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self.transport.write(data)
-
-
-class Filling(Life, asyncio.BufferedProtocol):
-    """Receives into memory of its own."""
+class Refilling(Life, asyncio.BufferedProtocol):
+    """Receives into the same memory, time and again."""
 
     def __init__(self, size: int = 1000) -> None:
         super().__init__()

@@ -10,8 +10,11 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import NAME, Contexts, Run
-from .peers import HOST, Echo, Filling, Recorder, connect, serving, until
+from tests.loops import Run, until
+from tests.protocols import Echo, Recorder
+
+from .conftest import NAME, Contexts
+from .peers import HOST, Refilling, connect, serving
 
 
 def test_what_is_written_comes_back(run: Run, contexts: Contexts) -> None:
@@ -66,7 +69,7 @@ def test_many_small_writes_of_a_turn_share_records(run_native: Run, contexts: Co
 def test_buffered_protocols(run: Run, contexts: Contexts, size: int) -> None:
     async def main() -> None:
         data = b"0123456789" * 20_000
-        async with serving(contexts, lambda: Filling(size)) as (address, made):
+        async with serving(contexts, lambda: Refilling(size)) as (address, made):
             client = await connect(contexts, Recorder, address)
             client.transport.write(data)
             await until(lambda: made and len(made[0].data) >= len(data))
@@ -262,7 +265,7 @@ def test_a_new_protocol(run: Run, contexts: Contexts) -> None:
             client = await connect(contexts, Recorder, address)
             client.transport.write(b"one")
             await until(lambda: client.data == b"one")
-            second = Filling()
+            second = Refilling()
             client.transport.set_protocol(second)
             client.transport.write(b"two")
             await until(lambda: second.data == b"two")

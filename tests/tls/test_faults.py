@@ -9,18 +9,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import Contexts, Run
-from .peers import (
-    ByHand,
-    Echo,
-    Filling,
-    Recorder,
-    accepted,
-    connect,
-    listening,
-    serving,
-    until,
-)
+from tests.loops import Run, until
+from tests.protocols import Echo, Recorder
+
+from .conftest import Contexts
+from .peers import ByHand, Refilling, accepted, connect, listening, serving
 
 
 def plain(address: tuple[str, int]) -> socket.socket:
@@ -139,7 +132,7 @@ def test_an_end_without_close_notify(run: Run, contexts: Contexts) -> None:
 
 def test_data_right_before_close_notify_is_delivered(run: Run, contexts: Contexts) -> None:
     async def main() -> None:
-        for kind in (Recorder, Filling):
+        for kind in (Recorder, Refilling):
             async with serving(contexts, kind) as (address, made):
                 peer = ByHand(contexts, plain(address), server_side=False)
                 await peer.handshake()
@@ -171,7 +164,7 @@ def test_a_truncated_record(run: Run, contexts: Contexts) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("kind", [Recorder, Filling])
+@pytest.mark.parametrize("kind", [Recorder, Refilling])
 def test_a_corrupted_record(run: Run, contexts: Contexts, kind: type[Recorder]) -> None:
     async def main() -> None:
         async with serving(contexts, kind) as (address, made):

@@ -3,18 +3,11 @@
 import asyncio
 import socket
 
-from .conftest import Contexts, Run
-from .peers import (
-    ByHand,
-    Echo,
-    Filling,
-    Recorder,
-    accepted,
-    connect,
-    listening,
-    serving,
-    until,
-)
+from tests.loops import Run, until
+from tests.protocols import Echo, Recorder
+
+from .conftest import Contexts
+from .peers import ByHand, Refilling, accepted, connect, listening, serving
 
 
 def test_nothing_is_received_while_reading_is_paused(run: Run, contexts: Contexts) -> None:
@@ -64,7 +57,7 @@ def test_a_paused_reader_holds_the_sender_up(run: Run, contexts: Contexts) -> No
 
 
 def test_a_buffered_protocol_that_pauses_each_time(run: Run, contexts: Contexts) -> None:
-    class Sipping(Filling):
+    class Sipping(Refilling):
         def buffer_updated(self, nbytes: int) -> None:
             super().buffer_updated(nbytes)
             self.transport.pause_reading()

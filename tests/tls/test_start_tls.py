@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import NAME, Contexts, Run
-from .peers import HOST, Echo, Filling, Recorder, connect, serving, until
+from tests.loops import Run, until
+from tests.protocols import Echo, Recorder
+
+from .conftest import NAME, Contexts
+from .peers import HOST, Refilling, connect, serving
 
 
 class Upgrading(Recorder):
@@ -33,7 +36,7 @@ class Upgrading(Recorder):
         self.successor.transport = transport
 
 
-@pytest.mark.parametrize("kind", [Recorder, Filling])
+@pytest.mark.parametrize("kind", [Recorder, Refilling])
 def test_a_plain_connection_becomes_tls(run: Run, contexts: Contexts, kind: Any) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

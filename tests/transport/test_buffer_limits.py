@@ -5,8 +5,10 @@ import socket
 
 import pytest
 
-from .conftest import Run
-from .peers import Life, Recorder, connected, pattern, read_exactly, reports, turns, until
+from tests.loops import Run, turns, until
+from tests.protocols import Life, Recorder
+
+from .peers import connected, pattern, read_exactly, reports
 
 SOME = 1_000_000
 

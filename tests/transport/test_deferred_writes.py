@@ -9,11 +9,10 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import Factory, Run
+from tests.loops import Factory, Run, turns, until
+from tests.protocols import Filling, HalfOpen, Recorder
+
 from .peers import (
-    Filling,
-    HalfOpen,
-    Recorder,
     attach,
     connected,
     nothing_to_read,
@@ -23,8 +22,6 @@ from .peers import (
     reports,
     segments_received,
     tcp_pair,
-    turns,
-    until,
 )
 
 LAST = b"last words"

@@ -11,21 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run, open_descriptors
-from .peers import (
-    HOST,
-    Echo,
-    Recorder,
-    attach,
-    connected,
-    gone,
-    nothing_to_read,
-    read_all,
-    reset,
-    tcp_pair,
-    turns,
-    until,
-)
+from tests.descriptors import open_descriptors
+from tests.loops import Run, turns, until
+from tests.protocols import Echo, Recorder
+
+from .peers import HOST, attach, connected, gone, nothing_to_read, read_all, reset, tcp_pair
 
 
 def is_open(fd: int) -> bool:

@@ -10,21 +10,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import FACTORIES, Run
-from .peers import (
-    HOST,
-    Echo,
-    HalfOpen,
-    Recorder,
-    connected,
-    gone,
-    pattern,
-    read_all,
-    reports,
-    reset,
-    turns,
-    until,
-)
+from tests.loops import FACTORIES, Run, turns, until
+from tests.protocols import Echo, HalfOpen, Recorder
+
+from .peers import HOST, connected, gone, pattern, read_all, reports, reset
 
 
 def test_reset_in_mid_write(run: Run) -> None:

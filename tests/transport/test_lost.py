@@ -12,19 +12,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Factory, Run
-from .peers import (
-    Filling,
-    Recorder,
-    attach,
-    connected,
-    gone,
-    pattern,
-    reset,
-    tcp_pair,
-    turns,
-    until,
-)
+from tests.loops import Factory, Run, turns, until
+from tests.protocols import Filling, Recorder
+
+from .peers import attach, connected, gone, pattern, reset, tcp_pair
 
 End = Callable[[asyncio.Transport, socket.socket], object]
 

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from .conftest import Run
-from .peers import (
-    Filling,
-    HalfOpen,
-    Recorder,
-    connected,
-    gone,
-    nothing_to_read,
-    read_all,
-    turns,
-    until,
-)
+from tests.loops import Run, turns, until
+from tests.protocols import Filling, HalfOpen, Recorder
+
+from .peers import connected, gone, nothing_to_read, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

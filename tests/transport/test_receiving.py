@@ -8,21 +8,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
-from .peers import (
-    Echo,
-    Filling,
-    HalfOpen,
-    Recorder,
-    connected,
-    gone,
-    pattern,
-    read_all,
-    reports,
-    reset,
-    turns,
-    until,
-)
+from tests.loops import Run, turns, until
+from tests.protocols import Echo, Filling, HalfOpen, Recorder
+
+from .peers import connected, gone, pattern, read_all, reports, reset
 
 ROOMS: dict[str, Callable[[], Any]] = {
     "bytearray": lambda: bytearray(1000),

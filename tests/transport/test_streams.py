@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
-from .conftest import Run
-from .peers import HOST, pattern, read_exactly, reset, tcp_pair, turns, until
+from tests.loops import Run, turns, until
+
+from .peers import HOST, pattern, read_exactly, reset, tcp_pair
 
 
 async def streams(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
-from .peers import Recorder, connected, pattern, read_all, read_exactly
+from tests.loops import Run
+from tests.protocols import Recorder
+
+from .peers import connected, pattern, read_all, read_exactly
 
 
 @pytest.mark.parametrize("size", [1, 100, 8192, 8193, 200_000])

@@ -43,8 +43,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sync::install(py)?;
     queue::install(py)?;
     combine::install(py);
-    slots::install_deallocate::<transport::socket::SocketTransport>(py);
-    slots::install_deallocate::<transport::datagram::DatagramTransport>(py);
+    transport::socket::install(py);
+    transport::datagram::install(py);
+    transport::server::install(py);
     transport::pipe::install(py);
     transport::subprocess::install(py);
     transport::tls::install(py);

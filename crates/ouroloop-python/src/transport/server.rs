@@ -12,6 +12,7 @@
 
 use std::collections::HashSet;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
 #[cfg(not(Py_3_13))]
@@ -28,6 +29,8 @@ use crate::context::copy_current;
 use crate::coroutine::{Coroutine, Scope};
 use crate::event_loop::{Loop, next_turn};
 use crate::future::{Future, Outcome};
+use crate::instance_dict::{self, ValueOffset};
+use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
 use crate::transport::socket_file::SocketFile;
@@ -73,6 +76,8 @@ pub(crate) struct Server {
     state: AttachedCell<State>,
 }
 
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
 impl Server {
     /// A server that owns `sockets`, which are bound and do not block, and does not serve yet.
     pub(crate) fn new<'py>(
@@ -101,7 +106,9 @@ impl Server {
                 serving_forever: None,
             }),
         };
-        Bound::new(event_loop.py(), server)
+        let server = Bound::new(event_loop.py(), server)?;
+        VALUE_OFFSET.learn(&server);
+        Ok(server)
     }
 
     pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, Loop> {
@@ -376,12 +383,18 @@ impl Server {
         })
     }
 
+    #[getter(__dict__)]
+    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        instance_dict::get(slf.as_any())
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         #[cfg(Py_3_15)]
         visit.call(&self.context)?;
-        // SAFETY: this is `tp_traverse`.
+        // SAFETY: this is `tp_traverse`; instances have a dictionary.
         unsafe {
+            VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| {
                 state.sockets.iter().flatten().try_for_each(|socket| visit.call(socket))?;
                 state.listeners.iter().try_for_each(|listener| visit.call(listener))?;
@@ -398,6 +411,8 @@ impl Server {
     fn __clear__(&self) {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { VALUE_OFFSET.take(self) });
         drop(self.state.with(py, |state| {
             (
                 state.sockets.take(),
@@ -408,6 +423,18 @@ impl Server {
                 state.serving_forever.take(),
             )
         }));
+    }
+}
+
+impl Deallocate for Server {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { instance_dict::take(slf.as_ptr()) });
     }
 }
 
@@ -480,4 +507,10 @@ async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> 
         wait_closed(&scope, &server).await?;
     }
     Err(error)
+}
+
+/// Makes the class complete.
+pub(crate) fn install(py: Python<'_>) {
+    crate::instance_dict::install::<Server>(py);
+    crate::slots::install_deallocate::<Server>(py);
 }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::{DatagramTransport, Event};
 use crate::event_loop::warn_resource;
+use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::exception_of;
 use crate::transport::{descriptor, protocol};
@@ -158,5 +159,10 @@ impl Deallocate for DatagramTransport {
                 error.write_unraisable(py, Some(slf.as_any()));
             }
         }
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { instance_dict::take(slf.as_ptr()) });
     }
 }

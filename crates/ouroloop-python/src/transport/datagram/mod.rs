@@ -59,6 +59,7 @@ use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
+use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
 use crate::transport::{descriptor, protocol};
@@ -133,6 +134,8 @@ pub(crate) struct DatagramTransport {
     state: AttachedCell<State>,
 }
 
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
 impl DatagramTransport {
     /// A transport between a non-blocking Python socket, which it takes over, and `protocol`: in
     /// the next turn `connection_made` is called, reading begins and `waiter` gets its result.
@@ -186,6 +189,7 @@ impl DatagramTransport {
                 }),
             },
         )?;
+        VALUE_OFFSET.learn(&transport);
         event_loop.get().add_transport(py, fd, transport.as_any());
         Self::push(&transport, event_loop, Event::Open);
         Ok(transport)
@@ -297,4 +301,10 @@ fn describe<'py>(python_socket: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDic
         }
     }
     Ok(extra)
+}
+
+/// Makes the class complete.
+pub(crate) fn install(py: Python<'_>) {
+    crate::instance_dict::install::<DatagramTransport>(py);
+    crate::slots::install_deallocate::<DatagramTransport>(py);
 }

@@ -4,9 +4,10 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::{SocketTransport, kind_of};
+use super::{SocketTransport, VALUE_OFFSET, kind_of};
 use crate::event_loop::log_debug;
 use crate::event_loop::sendfile::native_mode;
+use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::protocol;
@@ -189,9 +190,15 @@ impl SocketTransport {
         self.event_loop(py).map(Bound::into_any)
     }
 
+    #[getter(__dict__)]
+    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        instance_dict::get(slf.as_any())
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // SAFETY: this is `tp_traverse`.
+        // SAFETY: this is `tp_traverse`; instances have a dictionary.
         unsafe {
+            VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| {
                 visit.call(&state.event_loop)?;
                 visit.call(&state.protocol)?;
@@ -209,6 +216,8 @@ impl SocketTransport {
     fn __clear__(&self) {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { VALUE_OFFSET.take(self) });
         drop(self.state.with(py, |state| {
             (
                 state.event_loop.take(),

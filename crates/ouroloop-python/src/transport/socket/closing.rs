@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use super::{SocketTransport, pointer};
 use crate::callback::Callback;
 use crate::event_loop::warn_resource;
+use crate::instance_dict;
 use crate::os_error::os_error;
 use crate::slots::Deallocate;
 use crate::transport::descriptor;
@@ -198,5 +199,10 @@ impl Deallocate for SocketTransport {
                 error.write_unraisable(py, Some(slf.as_any()));
             }
         }
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { instance_dict::take(slf.as_ptr()) });
     }
 }

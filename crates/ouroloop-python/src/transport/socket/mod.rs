@@ -47,6 +47,7 @@ use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
+use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
 use crate::transport::server::Server;
@@ -118,6 +119,8 @@ pub(crate) struct SocketTransport {
     state: AttachedCell<State>,
 }
 
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
 impl SocketTransport {
     /// A transport between a connection and `protocol`: in the next turn `connection_made` is
     /// called, reading begins and `waiter` gets its result. Attaches itself to `server`.
@@ -177,6 +180,7 @@ impl SocketTransport {
                 }),
             },
         )?;
+        VALUE_OFFSET.learn(&transport);
         event_loop.get().add_transport(py, fd, transport.as_any());
         if let Some(server) = transport.get().server(py) {
             server.bind(py).get().attach(py, pointer(&transport));
@@ -296,4 +300,10 @@ fn is_internet(address: &SocketAddrAny) -> bool {
 fn disable_nagle(socket: &OwnedFd) {
     // Refused by sockets of other protocols than TCP, which have no such delay.
     let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
+}
+
+/// Makes the class complete.
+pub(crate) fn install(py: Python<'_>) {
+    crate::instance_dict::install::<SocketTransport>(py);
+    crate::slots::install_deallocate::<SocketTransport>(py);
 }

@@ -261,7 +261,7 @@ impl TlsProtocol {
                 }),
             },
         )?;
-        let transport = Bound::new(py, TlsTransport::new(machine.clone().unbind()))?;
+        let transport = TlsTransport::new(&machine)?;
         let kept = transport.clone().unbind();
         drop(machine.get().state.with(py, |state| state.transport.replace(kept)));
         Ok((machine, transport))
@@ -395,5 +395,6 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
 
 /// Makes the classes complete.
 pub(crate) fn install(py: Python<'_>) {
+    crate::instance_dict::install::<TlsTransport>(py);
     crate::slots::install_deallocate::<TlsTransport>(py);
 }

@@ -13,6 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use super::{Marks, Names, TlsProtocol};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -25,9 +26,15 @@ pub(crate) struct TlsTransport {
     closed: AttachedCell<bool>,
 }
 
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
 impl TlsTransport {
-    pub(super) fn new(machine: Py<TlsProtocol>) -> Self {
-        Self { machine, closed: AttachedCell::new(false) }
+    pub(super) fn new<'py>(machine: &Bound<'py, TlsProtocol>) -> PyResult<Bound<'py, Self>> {
+        let transport =
+            Self { machine: machine.clone().unbind(), closed: AttachedCell::new(false) };
+        let transport = Bound::new(machine.py(), transport)?;
+        VALUE_OFFSET.learn(&transport);
+        Ok(transport)
     }
 
     pub(super) fn mark_closed(&self, py: Python<'_>) {
@@ -250,8 +257,20 @@ impl TlsTransport {
         TlsProtocol::append(self.machine(data.py()), data)
     }
 
+    #[getter(__dict__)]
+    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        instance_dict::get(slf.as_any())
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`; instances have a dictionary.
+        unsafe { VALUE_OFFSET.visit(self, visit)? };
         visit.call(&self.machine)
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: instances have a dictionary, and `tp_clear` is called attached.
+        drop(unsafe { VALUE_OFFSET.take(self) });
     }
 }
 
@@ -275,6 +294,11 @@ impl Deallocate for TlsTransport {
         if let Err(error) = warned {
             error.write_unraisable(py, Some(slf.as_any()));
         }
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: instances have a dictionary.
+        drop(unsafe { instance_dict::take(slf.as_ptr()) });
     }
 }
 

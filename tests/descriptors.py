@@ -1,0 +1,31 @@
+"""What of the process is open."""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def open_descriptors() -> dict[int, str]:
+    """Return the open descriptors of this process and what they lead to."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- the listing's own descriptor ends
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
+        except FileNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """Fail if the block opens a descriptor and leaves it open, or closes one of others."""
+    gc.collect()
+    before = open_descriptors()
+    yield
+    gc.collect()
+    after = open_descriptors()
+    left = {fd: after[fd] for fd in after.keys() - before.keys()}
+    assert not left, f"left open: {left}"
+    closed = {fd: before[fd] for fd in before.keys() - after.keys()}
+    assert not closed, f"somebody else's, and closed: {closed}"
