@@ -62,7 +62,7 @@ def test_bad_iterators(world: World, iterator: Any) -> None:
         await world.api.ensure_future(Awaitable(iterator))
 
     kind = type(iterator).__name__
-    message = r"__await__\(\) returned non-iterator of type|object is not iterable"
+    message = r"__await__\(\) (returned non-iterator of type|must return an iterator, not )|is not iterable"
     with pytest.raises(TypeError, match=message) as raised:
         world.run(main())
     assert kind in str(raised.value)

@@ -360,6 +360,8 @@ def child_of_multiprocessing(pipe: Any) -> None:
         pipe.send(runner.run(main()))
 
 
+# The child uses nothing of what other threads of the test session may hold.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_multiprocessing(loop: ouroloop.Loop) -> None:
     context = multiprocessing.get_context("fork")
 

@@ -59,15 +59,20 @@ pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<
     let iterator = method.call0()?;
     let kind = iterator.get_type();
     // SAFETY: attached; looks at the object's type.
-    if unsafe { ffi::PyCoro_CheckExact(iterator.as_ptr()) != 0 } {
-        return Err(PyTypeError::new_err("__await__() returned a coroutine"));
-    }
+    let coroutine = unsafe { ffi::PyCoro_CheckExact(iterator.as_ptr()) != 0 };
     // SAFETY: as above.
-    if unsafe { ffi::PyIter_Check(iterator.as_ptr()) == 0 } {
-        let message = format!("__await__() returned non-iterator of type '{}'", kind.name()?);
-        return Err(PyTypeError::new_err(message));
+    if !coroutine && unsafe { ffi::PyIter_Check(iterator.as_ptr()) != 0 } {
+        return Ok(iterator);
     }
-    Ok(iterator)
+    Err(PyTypeError::new_err(if cfg!(Py_3_15) {
+        let (of, kind) =
+            (awaitable.get_type().fully_qualified_name()?, kind.fully_qualified_name()?);
+        format!("{of}.__await__() must return an iterator, not {kind}")
+    } else if coroutine {
+        String::from("__await__() returned a coroutine")
+    } else {
+        format!("__await__() returned non-iterator of type '{}'", kind.name()?)
+    }))
 }
 
 /// Whether an object is a generator that `types.coroutine` has made awaitable.

@@ -8,7 +8,7 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyWeakrefMethods, PyWeakrefReference};
 
 use super::{Marks, Names, TlsProtocol};
 use crate::cell::AttachedCell;
@@ -17,11 +17,20 @@ use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
+/// What a transport has of its machine.
+#[derive(Debug)]
+enum Link {
+    Held(Py<TlsProtocol>),
+    /// By a weak reference: closed again after a `close()`, the transport keeps nothing alive, as
+    /// asyncio's from Python 3.12 on. While somebody else does, it goes on answering.
+    Known(Py<PyWeakrefReference>),
+}
+
 /// A face of [`TlsProtocol`], by which the application writes to it and ends it.
 #[pyclass(frozen, weakref, name = "_SSLProtocolTransport", module = "ouroloop")]
 #[derive(Debug)]
 pub(crate) struct TlsTransport {
-    machine: Py<TlsProtocol>,
+    machine: AttachedCell<Link>,
     /// `close` or `abort` was called, or the connection was lost.
     closed: AttachedCell<bool>,
 }
@@ -30,8 +39,8 @@ static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 impl TlsTransport {
     pub(super) fn new<'py>(machine: &Bound<'py, TlsProtocol>) -> PyResult<Bound<'py, Self>> {
-        let transport =
-            Self { machine: machine.clone().unbind(), closed: AttachedCell::new(false) };
+        let link = Link::Held(machine.clone().unbind());
+        let transport = Self { machine: AttachedCell::new(link), closed: AttachedCell::new(false) };
         let transport = Bound::new(machine.py(), transport)?;
         VALUE_OFFSET.learn(&transport);
         Ok(transport)
@@ -45,8 +54,24 @@ impl TlsTransport {
         self.closed.with(py, |closed| *closed)
     }
 
-    fn machine<'py>(&self, py: Python<'py>) -> &Bound<'py, TlsProtocol> {
-        self.machine.bind(py)
+    /// The machine, unless it is gone.
+    fn machine<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsProtocol>> {
+        let known = self.machine.with(py, |link| match link {
+            Link::Held(machine) => Ok(machine.clone_ref(py)),
+            Link::Known(weak) => Err(weak.clone_ref(py)),
+        });
+        match known {
+            Ok(machine) => Some(machine.into_bound(py)),
+            Err(weak) => weak.bind(py).upgrade()?.cast_into().ok(),
+        }
+    }
+
+    fn let_go_of_the_machine(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(machine) = self.machine(py) {
+            let weak = Link::Known(PyWeakrefReference::new(&machine)?.unbind());
+            drop(self.machine.replace(py, weak));
+        }
+        Ok(())
     }
 }
 
@@ -81,14 +106,14 @@ impl TlsTransport {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = name.py();
-        let machine = self.machine(py).get();
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
-        if let Some(extra) = machine.extra(py)
+        let Some(machine) = self.machine(py) else { return Ok(default) };
+        if let Some(extra) = machine.get().extra(py)
             && let Some(known) = extra.get_item(name)?
         {
             return Ok(known);
         }
-        match machine.lower(py) {
+        match machine.get().lower(py) {
             Some(lower) => {
                 let lower = lower.object().bind(py);
                 lower.call_method1(intern!(py, "get_extra_info"), (name, default))
@@ -98,18 +123,21 @@ impl TlsTransport {
     }
 
     fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.machine(protocol.py()).get().set_app_protocol(protocol)
+        match self.machine(protocol.py()) {
+            Some(machine) => machine.get().set_app_protocol(protocol),
+            None => Ok(()),
+        }
     }
 
     fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.machine(py).get().app_protocol(py)
+        self.machine(py)?.get().app_protocol(py)
     }
 
     fn is_closing(&self, py: Python<'_>) -> PyResult<bool> {
         if self.is_closed(py) {
             return Ok(true);
         }
-        match self.machine(py).get().lower(py) {
+        match self.machine(py).and_then(|machine| machine.get().lower(py)) {
             Some(lower) if cfg!(Py_3_13) => {
                 lower.object().bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()
             }
@@ -118,10 +146,12 @@ impl TlsTransport {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if self.closed.replace(py, true) {
-            return Ok(());
+        if !self.closed.replace(py, true) {
+            return self
+                .machine(py)
+                .map_or(Ok(()), |machine| TlsProtocol::start_shutdown(&machine));
         }
-        TlsProtocol::start_shutdown(self.machine(py))
+        if cfg!(Py_3_12) { self.let_go_of_the_machine(py) } else { Ok(()) }
     }
 
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
@@ -131,24 +161,27 @@ impl TlsTransport {
     #[pyo3(name = "_force_close")]
     fn force_close(&self, py: Python<'_>, exc: Option<Py<PyAny>>) -> PyResult<()> {
         self.mark_closed(py);
-        TlsProtocol::abort(self.machine(py), exc)
+        self.machine(py).map_or(Ok(()), |machine| TlsProtocol::abort(&machine, exc))
     }
 
     fn is_reading(&self, py: Python<'_>) -> bool {
-        !self.machine(py).get().state.with(py, |state| state.reading_paused)
+        let machine = self.machine(py);
+        machine.is_some_and(|machine| !machine.get().state.with(py, |state| state.reading_paused))
     }
 
     fn pause_reading(&self, py: Python<'_>) {
-        self.machine(py).get().state.with(py, |state| state.reading_paused = true);
+        if let Some(machine) = self.machine(py) {
+            machine.get().state.with(py, |state| state.reading_paused = true);
+        }
     }
 
     fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
-        let machine = self.machine(py);
+        let Some(machine) = self.machine(py) else { return Ok(()) };
         let was_paused = machine
             .get()
             .state
             .with(py, |state| std::mem::replace(&mut state.reading_paused, false));
-        if was_paused { TlsProtocol::call_soon(machine, "_resume") } else { Ok(()) }
+        if was_paused { TlsProtocol::call_soon(&machine, "_resume") } else { Ok(()) }
     }
 
     #[pyo3(signature = (high=None, low=None))]
@@ -159,19 +192,22 @@ impl TlsTransport {
         low: Option<i64>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 512)?;
-        let machine = self.machine(py);
-        TlsProtocol::flush_deferred(machine)?;
+        let Some(machine) = self.machine(py) else { return Ok(()) };
+        TlsProtocol::flush_deferred(&machine)?;
         machine.get().state.with(py, |state| state.outgoing = marks);
-        TlsProtocol::control_writing(machine)
+        TlsProtocol::control_writing(&machine)
     }
 
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        let marks = self.machine(py).get().state.with(py, |state| state.outgoing);
+        let marks = match self.machine(py) {
+            Some(machine) => machine.get().state.with(py, |state| state.outgoing),
+            None => Marks::of_kib(512),
+        };
         (marks.low, marks.high)
     }
 
     fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        TlsProtocol::write_buffer_size(self.machine(py))
+        self.machine(py).map_or(Ok(0), |machine| TlsProtocol::write_buffer_size(&machine))
     }
 
     #[pyo3(signature = (high=None, low=None))]
@@ -182,24 +218,28 @@ impl TlsTransport {
         low: Option<i64>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 256)?;
-        let machine = self.machine(py);
+        let Some(machine) = self.machine(py) else { return Ok(()) };
         machine.get().state.with(py, |state| state.incoming = marks);
-        TlsProtocol::control_lower_reading(machine)
+        TlsProtocol::control_lower_reading(&machine)
     }
 
     fn get_read_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        let marks = self.machine(py).get().state.with(py, |state| state.incoming);
+        let marks = match self.machine(py) {
+            Some(machine) => machine.get().state.with(py, |state| state.incoming),
+            None => Marks::of_kib(256),
+        };
         (marks.low, marks.high)
     }
 
     fn get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.machine(py).get().session.pending_in(py)
+        self.machine(py).map_or(Ok(0), |machine| machine.get().session.pending_in(py))
     }
 
     /// Whether the protocol was told not to write: asyncio's way to send a file asks.
     #[getter(_protocol_paused)]
     fn protocol_paused(&self, py: Python<'_>) -> bool {
-        self.machine(py).get().state.with(py, |state| state.writing_paused)
+        let machine = self.machine(py);
+        machine.is_some_and(|machine| machine.get().state.with(py, |state| state.writing_paused))
     }
 
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -212,23 +252,23 @@ impl TlsTransport {
             let message = format!("data: expecting a bytes-like instance, got {name}");
             return Err(PyTypeError::new_err(message));
         }
-        let machine = self.machine(py);
-        if data.is_empty()? || !TlsProtocol::takes_writes(machine)? {
+        let Some(machine) = self.machine(py) else { return Ok(()) };
+        if data.is_empty()? || !TlsProtocol::takes_writes(&machine)? {
             return Ok(());
         }
-        TlsProtocol::append(machine, data)?;
-        TlsProtocol::send_soon(machine)
+        TlsProtocol::append(&machine, data)?;
+        TlsProtocol::send_soon(&machine)
     }
 
     fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let machine = self.machine(list_of_data.py());
-        if !TlsProtocol::takes_writes(machine)? {
+        let Some(machine) = self.machine(list_of_data.py()) else { return Ok(()) };
+        if !TlsProtocol::takes_writes(&machine)? {
             return Ok(());
         }
         for data in list_of_data.try_iter()? {
-            TlsProtocol::append(machine, &data?)?;
+            TlsProtocol::append(&machine, &data?)?;
         }
-        TlsProtocol::send_soon(machine)
+        TlsProtocol::send_soon(&machine)
     }
 
     #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
@@ -242,19 +282,22 @@ impl TlsTransport {
     }
 
     #[getter(_loop)]
-    fn loop_attribute(&self, py: Python<'_>) -> Py<Loop> {
-        self.machine(py).get().event_loop.clone_ref(py)
+    fn loop_attribute(&self, py: Python<'_>) -> Option<Py<Loop>> {
+        self.machine(py).map(|machine| machine.get().event_loop.clone_ref(py))
     }
 
     #[getter(_ssl_protocol)]
-    fn machine_attribute(&self, py: Python<'_>) -> Py<TlsProtocol> {
-        self.machine.clone_ref(py)
+    fn machine_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsProtocol>> {
+        self.machine(py)
     }
 
     /// Puts data into the backlog behind the connection's back: CPython's own tests do.
     #[pyo3(name = "_test__append_write_backlog")]
     fn append_to_backlog(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        TlsProtocol::append(self.machine(data.py()), data)
+        match self.machine(data.py()) {
+            Some(machine) => TlsProtocol::append(&machine, data),
+            None => Ok(()),
+        }
     }
 
     #[getter(__dict__)]
@@ -264,8 +307,13 @@ impl TlsTransport {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`; instances have a dictionary.
-        unsafe { VALUE_OFFSET.visit(self, visit)? };
-        visit.call(&self.machine)
+        unsafe {
+            VALUE_OFFSET.visit(self, visit)?;
+            self.machine.traverse(|link| match link {
+                Link::Held(machine) => visit.call(machine),
+                Link::Known(weak) => visit.call(weak),
+            })
+        }
     }
 
     fn __clear__(&self) {
