@@ -23,7 +23,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint bench loom clean
-.PHONY: test-engine test-main test-multiplexers test-others conformance conformance-shared
+.PHONY: test-engine test-main test-multiplexers test-peers test-others conformance conformance-shared
 .SECONDARY:
 
 help:
@@ -32,7 +32,7 @@ help:
 demo: $(VENV)/.native
 	$(BIN)/python scripts/demo.py
 
-test: test-engine loom test-main test-multiplexers test-others
+test: test-engine loom test-main test-multiplexers test-peers test-others
 
 lint: $(VENV)/.native
 	cargo fmt --all --check
@@ -56,15 +56,19 @@ loom:
 	    $(CARGO_TEST) --package ouroloop --test loom --release --target-dir target/loom
 
 test-main: $(VENV)/.native
-	$(BIN)/python $(PYTEST)
+	$(BIN)/python $(PYTEST) --ignore tests/peers
 	$(BIN)/python tests/conformance/run.py
 
 # Everything runs on the system's fastest mechanism; what waits for descriptors runs on the others too.
 test-multiplexers: $(VENV)/.native
 	for mechanism in poll select; do \
-	    OUROLOOP_MULTIPLEXER=$$mechanism $(BIN)/python -m pytest --quiet -m 'not slow' \
+	    OUROLOOP_MULTIPLEXER=$$mechanism $(BIN)/python $(PYTEST) --quiet -m 'not slow' \
 	        tests/network tests/transport tests/sockets tests/pipes tests/datagram || exit; \
 	done
+
+# Scenarios with other projects, on the main Python only.
+test-peers: $(VENV)/.native $(VENV)/.peers
+	$(BIN)/python $(PYTEST) tests/peers
 
 test-others:
 	@main=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -73,7 +77,7 @@ test-others:
 	done
 
 test-python-%: .venvs/%/.native
-	.venvs/$*/bin/python $(PYTEST)
+	.venvs/$*/bin/python $(PYTEST) --ignore tests/peers
 	.venvs/$*/bin/python tests/conformance/run.py
 
 conformance: $(VENV)/.native
@@ -97,6 +101,10 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.tools bench/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement bench/requirements.txt
+	touch $@
+
+$(VENV)/.peers: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group peers
 	touch $@
 
 $(VENV)/.native: $(VENV)/.tools $(RUST_SOURCES)

@@ -5,6 +5,8 @@ import contextlib
 import gc
 import logging
 import re
+import socket
+import sys
 import threading
 import time
 from typing import Any
@@ -140,6 +142,81 @@ def test_a_default_handler_that_raises(factory: Factory, caplog: pytest.LogCaptu
             "exception handler"
         ),
     ]
+
+
+def test_a_handler_is_called_as_from_an_except_clause(loop: Loop) -> None:
+    seen: list[Any] = []
+
+    def handler(_: Loop, context: dict[str, Any]) -> None:
+        seen.append((context["message"].split()[0], sys.exc_info()[1] is context["exception"]))
+
+    class Failing(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            fail()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.set_result(None)
+
+    async def main() -> None:
+        loop.call_soon(fail)
+        loop.call_later(0, fail)
+        here, there = socket.socketpair()
+        with there:
+            await loop.create_connection(Failing, sock=here)
+            there.send(b"x")
+            await lost
+
+    loop.set_exception_handler(handler)
+    lost = loop.create_future()
+    loop.run_until_complete(main())
+    assert sorted(seen) == [("Exception", True), ("Exception", True), ("Fatal", True)]
+    assert sys.exc_info()[1] is None
+
+
+def test_what_is_handled_around_a_report_is_handled_afterwards(loop: Loop) -> None:
+    seen: list[Any] = []
+
+    async def main() -> None:
+        loop.call_soon(fail)
+        await asyncio.sleep(0)
+        seen.append(sys.exc_info()[1])
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError as inner:
+            loop.call_soon(fail)
+            await asyncio.sleep(0)
+            seen.append(sys.exc_info()[1] is inner)
+        seen.append(sys.exc_info()[1])
+
+    loop.set_exception_handler(lambda *_: None)
+    try:
+        raise ValueError
+    except ValueError as outer:
+        expected = [outer, True, outer, outer, None]
+        loop.run_until_complete(main())
+        seen.append(sys.exc_info()[1])
+    seen.append(sys.exc_info()[1])
+    assert seen == expected
+
+
+def test_an_error_in_a_handler_has_the_first_as_its_context(factory: Factory) -> None:
+    with contextlib.closing(factory()) as example:
+        base: Any = type(example)
+    seen: list[Any] = []
+
+    class Mine(base):  # type: ignore[misc]
+        def default_exception_handler(self, context: dict[str, Any]) -> None:
+            seen.append((repr(context["exception"]), repr(context["exception"].__context__)))
+            seen.append(repr(sys.exc_info()[1]))
+
+    def handler(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with contextlib.closing(Mine()) as loop:
+        loop.set_exception_handler(handler)
+        loop.call_soon(fail)
+        turn(loop)
+    assert seen == [("ZeroDivisionError()", "KeyError('x')"), "ZeroDivisionError()"]
 
 
 def test_handlers_are_kept_and_checked(loop: Loop) -> None:

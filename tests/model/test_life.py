@@ -29,9 +29,12 @@ def descriptors() -> int:
 def test_closed(loop: Loop) -> None:
     future: asyncio.Future[None] = loop.create_future()
     future.add_done_callback(int)  # type: ignore[arg-type]
+    open_loop: Any = loop
+    assert open_loop._closed is False
     loop.close()
     loop.close()
     assert loop.is_closed()
+    assert open_loop._closed is True
     assert not loop.is_running()
     coroutine = asyncio.sleep(0)
     executor = concurrent.futures.ThreadPoolExecutor(1)

@@ -157,6 +157,21 @@ def test_only_bytes_are_written(run: Run) -> None:
     run(main())
 
 
+def test_a_write_end_refuses_the_reading_side_of_a_transport(run: Run) -> None:
+    async def main() -> None:
+        reader, writer = pipe()
+        protocol = await writing(writer)
+        transport: Any = protocol.transport
+        for method in (transport.is_reading, transport.pause_reading, transport.resume_reading):
+            with pytest.raises(NotImplementedError):
+                method()
+        transport.close()
+        await until(lambda: protocol.lost)
+        reader.close()
+
+    run(main())
+
+
 def test_a_terminal_opened_both_ways(run: Run) -> None:
     async def main() -> None:
         master, slave = pty.openpty()

@@ -40,6 +40,21 @@ def test_the_given_socket_is_closed_with_the_transport(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_socket_asked_for_after_the_end_is_of_the_same_kind(run: Run, kind: str) -> None:
+    async def main() -> None:
+        near, peer = tcp_pair() if kind == "tcp" else socket.socketpair()
+        with peer:
+            expected = (near.family, near.type, near.proto, -1)
+            transport = await attach(near, Recorder())
+            transport.abort()
+            await gone(transport)
+            left = transport.get_extra_info("socket")
+            assert (left.family, left.type, left.proto, left.fileno()) == expected
+
+    run(main())
+
+
 def test_the_owner_closes_its_socket_while_the_transport_lives(run_native: Run) -> None:
     """Under stock asyncio the transport would go on with a number that is anybody's."""
     protocol = Echo()

@@ -103,9 +103,11 @@ def test_reading_can_be_paused(run: Run) -> None:
             assert transport.is_reading()
             transport.resume_reading()
             assert transport.is_reading()
+            assert transport._paused is False
             transport.pause_reading()
             transport.pause_reading()
             assert not transport.is_reading()
+            assert transport._paused is True
             peer.sendall(b"one")
             sock = transport.get_extra_info("socket")
             # The bytes have arrived, and nobody takes them.

@@ -10,6 +10,7 @@ mod event_loop;
 mod executor;
 mod future;
 mod handle;
+mod handled;
 mod instance_dict;
 mod kinship;
 mod method;

@@ -38,6 +38,7 @@ pub(crate) struct Standard {
     pub(crate) get_event_loop: Py<PyAny>,
     pub(crate) get_running_loop: Py<PyAny>,
     pub(crate) set_running_loop: Py<PyAny>,
+    pub(crate) run_until_complete_cb: Py<PyAny>,
     #[cfg(Py_3_12)]
     pub(crate) eager_task_factory: Py<PyAny>,
     pub(crate) ensure_future: Py<PyAny>,
@@ -141,6 +142,7 @@ impl Standard {
             get_event_loop: from("asyncio.events", "get_event_loop")?,
             get_running_loop: from("asyncio.events", "_get_running_loop")?,
             set_running_loop: from("asyncio.events", "_set_running_loop")?,
+            run_until_complete_cb: from("asyncio.base_events", "_run_until_complete_cb")?,
             #[cfg(Py_3_12)]
             eager_task_factory: from("asyncio.tasks", "eager_task_factory")?,
             ensure_future: from("asyncio.tasks", "ensure_future")?,

@@ -1,11 +1,12 @@
 //! What becomes of errors that nobody awaits: the exception handlers.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::Loop;
+use crate::handled::while_handling;
 use crate::standard::{Standard, exception_of};
 
 #[pymethods]
@@ -84,9 +85,7 @@ impl Loop {
         let py = slf.py();
         let Some(handler) = slf.get().get_exception_handler(py) else {
             let answer = slf.call_method1(intern!(py, "default_exception_handler"), (context,));
-            return guard(answer, |error| {
-                log_error(py, "Exception in default exception handler", error)
-            });
+            return guard(answer, |_| log_handled(py, "Exception in default exception handler"));
         };
         let answer = call_handler(slf, handler.bind(py), context);
         guard(answer, |error| {
@@ -95,13 +94,29 @@ impl Loop {
             second.set_item("exception", error)?;
             second.set_item("context", context)?;
             let answer = slf.call_method1(intern!(py, "default_exception_handler"), (second,));
-            guard(answer, |error| {
+            guard(answer, |_| {
                 let message = "Exception in default exception handler while handling an \
                                unexpected error in custom exception handler";
-                log_error(py, message, error)
+                log_handled(py, message)
             })
         })
     }
+}
+
+/// Has `event_loop` told of an error that native code caught.
+///
+/// # Errors
+/// What the exception handler raises.
+pub(crate) fn report_caught(
+    event_loop: &Bound<'_, PyAny>,
+    error: &Bound<'_, PyBaseException>,
+    context: &Bound<'_, PyDict>,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    context.set_item(intern!(py, "exception"), error)?;
+    while_handling(error, || {
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    })
 }
 
 /// Calls a user's handler, in the context of the task, future or handle that it is about.
@@ -130,13 +145,17 @@ fn call_handler<'py>(
 /// Lets `SystemExit` and `KeyboardInterrupt` through and any other error to `otherwise`.
 fn guard(
     answer: PyResult<Bound<'_, PyAny>>,
-    otherwise: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
+    otherwise: impl FnOnce(&Bound<'_, PyBaseException>) -> PyResult<()>,
 ) -> PyResult<()> {
     let Err(error) = answer else { return Ok(()) };
     Python::attach(|py| {
         let leaves = error.is_instance_of::<PySystemExit>(py)
             || error.is_instance_of::<PyKeyboardInterrupt>(py);
-        if leaves { Err(error) } else { otherwise(exception_of(py, &error).as_any()) }
+        if leaves {
+            return Err(error);
+        }
+        let error = exception_of(py, &error);
+        while_handling(&error, || otherwise(&error))
     })
 }
 
@@ -148,6 +167,11 @@ fn created_at(what: &str, stack: &Bound<'_, PyAny>) -> PyResult<String> {
         .extract::<Vec<String>>()?
         .concat();
     Ok(format!("{what} created at (most recent call last):\n{}", lines.trim_end()))
+}
+
+/// Logs the error that is being handled.
+fn log_handled(py: Python<'_>, message: &str) -> PyResult<()> {
+    log_error(py, message, true.into_pyobject(py)?.as_any())
 }
 
 fn log_error(py: Python<'_>, message: &str, exc_info: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -74,6 +74,17 @@ impl Loop {
         self.replace_default_executor(py, executor);
     }
 
+    /// Whether `run_in_executor(None, …)` is refused.
+    #[getter(_executor_shutdown_called)]
+    fn is_executor_shut_down(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.executor_shut_down)
+    }
+
+    #[setter(_executor_shutdown_called)]
+    fn set_executor_shut_down(&self, py: Python<'_>, shut_down: bool) {
+        self.state.with(py, |state| state.executor_shut_down = shut_down);
+    }
+
     /// Waits for the default executor's threads.
     #[cfg(not(Py_3_12))]
     fn shutdown_default_executor<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {

@@ -49,6 +49,11 @@ impl Loop {
         Self::finalize(slf);
     }
 
+    #[getter(_closed)]
+    fn closed_attribute(&self, py: Python<'_>) -> bool {
+        self.is_closed(py)
+    }
+
     #[pyo3(name = "is_closed")]
     fn py_is_closed(&self, py: Python<'_>) -> bool {
         self.is_closed(py)

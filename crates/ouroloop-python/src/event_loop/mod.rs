@@ -14,7 +14,7 @@ mod connection;
 mod datagram;
 mod debug;
 mod dns;
-mod errors;
+pub(crate) mod errors;
 mod executor;
 mod fork;
 mod keywords;

@@ -6,7 +6,6 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 use super::{Loop, Phase, debug};
 use crate::standard::Standard;
@@ -49,10 +48,11 @@ impl Loop {
             // The future is read below: no message if the loop ends before it does.
             future.setattr(intern!(py, "_log_destroy_pending"), false)?;
         }
-        let done = wrap_pyfunction!(stop_run, py)?;
-        future.call_method1(intern!(py, "add_done_callback"), (&done,))?;
+        // asyncio's own function: by it anyio knows the task that a loop was started with.
+        let done = standard.run_until_complete_cb.bind(py);
+        future.call_method1(intern!(py, "add_done_callback"), (done,))?;
         let answer = slf.call_method0(intern!(py, "run_forever"));
-        let removed = future.call_method1(intern!(py, "remove_done_callback"), (&done,));
+        let removed = future.call_method1(intern!(py, "remove_done_callback"), (done,));
         let is_done = |future: &Bound<'py, PyAny>| -> PyResult<bool> {
             future.call_method0(intern!(py, "done"))?.is_truthy()
         };
@@ -199,25 +199,4 @@ impl Loop {
         }
         Self::send_now(slf)
     }
-}
-
-/// The done callback by which `run_until_complete` ends the run.
-#[pyfunction]
-#[pyo3(name = "_run_until_complete_cb")]
-fn stop_run(future: &Bound<'_, PyAny>) -> PyResult<()> {
-    use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
-    let py = future.py();
-    if !future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        let exception = future.call_method0(intern!(py, "exception"))?;
-        if exception.is_instance_of::<PySystemExit>()
-            || exception.is_instance_of::<PyKeyboardInterrupt>()
-        {
-            // It has left `run_forever` already.
-            return Ok(());
-        }
-    }
-    future
-        .call_method0(intern!(py, "get_loop"))?
-        .call_method1(intern!(py, "stop"), PyTuple::empty(py))
-        .map(drop)
 }

@@ -18,6 +18,7 @@ use pyo3::{PyTypeInfo, ffi};
 use crate::cell::AttachedCell;
 use crate::context::{Snapshot, run_in};
 use crate::event_loop::Loop;
+use crate::event_loop::errors::report_caught;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -237,12 +238,11 @@ impl Handle {
             .call((callback, args), Some(&keywords))?;
         let context = PyDict::new(py);
         context.set_item(intern!(py, "message"), format!("Exception in callback {shown}"))?;
-        context.set_item(intern!(py, "exception"), error.into_value(py))?;
         context.set_item(intern!(py, "handle"), slf)?;
         if let Some(source) = source {
             context.set_item(intern!(py, "source_traceback"), source)?;
         }
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        report_caught(event_loop, error.into_value(py).bind(py), &context)
     }
 
     /// Fills in a handle that Python code makes.

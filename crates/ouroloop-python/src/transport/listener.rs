@@ -24,6 +24,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::{copy_of, run_in};
 use crate::event_loop::Loop;
+use crate::event_loop::errors::report_caught;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
@@ -161,10 +162,9 @@ impl Listener {
         let event_loop = port.server.get().event_loop(py);
         let context = PyDict::new(py);
         context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), exception_of(py, error))?;
         let guarded = Standard::get(py)?.transport_socket.bind(py).call1((&port.socket,))?;
         context.set_item(intern!(py, "socket"), guarded)?;
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        report_caught(event_loop, &exception_of(py, error), &context)?;
         if slf.get().started(py).is_none() {
             return Ok(());
         }
@@ -248,11 +248,10 @@ impl Port<'_> {
         let context = PyDict::new(py);
         let message = "Error on transport creation for incoming connection";
         context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), exception_of(py, &error))?;
         if let Some(protocol) = protocol.filter(|protocol| !protocol.is_none(py)) {
             context.set_item(intern!(py, "protocol"), protocol)?;
         }
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        report_caught(event_loop, &exception_of(py, &error), &context)
     }
 
     fn log_arrival(&self, connection: &OwnedFd) -> PyResult<()> {

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use crate::cell::AttachedCell;
 use crate::context::Snapshot;
 use crate::event_loop::Loop;
+use crate::event_loop::errors::report_caught;
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle};
 use crate::standard::{Standard, exception_of};
@@ -145,8 +146,7 @@ fn call_exception_handler(
     let py = transport.py();
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), message)?;
-    context.set_item(intern!(py, "exception"), exception_of(py, error))?;
     context.set_item(intern!(py, "transport"), transport)?;
     context.set_item(intern!(py, "protocol"), protocol)?;
-    event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    report_caught(event_loop, &exception_of(py, error), &context)
 }

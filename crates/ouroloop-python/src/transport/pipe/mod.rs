@@ -39,6 +39,7 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::context::{copy_current, run_in};
+use crate::event_loop::errors::report_caught;
 use crate::event_loop::{Loop, warn_resource};
 use crate::future::Future;
 use crate::os_error::os_error;
@@ -322,7 +323,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
         {
             return Err(error);
         }
-        let value = exception_of(py, &error).into_any();
+        let value = exception_of(py, &error);
         if let Some(event_loop) = slf.get().event_loop(py) {
             if Self::is_quiet(&value)? {
                 if event_loop.get().is_debug(py) {
@@ -335,13 +336,12 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
             } else {
                 let context = PyDict::new(py);
                 context.set_item(intern!(py, "message"), message)?;
-                context.set_item(intern!(py, "exception"), &value)?;
                 context.set_item(intern!(py, "transport"), slf)?;
                 context.set_item(intern!(py, "protocol"), slf.get().protocol(py))?;
-                event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+                report_caught(&event_loop, &value, &context)?;
             }
         }
-        Self::lose(slf, Some(value.unbind()))
+        Self::lose(slf, Some(value.into_any().unbind()))
     }
 
     /// Logs something about this transport, in debug mode only.

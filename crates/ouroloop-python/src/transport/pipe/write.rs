@@ -6,7 +6,7 @@ use ouroloop::net::{Flushed, Pressure, Sent, Watermarks};
 use ouroloop::pipe::{Kind, Writer};
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError};
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyNotImplementedError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
@@ -380,6 +380,19 @@ impl WritePipeTransport {
     #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn can_write_eof(&self) -> bool {
         true
+    }
+
+    /// As in asyncio, whose write ends inherit the reading side of `Transport`, and refuse it.
+    fn is_reading(&self) -> PyResult<bool> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    fn pause_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    fn resume_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
     }
 
     fn get_write_buffer_size(&self, py: Python<'_>) -> usize {

@@ -101,6 +101,12 @@ impl SocketTransport {
         self.state.with(py, |state| !state.closing && !state.paused)
     }
 
+    /// Whether `pause_reading` was called, closed or not: what `is_reading` is made of in asyncio.
+    #[getter(_paused)]
+    fn paused_attribute(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.paused)
+    }
+
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let pauses = slf

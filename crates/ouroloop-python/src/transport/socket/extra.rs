@@ -3,7 +3,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rustix::net::SocketAddrAny;
+use rustix::net::{AddressFamily, SocketAddrAny, ipproto};
 
 use super::SocketTransport;
 use crate::standard::Standard;
@@ -54,9 +54,10 @@ impl SocketTransport {
     /// The Python socket that shares the descriptor, made when first asked for.
     fn socket<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let (known, fd, open) = slf.get().state.with(py, |state| {
+        let (known, fd, open, family) = slf.get().state.with(py, |state| {
             let known = state.socket.as_ref().map(|socket| socket.clone_ref(py));
-            (known, state.fd, state.stream.fd().is_some())
+            let family = state.own.as_ref().map(SocketAddrAny::address_family);
+            (known, state.fd, state.stream.fd().is_some(), family)
         });
         if let Some(known) = known {
             return Ok(known.into_bound(py));
@@ -65,6 +66,12 @@ impl SocketTransport {
         let keywords = PyDict::new(py);
         if open {
             keywords.set_item(intern!(py, "fileno"), fd)?;
+        } else if let Some(family) = family {
+            // A closed one of the same kind.
+            keywords.set_item(intern!(py, "family"), family.as_raw())?;
+            if [AddressFamily::INET, AddressFamily::INET6].contains(&family) {
+                keywords.set_item(intern!(py, "proto"), ipproto::TCP.as_raw().get())?;
+            }
         }
         let socket = class.call((), Some(&keywords))?;
         if open {

@@ -49,12 +49,13 @@ mod transport;
 
 use std::collections::VecDeque;
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
 use crate::cell::AttachedCell;
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, errors};
 use crate::future::{Future, Outcome};
 use crate::standard::exception_of;
 use crate::transport::chunk::Chunk;
@@ -344,10 +345,9 @@ impl TlsProtocol {
                     let context = PyDict::new(py);
                     let message = "Error on transport creation for incoming connection";
                     context.set_item(intern!(py, "message"), message)?;
-                    context.set_item(intern!(py, "exception"), error)?;
                     context.set_item(intern!(py, "protocol"), slf.get().app_protocol(py))?;
                     context.set_item(intern!(py, "transport"), slf.get().app_transport(py))?;
-                    Self::call_exception_handler(slf, &context)
+                    Self::report_caught(slf, error.cast()?, &context)
                 }
                 _ => Ok(()),
             },
@@ -382,16 +382,17 @@ impl TlsProtocol {
         }
         let context = PyDict::new(py);
         context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), exception)?;
         context.set_item(intern!(py, "transport"), lower.map(|lower| lower.into_object(py)))?;
         context.set_item(intern!(py, "protocol"), slf)?;
-        Self::call_exception_handler(slf, &context)
+        Self::report_caught(slf, &exception, &context)
     }
 
-    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
-        let py = slf.py();
-        let event_loop = slf.get().event_loop(py);
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    fn report_caught(
+        slf: &Bound<'_, Self>,
+        error: &Bound<'_, PyBaseException>,
+        context: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        errors::report_caught(slf.get().event_loop(slf.py()), error, context)
     }
 }
 

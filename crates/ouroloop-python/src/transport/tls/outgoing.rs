@@ -298,10 +298,9 @@ impl TlsProtocol {
         }
         let context = PyDict::new(py);
         context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
-        context.set_item(intern!(py, "exception"), exception_of(py, &error))?;
         context.set_item(intern!(py, "transport"), slf.get().app_transport(py))?;
         context.set_item(intern!(py, "protocol"), slf)?;
-        Self::call_exception_handler(slf, &context)
+        Self::report_caught(slf, &exception_of(py, &error), &context)
     }
 }
 

@@ -152,9 +152,9 @@ impl TlsTransport {
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if !self.closed.replace(py, true) {
-            return self.connected_here(py).map_or(Ok(()), |machine| {
-                TlsProtocol::start_shutdown(&machine)
-            });
+            return self
+                .connected_here(py)
+                .map_or(Ok(()), |machine| TlsProtocol::start_shutdown(&machine));
         }
         if cfg!(Py_3_12) { self.let_go_of_the_machine(py) } else { Ok(()) }
     }

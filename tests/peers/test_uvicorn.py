@@ -1,4 +1,4 @@
-"""uvicorn with ``--loop ouroloop:new_event_loop``."""
+"""uvicorn from its command line: with a native loop by name, and with what ``install()`` gives."""
 
 import re
 import signal
@@ -7,6 +7,8 @@ import sys
 import urllib.request
 
 import pytest
+
+pytest.importorskip("uvicorn")
 
 APP = """\
 import asyncio
@@ -19,13 +21,20 @@ async def app(scope, receive, send):
 """
 
 
+BY_NAME = ["-m", "uvicorn", "--loop", "ouroloop:new_event_loop"]
+INSTALLED = [
+    *("-c", "import ouroloop; ouroloop.install(); import uvicorn; uvicorn.main()"),
+    *("--loop", "none"),
+]
+
+
+@pytest.mark.parametrize("start", [BY_NAME, INSTALLED], ids=["by-name", "installed"])
 @pytest.mark.parametrize("http", ["h11", "httptools"])
-def test_uvicorn_serves_on_a_native_loop(http, tmp_path):
+def test_uvicorn_serves_on_a_native_loop(http, start, tmp_path):
     (tmp_path / "website.py").write_text(APP)
     command = [
-        *(sys.executable, "-m", "uvicorn", "website:app", "--app-dir", str(tmp_path)),
+        *(sys.executable, *start, "website:app", "--app-dir", str(tmp_path)),
         *("--port", "0", "--http", http, "--lifespan", "off", "--no-access-log"),
-        *("--loop", "ouroloop:new_event_loop"),
     ]
     server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     log = []
