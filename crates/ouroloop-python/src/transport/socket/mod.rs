@@ -49,6 +49,7 @@ use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
+use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;
 use crate::transport::server::Server;
 use crate::transport::tls::TlsProtocol;
@@ -72,6 +73,8 @@ enum Kind {
     Plain,
     /// `get_buffer(-1)` and `buffer_updated(n)`.
     Buffered,
+    /// Natively, where nothing is overridden: it is a [`StreamReaderProtocol`].
+    Stream,
     /// Natively: it is a [`TlsProtocol`], whose writes wait with it until this transport is flushed.
     Tls,
 }
@@ -284,8 +287,17 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
     if protocol.is_exact_instance_of::<TlsProtocol>() {
         return Ok(Kind::Tls);
     }
+    if protocol.is_exact_instance_of::<StreamReaderProtocol>() {
+        return Ok(Kind::Stream);
+    }
     let buffered = Standard::get(protocol.py())?.buffered_protocol.bind(protocol.py());
-    Ok(if protocol.is_instance(buffered)? { Kind::Buffered } else { Kind::Plain })
+    Ok(if protocol.is_instance(buffered)? {
+        Kind::Buffered
+    } else if protocol.is_instance_of::<StreamReaderProtocol>() {
+        Kind::Stream
+    } else {
+        Kind::Plain
+    })
 }
 
 fn is_internet(address: &SocketAddrAny) -> bool {

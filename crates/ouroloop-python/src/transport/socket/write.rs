@@ -36,7 +36,7 @@ impl SocketTransport {
     ///
     /// # Errors
     /// `TypeError` for anything but bytes, `RuntimeError` after `write_eof`.
-    pub(super) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if let Ok(bytes) = data.cast_exact::<PyBytes>() {
             if !Self::may_write(slf, bytes.as_bytes().is_empty(), "write")? {
