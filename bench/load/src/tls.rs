@@ -10,9 +10,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{
-    SslAcceptor, SslConnector, SslFiletype, SslMethod, SslStream, SslVerifyMode,
-};
+use openssl::ssl::{SslAcceptor, SslConnector, SslFiletype, SslMethod, SslStream, SslVerifyMode};
 
 use crate::channel::Channel;
 

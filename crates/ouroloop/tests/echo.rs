@@ -174,8 +174,8 @@ fn abrupt_ends_harm_nobody_else() {
 
 #[test]
 fn connections_that_are_open_at_the_end_are_closed() {
-    let mut left = Vec::new();
     with_server(|address| {
+        let mut left = Vec::new();
         for _ in 0..20 {
             let mut connection = TcpStream::connect(address).expect("a connection");
             connection.write_all(b"x").expect("room");
@@ -183,6 +183,6 @@ fn connections_that_are_open_at_the_end_are_closed() {
             connection.set_nonblocking(true).expect("non-blocking");
             left.push(connection);
         }
-        left.drain(..).for_each(reset);
+        left.into_iter().for_each(reset);
     });
 }
