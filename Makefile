@@ -59,11 +59,13 @@ test-main: $(VENV)/.native
 	$(BIN)/python $(PYTEST) --ignore tests/peers
 	$(BIN)/python tests/conformance/run.py
 
-# Everything runs on the system's fastest mechanism; what waits for descriptors runs on the others too.
+# Everything runs on the system's fastest mechanism; some of what waits for descriptors on the others too, native loops only.
+MULTIPLEXER_TESTS := $(addprefix tests/,datagram network pipes sockets transport)
+
 test-multiplexers: $(VENV)/.native
 	for mechanism in poll select; do \
-	    OUROLOOP_MULTIPLEXER=$$mechanism $(BIN)/python $(PYTEST) --quiet -m 'not slow' \
-	        tests/network tests/transport tests/sockets tests/pipes tests/datagram || exit; \
+	    OUROLOOP_MULTIPLEXER=$$mechanism $(BIN)/python $(PYTEST) --quiet -m 'not slow' -k 'not asyncio' \
+	        $(MULTIPLEXER_TESTS) || exit; \
 	done
 
 # Scenarios with other projects, on the main Python only.

@@ -13,8 +13,10 @@ from bench.results import Section, Series, rotated
 
 CONNECTIONS = 50
 WARM_UP = 0.3
-WARM_UP_A_CONNECTION = 0.0002
+WARM_UP_A_CONNECTION = 0.0004
 """Of many connections the last are still being accepted when the load begins."""
+WINDOW_A_CONNECTION = 0.0003
+"""In which each has its turn a few times."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def sample(
 ) -> None:
     """Add a sample of the case on the loop ``name``, or of the latency at this rate."""
     warm_up = max(WARM_UP, case.connections * WARM_UP_A_CONNECTION)
+    seconds = max(seconds, case.connections * WINDOW_A_CONNECTION)
     try:
         with serving(case.server, name, udp=case.udp, tls=case.tls) as server:
             options: list[object] = ["--connections", case.connections, "--warm-up", warm_up]

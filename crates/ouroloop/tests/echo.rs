@@ -183,6 +183,6 @@ fn connections_that_are_open_at_the_end_are_closed() {
             connection.set_nonblocking(true).expect("non-blocking");
             left.push(connection);
         }
-        left.drain(..).for_each(reset);
+        left.into_iter().for_each(reset);
     });
 }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use ouroloop::fork::Process;
-use ouroloop::multiplex::{Epoll, Events, Interest, Mechanism, Multiplexer, Timeout};
+use ouroloop::multiplex::Mechanism;
 use ouroloop::{EventLoop, Wait, run, sleep, spawn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::{Token, mechanisms, number, pair, turn};
@@ -94,8 +94,11 @@ fn a_child_changes_nothing_of_what_the_parent_watches() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_inherited_epoll_instance_takes_no_change_and_no_wait() {
+    use ouroloop::multiplex::{Epoll, Events, Interest, Multiplexer, Timeout};
+
     let epoll = Epoll::new().expect("an epoll instance");
     let (near, _far) = pair();
     let fd = number(&near);
