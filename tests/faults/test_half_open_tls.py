@@ -47,6 +47,7 @@ async def is_served(address: Any, contexts: Contexts) -> None:
     await writer.wait_closed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "end"),
     [
