@@ -39,6 +39,7 @@ CASES = (
     Case("protocol 16 KiB", "protocol_echo", ("echo", "--size", 16 * 1024)),
     Case("protocol 100 KiB", "protocol_echo", ("echo", "--size", 100 * 1024)),
     Case("streams 1 KiB", "streams_echo", ("echo", "--size", 1024), half_load=True),
+    Case("streams 100 KiB", "streams_echo", ("echo", "--size", 100 * 1024)),
     Case("readline 1 KiB", "readline_echo", ("echo", "--size", 1024, "--line")),
     Case("sock_recv 1 KiB", "sock_recv_echo", ("echo", "--size", 1024)),
     Case("udp 64 B", "udp_echo", ("echo", "--udp", "--size", 64), half_load=True, udp=True),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import sys
@@ -159,6 +160,28 @@ def test_subprocess(installed: bool) -> None:
         ouroloop.install()
     with asyncio.Runner(loop_factory=ouroloop.new_event_loop) as runner:
         runner.run(main())
+
+
+def test_pipes(world: World, run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        source, drain = os.pipe()
+        reader = world.StreamReader(loop=loop)
+        protocol = world.StreamReaderProtocol(reader, loop=loop)
+        reading, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(source, "rb", 0))
+        flow: Any = asyncio.streams.FlowControlMixin
+        writing, control = await loop.connect_write_pipe(flow, os.fdopen(drain, "wb", 0))
+        writer = world.StreamWriter(writing, control, reader, loop)
+        writer.write(b"one\n" + b"x" * 500_000)
+        assert await reader.readline() == b"one\n"
+        assert len(await reader.readexactly(500_000)) == 500_000
+        await writer.drain()
+        writer.close()
+        assert await reader.read() == b""
+        reading.close()
+        await protocol._get_close_waiter(None)
+
+    run(main())
 
 
 def test_a_slow_reader_pauses_the_connection(world: World, run: Run) -> None:

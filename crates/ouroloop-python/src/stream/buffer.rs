@@ -9,6 +9,9 @@
 //! `reader._buffer` is a `bytearray` under asyncio, and programs change it. Showing it makes the
 //! `bytearray` the content: who fills, shortens or empties it does that to the reader.
 
+use std::mem::MaybeUninit;
+
+use ouroloop::net::Received;
 use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
@@ -136,6 +139,35 @@ impl Buffer {
                 Ok(())
             }
         }
+    }
+
+    /// Has `receive` write up to `room` bytes behind what is there, and answers what it answers: how
+    /// many it has written, which it must have initialised.
+    ///
+    /// A buffer that was shown grows through [`Buffer::extend`] alone: for that it answers `None`.
+    pub(super) fn receive(
+        &self,
+        py: Python<'_>,
+        room: usize,
+        receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
+    ) -> Option<Received> {
+        self.hide(py);
+        let (mut bytes, start) = match self.content.replace(py, Content::empty()) {
+            Content::Gathered { bytes, start } => (bytes, start),
+            Content::Whole { bytes, start } => (bytes.as_bytes(py)[start..].to_vec(), 0),
+            shown @ Content::Shown(_) => {
+                drop(self.content.replace(py, shown));
+                return None;
+            }
+        };
+        bytes.reserve(room);
+        let received = receive(&mut bytes.spare_capacity_mut()[..room]);
+        if let Received::Data(length) = received {
+            // SAFETY: the caller has initialised this many bytes, which fit into the room.
+            unsafe { bytes.set_len(bytes.len() + length.min(room)) };
+        }
+        drop(self.content.replace(py, Content::Gathered { bytes, start }));
+        Some(received)
     }
 
     /// Takes the first `count` bytes out, or as many as there are.

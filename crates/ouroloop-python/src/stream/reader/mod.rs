@@ -8,6 +8,9 @@ mod goals;
 mod separators;
 mod wait;
 
+use std::mem::MaybeUninit;
+
+use ouroloop::net::Received;
 use pyo3::exceptions::{PyAssertionError, PyAttributeError, PyNotImplementedError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -219,6 +222,27 @@ impl StreamReader {
         slf.get().refuse_after_eof(slf.py())?;
         slf.get().buffer.extend(slf.py(), piece)?;
         Self::fed(slf)
+    }
+
+    /// Has `receive` read behind what is there, and takes that in; `None` if the buffer is not one to
+    /// read into. For plain readers.
+    ///
+    /// # Errors
+    /// Those of [`StreamReader::feed_copy`].
+    pub(crate) fn feed_directly(
+        slf: &Bound<'_, Self>,
+        room: usize,
+        receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
+    ) -> PyResult<Option<Received>> {
+        let py = slf.py();
+        if slf.get().state.with(py, |state| state.eof) {
+            return Ok(None);
+        }
+        let received = slf.get().buffer.receive(py, room, receive);
+        if let Some(Received::Data(_)) = received {
+            Self::fed(slf)?;
+        }
+        Ok(received)
     }
 
     /// Takes out all that is there, for somebody else who is to have it.

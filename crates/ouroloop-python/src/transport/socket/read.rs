@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
 use crate::callback::Callback;
-use crate::event_loop::{SCRATCH_BYTES, log_debug};
+use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
 use crate::standard::exception_of;
 use crate::stream::{self, StreamReader};
@@ -81,16 +81,37 @@ impl SocketTransport {
                 Err(received) => return Self::no_data(slf, received),
             }
         } else {
-            let mut scratch = bytes::Scratch::borrow(&event_loop);
-            match slf.get().receive(py, scratch.room()) {
-                // SAFETY: the stream has initialised this many bytes.
-                Received::Data(length) => {
-                    StreamReader::feed_copy(&reader, unsafe { scratch.filled(length) })
-                }
-                received => return Self::no_data(slf, received),
+            match Self::read_behind(slf, &event_loop, &reader, expected) {
+                Ok(Received::Data(_)) => Ok(()),
+                Ok(received) => return Self::no_data(slf, received),
+                Err(error) => Err(error),
             }
         };
         fed.or_else(|error| Self::protocol_failed(slf, "data_received", error))
+    }
+
+    /// A read behind what a reader's buffer has: at once where much comes, by way of the loop's own
+    /// buffer where room for it would be larger than the data.
+    fn read_behind(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, Loop>,
+        reader: &Bound<'_, StreamReader>,
+        expected: usize,
+    ) -> PyResult<Received> {
+        let py = slf.py();
+        let receive = |room: &mut [MaybeUninit<u8>]| slf.get().receive(py, room);
+        if expected > LARGE_READ
+            && let Some(received) = StreamReader::feed_directly(reader, LARGEST_READ, receive)?
+        {
+            return Ok(received);
+        }
+        let mut scratch = bytes::Scratch::borrow(event_loop);
+        let received = slf.get().receive(py, scratch.room());
+        if let Received::Data(length) = received {
+            // SAFETY: the stream has initialised this many bytes.
+            StreamReader::feed_copy(reader, unsafe { scratch.filled(length) })?;
+        }
+        Ok(received)
     }
 
     /// A read of ciphertext, which goes from the loop's own buffer to OpenSSL.
