@@ -345,7 +345,12 @@ fn refuse(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 /// Throws `RuntimeError(message)` into the coroutine at its next step.
+///
+/// The error is made, not raised, here: what whoever starts an eager task is handling is not its
+/// `__context__`.
 fn fail(task: &Bound<'_, Task>, message: String) -> PyResult<()> {
-    debug_assert!(task.as_super().get().phase(task.py()) == Phase::Pending);
-    Task::schedule_throw(task, PyRuntimeError::new_err(message))
+    let py = task.py();
+    debug_assert!(task.as_super().get().phase(py) == Phase::Pending);
+    let error = py.get_type::<PyRuntimeError>().call1((message,))?;
+    Task::schedule_throw(task, PyErr::from_value(error))
 }
