@@ -42,7 +42,7 @@ def run(name: str) -> Run:
         async def guarded() -> Any:
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda _, context: surprises.append(context))
-            return await asyncio.wait_for(main, 40)
+            return await asyncio.wait_for(main, 100)
 
         with asyncio.Runner(loop_factory=FACTORIES[name]) as runner:
             answer = runner.run(guarded())
