@@ -18,7 +18,7 @@ FACTORIES: Final[dict[str, Factory]] = {
 HOST: Final = "127.0.0.1"
 """Where servers of tests listen."""
 
-PATIENCE: Final = 10.0
+PATIENCE: Final = 30.0
 """Seconds after which something that should happen is taken not to."""
 
 
@@ -34,7 +34,7 @@ def reporting_runner_of(factory: Factory) -> Run:
         async def guarded() -> Any:
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda _, context: reported.append(context))
-            return await asyncio.wait_for(main, 60)
+            return await asyncio.wait_for(main, 120)
 
         with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
             return runner.run(guarded()), reported

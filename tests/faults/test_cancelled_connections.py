@@ -14,7 +14,7 @@ import pytest
 
 from tests.loops import HOST, Run
 
-ASKING = 5
+ASKING = 3
 
 
 class Answering(asyncio.Protocol):

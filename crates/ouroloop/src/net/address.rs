@@ -28,20 +28,39 @@ impl Name {
     /// The address, if it is of a known family and whole.
     #[must_use]
     pub fn of(address: &SocketAddrAny) -> Option<Self> {
-        if address.address_family() != AddressFamily::UNIX {
-            return SocketAddr::try_from(address.clone()).ok().map(Self::Internet);
-        }
-        let unix = SocketAddrUnix::try_from(address.clone()).ok()?;
-        if address.addr_len() as usize <= offset_of!(libc::sockaddr_un, sun_path) {
-            // rustix takes it for the abstract name of no bytes.
-            return Some(Self::Unnamed);
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(name) = unix.abstract_name() {
-            return Some(Self::Abstract(name.to_vec()));
-        }
-        Some(Self::Path(unix.path_bytes().unwrap_or_default().to_vec()))
+        let bytes = bytes(address);
+        let least = match address.address_family() {
+            AddressFamily::INET => size_of::<libc::sockaddr_in>(),
+            AddressFamily::INET6 => size_of::<libc::sockaddr_in6>(),
+            AddressFamily::UNIX => {
+                return bytes.get(offset_of!(libc::sockaddr_un, sun_path)..).map(Self::unix);
+            }
+            _ => return None,
+        };
+        // rustix takes it for granted.
+        let whole = (bytes.len() >= least).then(|| address.clone())?;
+        SocketAddr::try_from(whole).ok().map(Self::Internet)
     }
+
+    /// Not by rustix: a path may fill all the room that `sockaddr_un` has, and Linux then counts a
+    /// zero that lies behind it.
+    fn unix(name: &[u8]) -> Self {
+        match name {
+            [] => Self::Unnamed,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            [0, name @ ..] => Self::Abstract(name.to_vec()),
+            path => {
+                let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+                Self::Path(path[..end].to_vec())
+            }
+        }
+    }
+}
+
+/// What the kernel has written of an address, the family with it.
+fn bytes(address: &SocketAddrAny) -> &[u8] {
+    // SAFETY: an address has so many bytes, all of them written, and is borrowed as long.
+    unsafe { std::slice::from_raw_parts(address.as_ptr().cast(), address.addr_len() as usize) }
 }
 
 /// The address of an internet socket of `family`; `host` is an address in numbers.
@@ -141,6 +160,37 @@ mod tests {
         );
         let name = rustix::net::getsockname(unnamed.expect("a pair").0).expect("it is open");
         assert_eq!(Name::of(&name), Some(Name::Unnamed));
+    }
+
+    #[test]
+    fn a_path_may_fill_all_the_room() {
+        let folder = std::env::temp_dir().join(format!("ouroloop-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a place for files");
+        let room = size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path);
+        let mut path = folder.as_os_str().as_encoded_bytes().to_vec();
+        path.push(b'/');
+        path.resize(room, b'x');
+        let socket = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+        rustix::net::bind(&socket, &unix(&path).expect("it just fits")).expect("a free name");
+        let name = rustix::net::getsockname(&socket).expect("it has one");
+        std::fs::remove_dir_all(folder).expect("it was made");
+        assert_eq!(Name::of(&name), Some(Name::Path(path)));
+    }
+
+    #[test]
+    fn a_cut_address_is_none() {
+        let addresses = [
+            internet(AddressFamily::INET, "1.2.3.4", 1, 0, 0),
+            internet(AddressFamily::INET6, "::1", 1, 0, 0),
+        ];
+        for whole in addresses.into_iter().flatten() {
+            assert!(Name::of(&whole).is_some());
+            for length in 2..whole.addr_len() {
+                // SAFETY: that much of it is there.
+                let cut = unsafe { SocketAddrAny::read(whole.as_ptr(), length) };
+                assert_eq!(Name::of(&cut), None);
+            }
+        }
     }
 
     #[test]
