@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 /// [`PyErr::from`] keeps neither number nor text. A descriptor that `select` has no room for is the
 /// `ValueError` of Python's own `select`.
 pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
-    if error.get_ref().is_some_and(|error| error.is::<OutOfRange>()) {
-        return PyValueError::new_err(OutOfRange.to_string());
+    if matches!(error.get_ref(), Some(refusal) if refusal.is::<OutOfRange>()) {
+        return PyValueError::new_err(error.to_string());
     }
     let Some(number) = error.raw_os_error() else {
         return PyOSError::new_err(error.to_string());

@@ -20,7 +20,9 @@ use support::open_descriptors;
 /// Serves in a thread of its own while `client` runs, by one mechanism after the other; then no
 /// descriptor is left.
 fn with_server(client: impl Fn(SocketAddr)) {
-    Mechanism::ALL.iter().for_each(|&mechanism| with_server_on(mechanism, &client));
+    for &mechanism in Mechanism::ALL {
+        with_server_on(mechanism, &client);
+    }
 }
 
 fn with_server_on(mechanism: Mechanism, client: impl FnOnce(SocketAddr)) {
