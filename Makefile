@@ -23,7 +23,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint bench loom clean
-.PHONY: test-engine test-main test-peers test-others conformance conformance-shared
+.PHONY: test-engine test-main test-multiplexers test-peers test-others conformance conformance-shared
 .SECONDARY:
 
 help:
@@ -32,7 +32,7 @@ help:
 demo: $(VENV)/.native
 	$(BIN)/python scripts/demo.py
 
-test: test-engine loom test-main test-peers test-others
+test: test-engine loom test-main test-multiplexers test-peers test-others
 
 lint: $(VENV)/.native
 	cargo fmt --all --check
@@ -58,6 +58,15 @@ loom:
 test-main: $(VENV)/.native
 	$(BIN)/python $(PYTEST) --ignore tests/peers
 	$(BIN)/python tests/conformance/run.py
+
+# Everything runs on the system's fastest mechanism; some of what waits for descriptors on the others too, native loops only.
+MULTIPLEXER_TESTS := $(addprefix tests/,datagram network pipes sockets transport)
+
+test-multiplexers: $(VENV)/.native
+	for mechanism in poll select; do \
+	    OUROLOOP_MULTIPLEXER=$$mechanism $(BIN)/python $(PYTEST) --quiet -m 'not slow' -k 'not asyncio' \
+	        $(MULTIPLEXER_TESTS) || exit; \
+	done
 
 # Scenarios with other projects, on the main Python only.
 test-peers: $(VENV)/.native $(VENV)/.peers

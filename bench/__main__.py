@@ -5,12 +5,15 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bench import loops, memory, network, object_model
+from bench import loops, memory, network, object_model, processes, sweep
 from bench.results import Section, environment
 
-SECTIONS = ("object_model", "network", "memory")
+SECTIONS = ("object_model", "network", "memory", "processes")
+ON_DEMAND = ("sweep",)
+"""Sections that take too long to be measured unless they are asked for."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -53,9 +56,16 @@ def _measure(kind: str, names: Sequence[str], arguments: argparse.Namespace) -> 
         case "network":
             effort = network.Effort(rounds, seconds=0.3 if quick else 1.0, half_load=not quick)
             return network.run(names, effort, arguments.cases)
+        case "processes":
+            return [processes.run(names, rounds, count=50 if quick else 500)]
+        case "sweep":
+            grid = sweep.Grid(rounds, seconds=0.3 if quick else 1.0)
+            if quick:
+                grid = replace(grid, sizes=(sweep.KIB,), connections=(1, 50, 1_000))
+            return sweep.run(names, grid, arguments.cases)
         case _:
-            scale = memory.Scale(50_000, 5_000) if quick else memory.Scale()
-            return [memory.run(names, scale)]
+            scale = memory.Scale(50_000, 5_000, 1_000) if quick else memory.Scale()
+            return memory.run(names, scale)
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,19 +73,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="minutes, not tens of minutes; rough")
     parser.add_argument("--rounds", type=int, help="samples of each figure (5; 2 with --quick)")
     parser.add_argument(
-        "--only", type=SomeOf(SECTIONS), default=SECTIONS, help=f"of {','.join(SECTIONS)}"
+        "--only",
+        type=SomeOf((*SECTIONS, *ON_DEMAND)),
+        default=SECTIONS,
+        help=f"of {','.join(SECTIONS)}; and {','.join(ON_DEMAND)}, which is left out otherwise",
     )
     parser.add_argument(
         "--loops",
-        type=SomeOf(loops.NAMES),
+        type=SomeOf(loops.ALL_NAMES),
         default=loops.NAMES,
-        help=f"of {','.join(loops.NAMES)}",
+        help=f"of {','.join(loops.ALL_NAMES)}",
     )
     parser.add_argument(
         "--cases",
         type=lambda text: text.split(","),
         default=[],
-        help="network cases, by how their names begin: protocol,streams,uvicorn,…",
+        help="cases of network and sweep, by how their names begin: protocol,streams,uvicorn,…",
     )
     parser.add_argument(
         "--json", type=Path, default=RESULTS / f"run-{time.strftime('%Y%m%d-%H%M%S')}.json"

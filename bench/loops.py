@@ -1,8 +1,9 @@
 """The event loops that are compared, by name.
 
 Every one of them is a module with a ``new_event_loop``; ours also takes part with all of asyncio's
-object model in place, as after ``ouroloop.install()``. Whether a loop can be used is found out in
-a process of its own, since merely importing some of them changes ``asyncio``.
+object model in place, as after ``ouroloop.install()``, and on other multiplexers than the fastest.
+Whether a loop can be used is found out in a process of its own, since merely importing some of them
+changes ``asyncio``.
 """
 
 import asyncio
@@ -21,6 +22,10 @@ OURS = "ouroloop"
 RIVALS = ("asyncio", "uvloop", "rloop", "zuvloop", "rsloop")
 INSTALLED = "ouroloop+install"
 NAMES = (*RIVALS, OURS, INSTALLED)
+MULTIPLEXERS = ("poll", "select")
+ON_MULTIPLEXERS = {f"{OURS}+{multiplexer}": multiplexer for multiplexer in MULTIPLEXERS}
+"""Ours on another multiplexer, by name."""
+ALL_NAMES = (*NAMES, *ON_MULTIPLEXERS)
 PROBE_SECONDS = 30
 
 
@@ -35,7 +40,8 @@ class Availability:
 
 def new_event_loop(name: str) -> asyncio.AbstractEventLoop:
     """Make a loop of the given kind."""
-    return cast(asyncio.AbstractEventLoop, _module(name).new_event_loop())
+    options = {"multiplexer": ON_MULTIPLEXERS[name]} if name in ON_MULTIPLEXERS else {}
+    return cast(asyncio.AbstractEventLoop, _module(name).new_event_loop(**options))
 
 
 def prepare(name: str) -> None:
@@ -53,8 +59,8 @@ def version(name: str) -> str:
 
 
 def _module(name: str) -> ModuleType:
-    if name not in NAMES:
-        raise ValueError(f"unknown loop {name!r}; known are {', '.join(NAMES)}")
+    if name not in ALL_NAMES:
+        raise ValueError(f"unknown loop {name!r}; known are {', '.join(ALL_NAMES)}")
     return importlib.import_module(name.partition("+")[0])
 
 

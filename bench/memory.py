@@ -8,24 +8,29 @@ for connections the server's process.
 import asyncio
 import gc
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import loops
-from bench.programs import FLOOR, RunError, load, serving
+from bench.programs import FLOOR, RunError, Server, load, serving
 from bench.results import Section, Series
+from bench.servers.serving import allow_many_descriptors
 
 TOLERANCE = 1.10
 WARM_UP_SHARE = 20
 BATCH = 1000
 FAR = 3600.0
 SETTLE_SECONDS = 0.5
+STALLED_SECONDS = 10
+MESSAGE = bytes(64)
 LONGEST_RUN = 300
 
 Case = Callable[[int], Coroutine[Any, Any, None]]
@@ -37,10 +42,16 @@ class Scale:
 
     objects: int = 1_000_000
     connections: int = 100_000
+    idle: int = 10_000
 
 
-def run(names: Sequence[str], scale: Scale) -> Section:
-    """Measure resident memory after each case, as a multiple of that before it."""
+def run(names: Sequence[str], scale: Scale) -> list[Section]:
+    """Measure resident memory after each case, and what a connection takes that is only open."""
+    return [_growth(names, scale), _idle(names, scale.idle)]
+
+
+def _growth(names: Sequence[str], scale: Scale) -> Section:
+    """Resident memory after each case, as a multiple of that before it."""
     section = Section("memory", "after/before")
     for name in names:
         for case in CASES:
@@ -50,6 +61,45 @@ def run(names: Sequence[str], scale: Scale) -> Section:
         measure = partial(_connection_sizes, name, scale.connections)
         _record(section.series(f"connections, {scale.connections:,}", name), measure)
     return section
+
+
+def _idle(names: Sequence[str], count: int) -> Section:
+    """Resident memory of a server with many idle connections, a connection."""
+    section = Section("memory of an idle connection", "KiB a connection")
+    for kind in ("protocol", "streams"):
+        for name in [FLOOR, *names]:
+            series = section.series(f"{kind}, {count:,}", name)
+            try:
+                with serving(f"{kind}_echo", name) as server:
+                    before, after = _held_open(server, count)
+            except (RunError, OSError) as error:
+                series.error = str(error)
+                continue
+            series.samples.append((after - before) / count)
+            series.details = {"resident_kib": {"before": before, "after": after}}
+    return section
+
+
+def _held_open(server: Server, count: int) -> tuple[int, int]:
+    """Resident KiB of the server with a few connections, and with ``count`` more.
+
+    Each has echoed a message, so that whatever a connection needs for its work is there.
+    """
+    allow_many_descriptors()
+    with ExitStack() as stack:
+
+        def hold(amount: int) -> int:
+            for _ in range(amount):
+                connection = stack.enter_context(
+                    socket.create_connection(("127.0.0.1", server.port), timeout=STALLED_SECONDS)
+                )
+                connection.sendall(MESSAGE)
+                if connection.recv(len(MESSAGE), socket.MSG_WAITALL) != MESSAGE:
+                    raise RunError("the server did not echo a message")
+            time.sleep(SETTLE_SECONDS)
+            return _resident(server.pid)["VmRSS"]
+
+        return hold(count // WARM_UP_SHARE), hold(count)
 
 
 def _record(series: Series, measure: Callable[[], dict[str, int]]) -> None:

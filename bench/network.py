@@ -13,6 +13,10 @@ from bench.results import Section, Series, rotated
 
 CONNECTIONS = 50
 WARM_UP = 0.3
+WARM_UP_A_CONNECTION = 0.0004
+"""Of many connections the last are still being accepted when the load begins."""
+WINDOW_A_CONNECTION = 0.0003
+"""In which each has its turn a few times."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Case:
     has_floor: bool = True
     half_load: bool = False
     udp: bool = False
+    tls: bool = False
+    connections: int = CONNECTIONS
 
 
 CASES = (
@@ -33,11 +39,16 @@ CASES = (
     Case("protocol 16 KiB", "protocol_echo", ("echo", "--size", 16 * 1024)),
     Case("protocol 100 KiB", "protocol_echo", ("echo", "--size", 100 * 1024)),
     Case("streams 1 KiB", "streams_echo", ("echo", "--size", 1024), half_load=True),
+    Case("streams 100 KiB", "streams_echo", ("echo", "--size", 100 * 1024)),
     Case("readline 1 KiB", "readline_echo", ("echo", "--size", 1024, "--line")),
     Case("sock_recv 1 KiB", "sock_recv_echo", ("echo", "--size", 1024)),
     Case("udp 64 B", "udp_echo", ("echo", "--udp", "--size", 64), half_load=True, udp=True),
     Case("udp 1 KiB", "udp_echo", ("echo", "--udp", "--size", 1024), udp=True),
+    Case("tls protocol 1 KiB", "protocol_echo", ("echo", "--tls", "--size", 1024), tls=True),
+    Case("tls protocol 16 KiB", "protocol_echo", ("echo", "--tls", "--size", 16 * 1024), tls=True),
+    Case("tls streams 1 KiB", "streams_echo", ("echo", "--tls", "--size", 1024), tls=True),
     Case("uvicorn hello", "uvicorn_hello", ("http",), has_floor=False, half_load=True),
+    Case("aiohttp hello", "aiohttp_hello", ("http",), has_floor=False, half_load=True),
 )
 
 
@@ -63,7 +74,7 @@ def run(names: Sequence[str], effort: Effort, wanted: Iterable[str] = ()) -> lis
         for round_number in range(effort.rounds):
             for name in rotated(contestants, round_number):
                 series = cost.series(case.name, name)
-                _sample(case, name, effort.seconds, series)
+                sample(case, name, effort.seconds, series)
                 rates = series.details.get("throughput", [])
                 throughput.series(case.name, name).samples = rates
         if case.half_load and effort.half_load:
@@ -84,15 +95,18 @@ def _half_load(
         for name in rotated(contestants, round_number):
             series = latency.series(case.name, name)
             series.details["rate"] = rate
-            _sample(case, name, effort.seconds, series, rate)
+            sample(case, name, effort.seconds, series, rate)
 
 
-def _sample(
+def sample(
     case: Case, name: str, seconds: float, series: Series, rate: float | None = None
 ) -> None:
+    """Add a sample of the case on the loop ``name``, or of the latency at this rate."""
+    warm_up = max(WARM_UP, case.connections * WARM_UP_A_CONNECTION)
+    seconds = max(seconds, case.connections * WINDOW_A_CONNECTION)
     try:
-        with serving(case.server, name, udp=case.udp) as server:
-            options: list[object] = ["--connections", CONNECTIONS, "--warm-up", WARM_UP]
+        with serving(case.server, name, udp=case.udp, tls=case.tls) as server:
+            options: list[object] = ["--connections", case.connections, "--warm-up", warm_up]
             options += ["--seconds", seconds, "--server", server.pid]
             options += [] if rate is None else ["--rate", rate]
             report = load(*case.load, server.address, *options)

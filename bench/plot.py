@@ -1,7 +1,8 @@
 """Plot a results file: ``python -m bench.plot RESULTS.json [--out FOLDER]``, an SVG a section.
 
 Each benchmark is a line on which every loop has a dot; the axis is logarithmic, so that equal
-distances are equal ratios.
+distances are equal ratios. The sweep is drawn as curves: what a message costs against connections, a
+panel for each size.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from bench.sweep import TITLE, size_text
+
 STYLES = {
     "floor": ("#9aa0a6", "|"),
     "asyncio": ("#4c72b0", "o"),
@@ -23,6 +26,8 @@ STYLES = {
     "rsloop": ("#937860", "v"),
     "ouroloop": ("#c44e52", "*"),
 }
+VARIANTS = {"ouroloop+install": "-.", "ouroloop+poll": "--", "ouroloop+select": ":"}
+"""How the curves of ours in another guise are drawn."""
 EMPHASIS = 110
 NORMAL = 36
 
@@ -62,6 +67,56 @@ def plot(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
     return figure
 
 
+def plot_sweep(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
+    """Draw the sweep: a row of panels for each kind of server, one for each size."""
+    curves = _curves(section)
+    kinds = list(dict.fromkeys(kind for kind, _ in curves))
+    sizes = sorted({size for _, size in curves})
+    figure = Figure(figsize=(3 * len(sizes) + 2, 2.8 * len(kinds) + 1), layout="constrained")
+    panels = figure.subplots(len(kinds), len(sizes), sharex=True, squeeze=False)
+    labelled: dict[str, Any] = {}
+    for row, kind in enumerate(kinds):
+        for column, size in enumerate(sizes):
+            axes = panels[row][column]
+            for loop, points in curves.get((kind, size), {}).items():
+                labelled.setdefault(loop, _draw_curve(axes, loop, sorted(points)))
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axes.grid(color="#e6e6e6", zorder=0)
+            axes.set_title(f"{kind}, {size_text(size)}", loc="left", fontsize="medium")
+    figure.supxlabel("connections")
+    figure.supylabel(f"{section['unit']} (lower is better)")
+    figure.suptitle(f"Cost of an echoed message, Python {environment['python']}")
+    figure.legend(labelled.values(), labelled, loc="outside right center", frameon=False)
+    return figure
+
+
+def _curves(section: dict[str, Any]) -> dict[tuple[str, int], dict[str, list[tuple[int, float]]]]:
+    """Sort the medians: by kind and size, then by loop, each with its number of connections."""
+    curves: dict[tuple[str, int], dict[str, list[tuple[int, float]]]] = {}
+    for row in section["benchmarks"].values():
+        for loop in (*STYLES, *VARIANTS):
+            if loop not in row or row[loop]["median"] is None:
+                continue
+            series = row[loop]
+            panel = curves.setdefault((series["kind"], series["size"]), {})
+            panel.setdefault(loop, []).append((series["connections"], series["median"]))
+    return curves
+
+
+def _draw_curve(axes: Any, loop: str, points: list[tuple[int, float]]) -> Any:
+    colour, marker = STYLES.get(loop, (STYLES["ouroloop"][0], ""))
+    across, up = zip(*points, strict=True)
+    [line] = axes.plot(
+        across, up, color=colour, marker=marker, linestyle=VARIANTS.get(loop, "-"), markersize=4
+    )
+    return line
+
+
 def main() -> None:
     """Plot every section of the file that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m bench.plot", description=__doc__)
@@ -76,7 +131,8 @@ def main() -> None:
     for section in document["sections"]:
         name = re.sub(r"\W+", "-", section["title"])
         path = folder / f"{arguments.results.stem}-{name}.svg"
-        plot(section, document["environment"]).savefig(path, metadata={"Date": None})
+        draw = plot_sweep if section["title"] == TITLE else plot
+        draw(section, document["environment"]).savefig(path, metadata={"Date": None})
         print(path)
 
 

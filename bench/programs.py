@@ -1,5 +1,6 @@
 """The processes of a run: the load generator, the floor, and one server at a time."""
 
+import atexit
 import functools
 import json
 import os
@@ -47,8 +48,13 @@ class Server:
 
 @functools.cache
 def binaries() -> Binaries:
-    """Build the Rust programs, or find that they are up to date."""
+    """Build the Rust programs, or find that they are up to date.
+
+    Without the headers of OpenSSL they cannot speak TLS, and a case that needs it fails by itself.
+    """
     command = ["cargo", "build", "--release", "--package", "ouroloop-bench"]
+    if _has_openssl():
+        command += ["--features", "tls"]
     build = subprocess.run(
         [*command, "--message-format", "json-render-diagnostics"],
         cwd=ROOT,
@@ -64,6 +70,26 @@ def binaries() -> Binaries:
     return Binaries(built["load"], built["floor"])
 
 
+def _has_openssl() -> bool:
+    probe = ["pkg-config", "--exists", "openssl"]
+    try:
+        return subprocess.run(probe, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@functools.cache
+def certificate() -> Path:
+    """Make a key and a certificate for this run; answer their file, which goes with the process."""
+    import trustme
+
+    folder = tempfile.TemporaryDirectory(prefix="ouroloop-bench-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "server.pem"
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(path)
+    return path
+
+
 @functools.cache
 def processors() -> tuple[int, int] | None:
     """One processor for the server and one for its load, if there are two."""
@@ -72,12 +98,13 @@ def processors() -> tuple[int, int] | None:
 
 
 @contextmanager
-def serving(module: str, loop: str, *, udp: bool = False) -> Iterator[Server]:
+def serving(module: str, loop: str, *, udp: bool = False, tls: bool = False) -> Iterator[Server]:
     """Run a server of ``bench.servers`` on the given loop, or the floor, until the block ends."""
     if loop == FLOOR:
         command = [str(binaries().floor), *(["--udp"] if udp else [])]
     else:
         command = [sys.executable, "-m", f"bench.servers.{module}", "--loop", loop]
+    command += ["--certificate", str(certificate())] if tls else []
     if (pair := processors()) is not None:
         command += ["--cpu", str(pair[0])]
     with tempfile.TemporaryFile() as errors:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.loops import INSTALLED, OURS, RIVALS, Availability
+from bench.loops import ALL_NAMES, INSTALLED, OURS, RIVALS, Availability
 from bench.programs import FLOOR
 
 TIMES_RIVAL = "× best rival"
@@ -126,7 +126,7 @@ def rotated(loops: Sequence[str], round_number: int) -> list[str]:
 
 
 def _in_order(loops: Iterable[str]) -> list[str]:
-    order = [FLOOR, *RIVALS, OURS, INSTALLED]
+    order = [FLOOR, *ALL_NAMES]
     return sorted(loops, key=order.index)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import ouroloop
 import pytest
+import trustme
 
+from tests.certificates import Contexts
 from tests.descriptors import as_before
 from tests.loops import FACTORIES, Factory, Run, runner_of
 
@@ -47,6 +49,12 @@ def run(factory: Factory) -> Run:
 def run_native() -> Run:
     """Run a coroutine on Ouroloop: for promises that stock asyncio does not make."""
     return runner_of(ouroloop.new_event_loop)
+
+
+@pytest.fixture(scope="session")
+def contexts() -> Contexts:
+    """Make an authority, once."""
+    return Contexts(trustme.CA())
 
 
 @pytest.fixture

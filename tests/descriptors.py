@@ -1,9 +1,10 @@
-"""What of the process is open."""
+"""What the process has open, and its children."""
 
+import contextlib
 import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 
 def open_descriptors() -> dict[int, str]:
@@ -17,7 +18,17 @@ def open_descriptors() -> dict[int, str]:
     return found
 
 
-@contextmanager
+def children() -> set[int]:
+    """Return the children of this process that nobody has reaped."""
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        # A thread may end while it is looked at.
+        with contextlib.suppress(FileNotFoundError):
+            found |= set(map(int, (task / "children").read_text().split()))
+    return found
+
+
+@contextlib.contextmanager
 def as_before() -> Iterator[None]:
     """Fail if the block opens a descriptor and leaves it open, or closes one of others."""
     gc.collect()

@@ -15,6 +15,9 @@ FACTORIES: Final[dict[str, Factory]] = {
     "ouroloop": ouroloop.new_event_loop,
 }
 
+HOST: Final = "127.0.0.1"
+"""Where servers of tests listen."""
+
 PATIENCE: Final = 10.0
 """Seconds after which something that should happen is taken not to."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from typing import cast
 
 from bench.servers.serving import BACKLOG, for_ever, serve
@@ -21,10 +22,10 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
-async def main(listener: socket.socket) -> None:
+async def main(listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
     """Serve for ever."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Echo, sock=listener, backlog=BACKLOG)
+    server = await loop.create_server(Echo, sock=listener, backlog=BACKLOG, ssl=tls)
     await for_ever(server)
 
 

@@ -3,27 +3,35 @@
 import argparse
 import asyncio
 import os
+import resource
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from bench import loops
 
-BACKLOG = 1024
+BACKLOG = 4096
+
+Main = Callable[..., Coroutine[Any, Any, None]]
 
 
-def serve(main: Callable[[socket.socket], Coroutine[Any, Any, None]], *, udp: bool = False) -> None:
+def serve(main: Main, *, udp: bool = False) -> None:
     """Run ``main`` with a listening socket, or one for datagrams, on the loop of the command line.
 
-    The port is printed as soon as the kernel takes connections or datagrams for it, so a client
-    that reads it may begin at once.
+    With a certificate on the command line ``main`` is given a context for TLS too. The port is
+    printed as soon as the kernel takes connections or datagrams for it, so a client that reads it
+    may begin at once.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--loop", choices=loops.NAMES, required=True)
+    parser.add_argument("--loop", choices=loops.ALL_NAMES, required=True)
     parser.add_argument("--cpu", type=int, help="the processor to stay on")
+    parser.add_argument("--certificate", type=Path, help="a PEM file with a key: serve TLS")
     arguments = parser.parse_args()
     if arguments.cpu is not None:
         os.sched_setaffinity(0, {arguments.cpu})
+    allow_many_descriptors()
     if udp:
         bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         bound.bind(("127.0.0.1", 0))
@@ -35,8 +43,19 @@ def serve(main: Callable[[socket.socket], Coroutine[Any, Any, None]], *, udp: bo
     bound.setblocking(False)
     print(bound.getsockname()[1], flush=True)
     loops.prepare(arguments.loop)
+    options = {}
+    if arguments.certificate is not None:
+        # rsloop serves with contexts alone that were made after it was imported.
+        options["tls"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        options["tls"].load_cert_chain(arguments.certificate)
     with asyncio.Runner(loop_factory=lambda: loops.new_event_loop(arguments.loop)) as runner:
-        runner.run(main(bound))
+        runner.run(main(bound, **options))
+
+
+def allow_many_descriptors() -> None:
+    """Allow as many as the system lets this process have; a connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def for_ever(server: asyncio.AbstractServer) -> None:

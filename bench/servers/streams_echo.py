@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 
 from bench.servers.serving import BACKLOG, for_ever, serve
 
@@ -16,9 +17,9 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def main(listener: socket.socket) -> None:
+async def main(listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
     """Serve for ever."""
-    server = await asyncio.start_server(echo, sock=listener, backlog=BACKLOG)
+    server = await asyncio.start_server(echo, sock=listener, backlog=BACKLOG, ssl=tls)
     await for_ever(server)
 
 

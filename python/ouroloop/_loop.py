@@ -13,19 +13,24 @@ from ouroloop import _native
 class Loop(_native.Loop, asyncio.AbstractEventLoop):  # type: ignore[misc]
     """An event loop implemented in Rust.
 
-    Takes no arguments. Being an ``asyncio.AbstractEventLoop`` in earnest, it passes ``isinstance`` and
-    ``issubclass`` checks, and a method that the native class does not have raises that class's
+    ``multiplexer`` names what it waits for descriptors by, one of the mechanisms that this system has:
+    ``"epoll"``, ``"kqueue"``, ``"poll"``, ``"select"``, or ``"auto"`` for the fastest. Without it the
+    environment variable ``OUROLOOP_MULTIPLEXER`` counts, then ``"auto"``; the attribute of the same name
+    tells what it came to. Raises ``ValueError`` for any other name.
+
+    Being an ``asyncio.AbstractEventLoop`` in earnest, it passes ``isinstance`` and ``issubclass``
+    checks, and a method that the native class does not have raises that class's
     ``NotImplementedError``.
     """
 
 
-def new_event_loop() -> Loop:
+def new_event_loop(*, multiplexer: str | None = None) -> Loop:
     """Return a new native event loop, open and not running.
 
-    It takes no arguments, so it serves as a ``loop_factory`` and as uvicorn's ``--loop
-    ouroloop:new_event_loop``. The caller closes the loop.
+    It needs no arguments, so it serves as a ``loop_factory`` and as uvicorn's ``--loop
+    ouroloop:new_event_loop``. ``multiplexer`` is ``Loop``'s. The caller closes the loop.
     """
-    return Loop()
+    return Loop(multiplexer=multiplexer)
 
 
 def get_event_loop() -> asyncio.AbstractEventLoop:

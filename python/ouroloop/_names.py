@@ -16,6 +16,10 @@ _REPLACED = {
     "futures": ["Future", "wrap_future"],
     "locks": ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore"],
     "queues": ["LifoQueue", "PriorityQueue", "Queue"],
+    "streams": [
+        *("StreamReader", "StreamReaderProtocol", "StreamWriter"),
+        *("open_connection", "open_unix_connection", "start_server", "start_unix_server"),
+    ],
     "taskgroups": ["TaskGroup"],
     "tasks": [
         *("Task", "as_completed", "create_task", "ensure_future", "gather"),

@@ -9,6 +9,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Sequence,
+    Sized,
 )
 from concurrent.futures import Executor
 from concurrent.futures import Future as ConcurrentFuture
@@ -23,12 +24,14 @@ from typing import (
     ParamSpec,
     Protocol,
     Self,
+    SupportsIndex,
     TextIO,
     TypeAlias,
     TypeVar,
     TypeVarTuple,
     final,
     overload,
+    type_check_only,
 )
 
 from _typeshed import (
@@ -58,6 +61,9 @@ __all__ = [
     "Semaphore",
     "Server",
     "SocketTransport",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
     "SubprocessTransport",
     "Task",
     "TaskGroup",
@@ -72,9 +78,13 @@ __all__ = [
     "iscoroutine",
     "isfuture",
     "live_tasks",
+    "open_connection",
+    "open_unix_connection",
     "run_coroutine_threadsafe",
     "shield",
     "sleep",
+    "start_server",
+    "start_unix_server",
     "timeout",
     "timeout_at",
     "tls_engine",
@@ -425,6 +435,9 @@ class Barrier(asyncio.Barrier, metaclass=ABCMeta):
 
 @disjoint_base
 class Loop:
+    def __init__(self, *, multiplexer: str | None = None) -> None: ...
+    @property
+    def multiplexer(self) -> str: ...
     slow_callback_duration: float
     def __del__(self) -> None: ...
     def run_forever(self) -> None: ...
@@ -804,3 +817,111 @@ def run_coroutine_threadsafe(
     coro: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop
 ) -> ConcurrentFuture[_T]: ...
 async def to_thread(func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
+
+_ClientConnected: TypeAlias = Callable[
+    [asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None
+]
+
+@type_check_only
+class _Separator(ReadableBuffer, Sized, Protocol): ...
+
+async def open_connection(
+    host: str | None = None, port: int | str | None = None, *, limit: int = 65536, **kwds: Any
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
+async def open_unix_connection(
+    path: StrPath | None = None, *, limit: int = 65536, **kwds: Any
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
+async def start_server(
+    client_connected_cb: _ClientConnected,
+    host: str | Sequence[str] | None = None,
+    port: int | str | None = None,
+    *,
+    limit: int = 65536,
+    **kwds: Any,
+) -> asyncio.Server: ...
+async def start_unix_server(
+    client_connected_cb: _ClientConnected,
+    path: StrPath | None = None,
+    *,
+    limit: int = 65536,
+    **kwds: Any,
+) -> asyncio.Server: ...
+
+@disjoint_base
+class StreamReader(asyncio.StreamReader, metaclass=ABCMeta):
+    def __init__(
+        self, limit: int = 65536, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None: ...
+    def exception(self) -> Exception | None: ...
+    def set_exception(self, exc: Exception) -> None: ...
+    def set_transport(self, transport: asyncio.BaseTransport) -> None: ...
+    def feed_eof(self) -> None: ...
+    def at_eof(self) -> bool: ...
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None: ...
+    async def readline(self) -> bytes: ...
+    if sys.version_info >= (3, 13):
+        async def readuntil(
+            self, separator: _Separator | tuple[_Separator, ...] = b"\n"
+        ) -> bytes: ...
+    else:
+        async def readuntil(self, separator: _Separator = b"\n") -> bytes: ...
+
+    async def read(self, n: int = -1) -> bytes: ...
+    async def readexactly(self, n: int) -> bytes: ...
+    def __aiter__(self) -> Self: ...
+    async def __anext__(self) -> bytes: ...
+
+@disjoint_base
+class StreamReaderProtocol(asyncio.StreamReaderProtocol, metaclass=ABCMeta):
+    def __init__(
+        self,
+        stream_reader: asyncio.StreamReader,
+        client_connected_cb: _ClientConnected | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None: ...
+    def __del__(self) -> None: ...
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+@disjoint_base
+class StreamWriter(asyncio.StreamWriter, metaclass=ABCMeta):
+    def __init__(
+        self,
+        transport: asyncio.WriteTransport,
+        protocol: asyncio.BaseProtocol,
+        reader: asyncio.StreamReader | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None: ...
+    def __del__(self) -> None: ...
+    @property
+    def transport(self) -> asyncio.WriteTransport: ...
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+    def writelines(self, data: Iterable[bytes | bytearray | memoryview]) -> None: ...
+    def write_eof(self) -> None: ...
+    def can_write_eof(self) -> bool: ...
+    def close(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    async def wait_closed(self) -> None: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+    async def drain(self) -> None: ...
+    if sys.version_info >= (3, 12):
+        async def start_tls(
+            self,
+            sslcontext: SSLContext,
+            *,
+            server_hostname: str | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+        ) -> None: ...
+    else:
+        async def start_tls(
+            self,
+            sslcontext: SSLContext,
+            *,
+            server_hostname: str | None = None,
+            ssl_handshake_timeout: float | None = None,
+        ) -> None: ...

@@ -9,9 +9,9 @@ import weakref
 
 import pytest
 
-from tests.loops import Factory, Run, turns, until
+from tests.loops import HOST, Factory, Run, turns, until
 
-from .peers import HOST, Recorder, endpoint, gone, name_of, nothing_to_read, udp, unix_pair
+from .peers import Recorder, endpoint, gone, name_of, nothing_to_read, udp, unix_pair
 
 
 def test_the_end_comes_once_and_in_a_turn_of_its_own(run: Run) -> None:

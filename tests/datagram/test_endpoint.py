@@ -12,9 +12,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Run, turns, until
+from tests.loops import HOST, Run, turns, until
 
-from .peers import HOST, Echo, Recorder, endpoint, exactly, name_of, reports, udp
+from .peers import Echo, Recorder, endpoint, exactly, name_of, reports, udp
 
 NEW_SOCKET_CHECK = sys.version_info >= (3, 13)
 

@@ -10,9 +10,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Run, turns, until
+from tests.loops import HOST, Run, turns, until
 
-from .peers import HOST, Echo, Recorder, endpoint, name_of, reports, udp, unix_pair
+from .peers import Echo, Recorder, endpoint, name_of, reports, udp, unix_pair
 
 
 def send(peer: socket.socket, contents: list[bytes], address: Any) -> None:

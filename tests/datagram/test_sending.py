@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Factory, Run, turns, until
+from tests.loops import HOST, Factory, Run, turns, until
 
 from .peers import (
-    HOST,
     Echo,
     Recorder,
     endpoint,

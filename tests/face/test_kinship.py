@@ -5,6 +5,7 @@ import asyncio
 import inspect
 import pickle
 from typing import Generic, TypeVar
+from unittest import mock
 
 import ouroloop
 import pytest
@@ -44,8 +45,10 @@ def of(cls, name, loop):
             return cls(1.0, print, (), loop)
         case "Barrier":
             return cls(2)
-        case "Timeout":
+        case "Timeout" | "StreamReaderProtocol":
             return cls(None)
+        case "StreamWriter":
+            return cls(mock.Mock(), mock.Mock(), None, loop)
         case "Server":
             pytest.skip("only loops make servers")
     return cls()
@@ -61,7 +64,7 @@ def test_objects(pair, installed, loop):
         assert isinstance(native, cls)
         assert isinstance(standard, cls) or cls is not pair.native
     assert isinstance(standard, pair.native)
-    assert not isinstance(native, asyncio.Protocol)
+    assert not isinstance(native, asyncio.SubprocessProtocol)
     assert not isinstance(3, pair.native)
 
 

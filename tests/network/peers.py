@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ClassVar
 
-HOST = "127.0.0.1"
+from tests.loops import HOST
 
 
 class Recorder(asyncio.Protocol):

@@ -17,9 +17,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Run, until
+from tests.loops import HOST, Run, until
 
-from .peers import HOST, Serving, address_of, serve
+from .peers import Serving, address_of, serve
 
 
 def test_many_connections_at_once(run: Run, made: list[Serving]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, until
+from tests.loops import HOST, Run, until
 
 from .conftest import exactly
-from .peers import HOST, Recorder, closed
+from .peers import Recorder, closed
 
 
 def take(*arguments: Any, **keywords: Any) -> Any:

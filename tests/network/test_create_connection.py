@@ -11,19 +11,10 @@ from typing import Any
 import pytest
 
 from tests.descriptors import open_descriptors
-from tests.loops import Run
+from tests.loops import HOST, Run
 
 from .conftest import exactly
-from .peers import (
-    HOST,
-    Recorder,
-    answers,
-    closed,
-    closed_port,
-    echo_server,
-    info,
-    silent_port,
-)
+from .peers import Recorder, answers, closed, closed_port, echo_server, info, silent_port
 
 
 def test_it_answers_transport_and_protocol(run: Run) -> None:

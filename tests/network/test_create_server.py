@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.descriptors import open_descriptors
-from tests.loops import Run, until
+from tests.loops import HOST, Run, until
 
 from .conftest import exactly
-from .peers import HOST, Serving, address_of, serve
+from .peers import Serving, address_of, serve
 
 
 def test_it_serves_at_once(run: Run, made: list[Serving]) -> None:

@@ -10,12 +10,7 @@ import pytest
 
 from tests.loops import Run
 
-from .peers import (
-    Recorder,
-    answers,
-    closed,
-    info,
-)
+from .peers import Recorder, answers, closed, info
 
 A, B, C, X, Y = "127.0.0.1", "127.0.0.2", "127.0.0.3", "::1", "::2"
 

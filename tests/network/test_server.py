@@ -8,9 +8,9 @@ import weakref
 
 import pytest
 
-from tests.loops import FACTORIES, Run, until
+from tests.loops import FACTORIES, HOST, Run, until
 
-from .peers import HOST, Serving, address_of, serve
+from .peers import Serving, address_of, serve
 
 
 def test_wait_closed_waits_for_both(run: Run, made: list[Serving]) -> None:

@@ -5,9 +5,9 @@ import contextvars
 import socket
 import sys
 
-from tests.loops import Run, until
+from tests.loops import HOST, Run, until
 
-from .peers import HOST, address_of
+from .peers import address_of
 
 NAME = contextvars.ContextVar("NAME", default="nobody's")
 

@@ -6,14 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run
+from tests.loops import HOST, Run
 
 from .conftest import exactly
-from .peers import (
-    HOST,
-    echo_server,
-    silent_port,
-)
+from .peers import echo_server, silent_port
 
 
 def test_sock_connect(run: Run) -> None:

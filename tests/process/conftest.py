@@ -1,11 +1,10 @@
 """What the tests of processes share."""
 
-import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.descriptors import children
 from tests.loops import Factory, Run, reporting_runner_of
 
 
@@ -13,16 +12,6 @@ from tests.loops import Factory, Run, reporting_runner_of
 def run(factory: Factory) -> Run:
     """Run a coroutine on a new loop; what reaches the exception handler is answered second."""
     return reporting_runner_of(factory)
-
-
-def children() -> set[int]:
-    """Return the children of this process that nobody has reaped."""
-    found = set()
-    for task in Path("/proc/self/task").iterdir():
-        # A thread may end while it is looked at.
-        with contextlib.suppress(FileNotFoundError):
-            found |= set(map(int, (task / "children").read_text().split()))
-    return found
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.descriptors import open_descriptors
+from tests.descriptors import children, open_descriptors
 from tests.loops import Run, until
 
-from .conftest import children
 from .recorder import Recorder, child
 
 WAITS = "import sys; sys.stdin.read()"

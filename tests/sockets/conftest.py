@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-HOST = "127.0.0.1"
+from tests.loops import HOST
 
 
 @contextlib.contextmanager

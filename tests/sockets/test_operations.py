@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, turns
+from tests.loops import HOST, Run, turns
 
-from .conftest import HOST, connected, drain, fill, listening, pair
+from .conftest import connected, drain, fill, listening, pair
 
 Loop = asyncio.AbstractEventLoop
 Call = Callable[[Loop, Any], Awaitable[Any]]

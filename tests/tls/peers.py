@@ -5,14 +5,11 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Any
 
-from tests.loops import PATIENCE, until
+from tests.certificates import NAME, Contexts
+from tests.loops import HOST, PATIENCE, until
 from tests.protocols import Life
-
-from .conftest import NAME, Contexts
-
-HOST: Final = "127.0.0.1"
 
 
 class Refilling(Life, asyncio.BufferedProtocol):

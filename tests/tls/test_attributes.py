@@ -4,10 +4,10 @@ import gc
 import weakref
 from unittest import mock
 
+from tests.certificates import Contexts
 from tests.loops import Run, until
 from tests.protocols import Echo, Recorder
 
-from .conftest import Contexts
 from .peers import connect, serving
 
 

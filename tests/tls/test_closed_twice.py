@@ -5,10 +5,10 @@ import weakref
 
 import pytest
 
+from tests.certificates import Contexts
 from tests.loops import Run, until
 from tests.protocols import Echo, Recorder
 
-from .conftest import Contexts
 from .peers import connect, serving
 
 

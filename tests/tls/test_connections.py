@@ -10,11 +10,11 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Run, until
+from tests.certificates import NAME, Contexts
+from tests.loops import HOST, Run, until
 from tests.protocols import Echo, Recorder
 
-from .conftest import NAME, Contexts
-from .peers import HOST, Refilling, connect, serving
+from .peers import Refilling, connect, serving
 
 
 def test_what_is_written_comes_back(run: Run, contexts: Contexts) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Contexts
 from tests.loops import Run, until
 from tests.protocols import Echo, Recorder
 
-from .conftest import Contexts
 from .peers import ByHand, Refilling, accepted, connect, listening, serving
 
 

@@ -3,10 +3,10 @@
 import asyncio
 import socket
 
+from tests.certificates import Contexts
 from tests.loops import Run, until
 from tests.protocols import Echo, Recorder
 
-from .conftest import Contexts
 from .peers import ByHand, Refilling, accepted, connect, listening, serving
 
 

@@ -6,11 +6,9 @@ import select
 import socket
 import struct
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
-from tests.loops import PATIENCE, until
-
-HOST: Final = "127.0.0.1"
+from tests.loops import HOST, PATIENCE, until
 
 
 def tcp_pair(

@@ -11,10 +11,8 @@ from unittest import mock
 
 import pytest
 
-from tests.loops import Run, until
+from tests.loops import HOST, Run, until
 from tests.protocols import Recorder
-
-from .peers import HOST
 
 Opened = Callable[[], AbstractAsyncContextManager[Any]]
 

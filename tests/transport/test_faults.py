@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.loops import FACTORIES, Run, turns, until
+from tests.loops import FACTORIES, HOST, Run, turns, until
 from tests.protocols import Echo, HalfOpen, Recorder
 
-from .peers import HOST, connected, gone, pattern, read_all, reports, reset
+from .peers import connected, gone, pattern, read_all, reports, reset
 
 
 def test_reset_in_mid_write(run: Run) -> None:

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from tests.loops import Run, turns, until
+from tests.loops import HOST, Run, turns, until
 
-from .peers import HOST, pattern, read_exactly, reset, tcp_pair
+from .peers import pattern, read_exactly, reset, tcp_pair
 
 
 async def streams(

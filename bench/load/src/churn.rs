@@ -6,11 +6,12 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
+use crate::channel::Plain;
 use crate::connection::Connection;
 use crate::driver::READ_SIZE;
 use crate::exchange::Kind;
@@ -77,12 +78,12 @@ fn open(
     poller: &Poller,
 ) -> io::Result<Connection> {
     let begin = Instant::now();
-    let mut connection = Connection::new(dial(target, number)?.into(), token, kind, poller)?;
+    let mut connection = Connection::new(Box::new(dial(target, number)?), token, kind, poller)?;
     connection.begin(begin, poller)?;
     Ok(connection)
 }
 
-fn dial(target: SocketAddr, number: usize) -> io::Result<TcpStream> {
+fn dial(target: SocketAddr, number: usize) -> io::Result<Plain> {
     let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     if target.is_ipv4() && target.ip().is_loopback() {

@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use crate::channel::{Channel, Plain};
 use crate::exchange::{Exchange, Kind};
 use crate::poller::Poller;
 
@@ -16,6 +17,9 @@ pub enum Carrier {
     Tcp,
     /// A connected UDP socket; a message is a datagram.
     Udp,
+    /// TLS on a TCP connection.
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
 impl Carrier {
@@ -23,10 +27,12 @@ impl Carrier {
     ///
     /// # Errors
     ///
-    /// The kernel's.
-    pub fn connect(self, target: SocketAddr) -> io::Result<OwnedFd> {
+    /// The kernel's, and those of a TLS handshake.
+    pub fn connect(self, target: SocketAddr) -> io::Result<Box<dyn Channel>> {
         match self {
-            Self::Tcp => Ok(TcpStream::connect(target)?.into()),
+            Self::Tcp => Ok(Box::new(Plain::from(TcpStream::connect(target)?))),
+            #[cfg(feature = "tls")]
+            Self::Tls => Ok(Box::new(crate::tls::connect(TcpStream::connect(target)?)?)),
             Self::Udp => {
                 let socket = if target.is_ipv4() {
                     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?
@@ -34,7 +40,7 @@ impl Carrier {
                     UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?
                 };
                 socket.connect(target)?;
-                Ok(socket.into())
+                Ok(Box::new(Plain::from(socket)))
             }
         }
     }
@@ -43,7 +49,7 @@ impl Carrier {
 /// A non-blocking socket, its place in the poller and its exchange.
 #[derive(Debug)]
 pub struct Connection {
-    socket: OwnedFd,
+    channel: Box<dyn Channel>,
     token: usize,
     exchange: Exchange,
     sent: usize,
@@ -52,14 +58,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over a connected socket and registers it under `token`.
-    pub fn new(socket: OwnedFd, token: usize, kind: Kind, poller: &Poller) -> io::Result<Self> {
+    /// Takes over what is connected and registers it under `token`.
+    pub fn new(
+        channel: Box<dyn Channel>,
+        token: usize,
+        kind: Kind,
+        poller: &Poller,
+    ) -> io::Result<Self> {
+        let socket = channel.socket();
         // A UDP socket has no such option, and no such delay.
-        let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        poller.add(&socket, token)?;
+        let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
+        rustix::io::ioctl_fionbio(socket, true)?;
+        poller.add(socket, token)?;
         Ok(Self {
-            socket,
+            channel,
             token,
             exchange: Exchange::new(kind, token),
             sent: 0,
@@ -86,7 +98,7 @@ impl Connection {
     pub fn flush(&mut self, poller: &Poller) -> io::Result<()> {
         let request = self.exchange.request();
         while self.sent < request.len() {
-            match rustix::io::write(&self.socket, &request[self.sent..]).map_err(io::Error::from) {
+            match self.channel.write(&request[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -95,7 +107,7 @@ impl Connection {
         }
         let wants_write = self.sent < request.len();
         if wants_write != self.wants_write {
-            poller.want_write(&self.socket, self.token, wants_write)?;
+            poller.want_write(self.channel.socket(), self.token, wants_write)?;
             self.wants_write = wants_write;
         }
         Ok(())
@@ -103,7 +115,7 @@ impl Connection {
 
     /// Reads once; answers whether that completed the reply.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<bool, Box<dyn Error>> {
-        match rustix::io::read(&self.socket, &mut *buffer).map_err(io::Error::from) {
+        match self.channel.read(buffer) {
             Ok(0) => Err("the server closed a connection in the middle of a reply".into()),
             Ok(count) => Ok(self.exchange.receive(&buffer[..count])?),
             Err(error)
@@ -118,6 +130,6 @@ impl Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.channel.socket()
     }
 }

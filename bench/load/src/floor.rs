@@ -4,17 +4,18 @@
 //! at once. Only what the socket does not take is kept, and nothing is read from a connection while
 //! something is kept for it.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 
+use crate::channel::{Channel, Plain};
 use crate::driver::READ_SIZE;
 use crate::poller::Poller;
 
 const LISTENER: usize = usize::MAX;
 
-struct Peer {
-    stream: TcpStream,
+struct Peer<C> {
+    channel: C,
     unsent: Vec<u8>,
 }
 
@@ -29,6 +30,18 @@ enum Outcome {
 ///
 /// When the poller or the listener fails; a failed connection is only closed.
 pub fn serve(listener: &TcpListener) -> io::Result<()> {
+    serve_above(listener, |stream| Ok(Plain::from(stream)))
+}
+
+/// Serves on what `build` puts onto each connection.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub fn serve_above<C: Channel>(
+    listener: &TcpListener,
+    build: impl Fn(TcpStream) -> io::Result<C>,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let mut poller = Poller::new()?;
     poller.add(listener, LISTENER)?;
@@ -38,7 +51,7 @@ pub fn serve(listener: &TcpListener) -> io::Result<()> {
         for index in 0..poller.wait(None)? {
             let (token, readable) = poller.event(index);
             if token == LISTENER {
-                accept(listener, &poller, &mut peers)?;
+                accept(listener, &build, &poller, &mut peers)?;
                 continue;
             }
             let Some(peer) = &mut peers[token] else { continue };
@@ -70,22 +83,24 @@ pub fn serve_datagrams(socket: &UdpSocket) -> io::Result<()> {
 }
 
 /// Accepts all who wait; a peer's place is the number of its descriptor.
-fn accept(
+fn accept<C: Channel>(
     listener: &TcpListener,
+    build: &impl Fn(TcpStream) -> io::Result<C>,
     poller: &Poller,
-    peers: &mut Vec<Option<Peer>>,
+    peers: &mut Vec<Option<Peer<C>>>,
 ) -> io::Result<()> {
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
-                stream.set_nonblocking(true)?;
                 stream.set_nodelay(true)?;
                 let token = usize::try_from(stream.as_raw_fd()).map_err(io::Error::other)?;
-                poller.add(&stream, token)?;
+                let Ok(channel) = build(stream) else { continue };
+                rustix::io::ioctl_fionbio(channel.socket(), true)?;
+                poller.add(channel.socket(), token)?;
                 if peers.len() <= token {
                     peers.resize_with(token + 1, || None);
                 }
-                peers[token] = Some(Peer { stream, unsent: Vec::new() });
+                peers[token] = Some(Peer { channel, unsent: Vec::new() });
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error)
@@ -98,7 +113,7 @@ fn accept(
     }
 }
 
-impl Peer {
+impl<C: Channel> Peer<C> {
     fn serve(
         &mut self,
         token: usize,
@@ -107,17 +122,17 @@ impl Peer {
         buffer: &mut [u8],
     ) -> io::Result<Outcome> {
         if !self.unsent.is_empty() {
-            let sent = send(&mut self.stream, &self.unsent)?;
+            let sent = send(&mut self.channel, &self.unsent)?;
             self.unsent.drain(..sent);
             if !self.unsent.is_empty() {
                 return Ok(Outcome::Open);
             }
-            poller.want_write(&self.stream, token, false)?;
+            poller.want_write(self.channel.socket(), token, false)?;
         }
         if !readable {
             return Ok(Outcome::Open);
         }
-        let count = match self.stream.read(buffer) {
+        let count = match self.channel.read(buffer) {
             Ok(0) => return Ok(Outcome::Closed),
             Ok(count) => count,
             Err(error)
@@ -127,18 +142,18 @@ impl Peer {
             }
             Err(error) => return Err(error),
         };
-        let sent = send(&mut self.stream, &buffer[..count])?;
+        let sent = send(&mut self.channel, &buffer[..count])?;
         if sent < count {
             self.unsent.extend_from_slice(&buffer[sent..count]);
-            poller.want_write(&self.stream, token, true)?;
+            poller.want_write(self.channel.socket(), token, true)?;
         }
         Ok(Outcome::Open)
     }
 }
 
 /// Sends what the socket takes; answers how much that was.
-fn send(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    match stream.write(bytes) {
+fn send(channel: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    match channel.write(bytes) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             Ok(0)
         }

@@ -17,6 +17,8 @@ use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyDict;
 use pyo3::{PyClass, pyclass::boolean_struct::True};
 
+use crate::slots::{self, Deallocate};
+
 /// Gives the instances of `T` a dictionary; to be called before any of them exists.
 pub(crate) fn install<T: PyTypeInfo>(py: Python<'_>) {
     let class = T::type_object_raw(py);
@@ -28,6 +30,18 @@ pub(crate) fn install<T: PyTypeInfo>(py: Python<'_>) {
         (*class).tp_basicsize += ffi::Py_ssize_t::try_from(size).unwrap_or(0);
         ffi::PyType_Modified(class);
     }
+}
+
+/// Makes a class of this crate complete whose objects have a dictionary.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn complete<T: Deallocate>(py: Python<'_>) -> PyResult<()> {
+    install::<T>(py);
+    slots::install_deallocate::<T>(py);
+    // Messages of the interpreter show the C name, which has the module in it until a name is set.
+    let class = py.get_type::<T>();
+    class.setattr("__name__", class.name()?)
 }
 
 /// Where an object's dictionary is; NULL until something needs one.

@@ -8,11 +8,15 @@
 //! It costs native objects nothing: they are made without their metaclass, and `isinstance` of
 //! an object whose type is the very class asks no metaclass either.
 
+use pyo3::PyClass;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyType;
+
+use crate::standard::Standard;
 
 /// Counts objects of `standard` and of its subclasses among those of `native`, a class of this
 /// module.
@@ -47,4 +51,15 @@ fn give_metaclass(class: &Bound<'_, PyType>, metaclass: &Bound<'_, PyType>) -> P
         (*class.cast::<ffi::PyObject>()).ob_type = metaclass;
     }
     Ok(())
+}
+
+/// What `__class__` answers: the standard class for exactly `T`, its own for a derived one.
+pub(crate) fn class_of<'py, T: PyClass<Frozen = True>>(
+    object: &Bound<'py, T>,
+    standard: fn(&'static Standard) -> &'static Py<PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if object.as_any().is_exact_instance_of::<T>() {
+        return Ok(standard(Standard::get(object.py())?).bind(object.py()).clone());
+    }
+    Ok(object.as_any().get_type().into_any())
 }

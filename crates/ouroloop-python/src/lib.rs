@@ -15,10 +15,12 @@ mod instance_dict;
 mod kinship;
 mod method;
 mod os_error;
+mod overrides;
 mod queue;
 mod shelf;
 mod slots;
 mod standard;
+mod stream;
 mod sync;
 mod task;
 mod transport;
@@ -43,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sync::install(py)?;
     queue::install(py)?;
     combine::install(py);
+    stream::install(py)?;
     transport::socket::install(py);
     transport::datagram::install(py);
     transport::server::install(py);
@@ -71,6 +74,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sync::BoundedSemaphore>()?;
     module.add_class::<sync::Barrier>()?;
     combine::export(module)?;
+    stream::export(module)?;
     module.add_function(wrap_pyfunction!(transport::tls::tls_engine, module)?)?;
     module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;

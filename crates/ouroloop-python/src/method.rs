@@ -147,6 +147,38 @@ pub(crate) fn unexpected_keyword(method: &str, name: &Bound<'_, PyString>) -> Py
     PyTypeError::new_err(format!("{method}() got an unexpected keyword argument '{name}'"))
 }
 
+/// The argument of a method that has just one, called `name`; none if it was left out.
+///
+/// # Errors
+/// `TypeError` for any other argument.
+#[inline]
+pub(crate) fn only_argument<'a, 'py>(
+    method: &str,
+    name: &str,
+    arguments: &Arguments<'a, 'py>,
+) -> PyResult<Option<Borrowed<'a, 'py, PyAny>>> {
+    let mut argument = arguments.get(0);
+    if arguments.len() == 1 && arguments.values.is_empty() {
+        return Ok(argument);
+    }
+    if arguments.len() > 1 {
+        return Err(PyTypeError::new_err(format!(
+            "{method}() takes 2 positional arguments but {} were given",
+            arguments.len() + 1
+        )));
+    }
+    for (keyword, value) in arguments.keywords() {
+        if keyword.to_str()? != name {
+            return Err(unexpected_keyword(method, &keyword));
+        }
+        if argument.replace(value).is_some() {
+            let message = format!("{method}() got multiple values for argument '{name}'");
+            return Err(PyTypeError::new_err(message));
+        }
+    }
+    Ok(argument)
+}
+
 /// Runs a method's body; what it raises, or a panic, becomes the interpreter's pending error.
 #[inline]
 fn run<'py>(

@@ -2,15 +2,20 @@
 
 use std::io;
 
-use pyo3::exceptions::PyOSError;
+use ouroloop::multiplex::OutOfRange;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
 /// The `OSError` that Python itself raises for `error`: of the subclass, and with the number and
 /// the text, that belong to it.
 ///
-/// [`PyErr::from`] keeps neither number nor text.
+/// [`PyErr::from`] keeps neither number nor text. A descriptor that `select` has no room for is the
+/// `ValueError` of Python's own `select`.
 pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
+    if error.get_ref().is_some_and(|error| error.is::<OutOfRange>()) {
+        return PyValueError::new_err(OutOfRange.to_string());
+    }
     let Some(number) = error.raw_os_error() else {
         return PyOSError::new_err(error.to_string());
     };

@@ -6,8 +6,11 @@ use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::coroutine::{Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
+use crate::future::iter::await_step;
 use crate::future::{Future, Outcome};
+use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::task::step::exactly_native;
 
@@ -34,10 +37,18 @@ impl Waiter {
     /// What a foreign loop's `create_future` raises.
     pub(crate) fn create(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(native) = event_loop.cast::<Loop>() {
-            return Ok(Self(Future::create(native)?.into_any().unbind()));
+            return Self::of_native(native);
         }
         let future = event_loop.call_method0(intern!(event_loop.py(), "create_future"))?;
         Ok(Self(future.unbind()))
+    }
+
+    /// A new future of a native loop.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn of_native(event_loop: &Bound<'_, Loop>) -> PyResult<Self> {
+        Ok(Self(Future::create(event_loop)?.into_any().unbind()))
     }
 
     /// A future that somebody else has made.
@@ -90,6 +101,18 @@ impl Waiter {
         }
     }
 
+    /// `future.set_exception(error)`.
+    ///
+    /// # Errors
+    /// `InvalidStateError` if it has ended before, `TypeError` for anything but an exception.
+    pub(crate) fn set_exception(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = error.py();
+        match self.bind(py).cast_exact::<Future>() {
+            Ok(future) => Future::finish_with_error(future, error),
+            Err(_) => self.bind(py).call_method1(intern!(py, "set_exception"), (error,)).map(drop),
+        }
+    }
+
     /// `future.cancel()`.
     pub(crate) fn cancel(&self, py: Python<'_>) -> PyResult<bool> {
         match self.bind(py).cast_exact::<Future>() {
@@ -100,5 +123,46 @@ impl Waiter {
 
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.0)
+    }
+}
+
+/// `await` of a waiter's future, for bodies that are state machines.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) waiter: Waiter,
+    /// What a foreign future is stepped through, from the first step on.
+    iterator: Option<Py<PyAny>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(waiter: Waiter) -> Self {
+        Self { waiter, iterator: None }
+    }
+
+    /// A step of the wait; the first one brings `None`.
+    #[inline]
+    pub(crate) fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
+        let future = self.waiter.bind(py);
+        if let Ok(native) = future.cast_exact::<Future>() {
+            return match incoming {
+                Ok(_) => await_step(native),
+                Err(error) => Resumed::Raised(error),
+            };
+        }
+        if self.iterator.is_none() {
+            match iterator_of(future) {
+                Ok(iterator) => self.iterator = Some(iterator.unbind()),
+                Err(error) => return Resumed::Raised(error),
+            }
+        }
+        match &self.iterator {
+            Some(iterator) => step_into(iterator.bind(py), incoming),
+            None => Resumed::Returned(py.None()),
+        }
+    }
+
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.waiter.visit(visit)?;
+        visit.call(&self.iterator)
     }
 }

@@ -26,7 +26,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::clock::{Clock, MonotonicClock, Nanos};
-use crate::fork::Process;
+use crate::fork::{self, Process};
 use crate::inbox::Inbox;
 use crate::interrupt::InterruptDescriptor;
 use crate::memory;
@@ -193,17 +193,19 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// Calls `callback` as long as `fd` is readable; answers the callback that it replaces.
     ///
     /// # Errors
-    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
+    /// changed.
     pub fn set_reader(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.sources.set_reader(fd, callback)
+        self.own_sources()?.set_reader(fd, callback)
     }
 
     /// Calls `callback` as long as `fd` is writable; answers the callback that it replaces.
     ///
     /// # Errors
-    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
+    /// changed.
     pub fn set_writer(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.sources.set_writer(fd, callback)
+        self.own_sources()?.set_writer(fd, callback)
     }
 
     /// Calls `callback` the next time that `fd` is readable, and is done with it then; answers the
@@ -213,18 +215,20 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// there is.
     ///
     /// # Errors
-    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
+    /// changed.
     pub fn set_reader_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.sources.set_reader_once(fd, callback)
+        self.own_sources()?.set_reader_once(fd, callback)
     }
 
     /// Calls `callback` the next time that `fd` is writable, and is done with it then; answers the
     /// callback that it replaces.
     ///
     /// # Errors
-    /// The kernel's refusal to watch the descriptor; then nothing has changed.
+    /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
+    /// changed.
     pub fn set_writer_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.sources.set_writer_once(fd, callback)
+        self.own_sources()?.set_writer_once(fd, callback)
     }
 
     /// Stops watching `fd` for readability; answers the callback that did.
@@ -345,6 +349,10 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.sources.move_to(Arc::clone(&self.multiplexer));
         self.waker.interrupt().close();
         callbacks
+    }
+
+    fn own_sources(&mut self) -> io::Result<&mut Sources<C>> {
+        if self.is_inherited() { Err(fork::refusal()) } else { Ok(&mut self.sources) }
     }
 
     fn may_leave_out(&mut self) -> bool {

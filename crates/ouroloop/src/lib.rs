@@ -36,4 +36,4 @@ pub mod timers;
 pub mod waker;
 
 pub use event_loop::{Callback, EventLoop, Wait};
-pub use task::{JoinError, JoinHandle, Sleep, TcpListener, TcpStream, run, sleep, spawn};
+pub use task::{JoinError, JoinHandle, Sleep, TcpListener, TcpStream, run, run_on, sleep, spawn};

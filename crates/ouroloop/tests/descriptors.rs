@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use ouroloop::EventLoop;
 use ouroloop::clock::ManualClock;
-use ouroloop::multiplex::{Epoll, Events, Interest, Multiplexer, Timeout};
+use ouroloop::multiplex::{Events, Interest, Timeout};
 use support::{Token, fill, mechanisms, number, pair, turn};
 
 type TestLoop = EventLoop<Token, ManualClock>;
@@ -159,8 +159,11 @@ fn a_wait_without_end_is_ended_by_readiness() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_regular_file_cannot_be_waited_for_by_epoll() {
+    use ouroloop::multiplex::{Epoll, Multiplexer};
+
     let path = std::env::current_exe().expect("this program's path");
     let file = std::fs::File::open(path).expect("this program's file");
     let epoll = Epoll::new().expect("an epoll instance");

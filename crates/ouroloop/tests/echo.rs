@@ -13,11 +13,17 @@ use std::thread;
 use std::time::Duration;
 
 use ouroloop::TcpListener;
+use ouroloop::multiplex::Mechanism;
 use rustix::net::sockopt;
 use support::open_descriptors;
 
-/// Serves while `client` runs in a thread of its own, then checks that no descriptor is left.
-fn with_server(client: impl FnOnce(SocketAddr) + Send) {
+/// Serves in a thread of its own while `client` runs, by one mechanism after the other; then no
+/// descriptor is left.
+fn with_server(client: impl Fn(SocketAddr)) {
+    Mechanism::ALL.iter().for_each(|&mechanism| with_server_on(mechanism, &client));
+}
+
+fn with_server_on(mechanism: Mechanism, client: impl FnOnce(SocketAddr)) {
     // The descriptors are those of the whole process: one test at a time.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -25,7 +31,7 @@ fn with_server(client: impl FnOnce(SocketAddr) + Send) {
     thread::scope(|scope| {
         let (bound, address) = mpsc::channel();
         let server = scope.spawn(move || {
-            ouroloop::run(async {
+            ouroloop::run_on(mechanism, async {
                 let listener = TcpListener::bind(([127, 0, 0, 1], 0)).expect("a listener");
                 let (stop, mut stopped) = stop_signal();
                 let address = listener.local_addr().expect("a bound address");
@@ -168,8 +174,8 @@ fn abrupt_ends_harm_nobody_else() {
 
 #[test]
 fn connections_that_are_open_at_the_end_are_closed() {
-    let mut left = Vec::new();
     with_server(|address| {
+        let mut left = Vec::new();
         for _ in 0..20 {
             let mut connection = TcpStream::connect(address).expect("a connection");
             connection.write_all(b"x").expect("room");
@@ -177,6 +183,6 @@ fn connections_that_are_open_at_the_end_are_closed() {
             connection.set_nonblocking(true).expect("non-blocking");
             left.push(connection);
         }
-        left.drain(..).for_each(reset);
+        left.into_iter().for_each(reset);
     });
 }

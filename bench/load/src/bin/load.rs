@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use ouroloop_bench::connection::Carrier;
 use ouroloop_bench::driver::{self, Plan};
 use ouroloop_bench::exchange::Kind;
-use ouroloop_bench::{churn, cpu};
+use ouroloop_bench::{churn, cpu, descriptors};
 
 /// Puts load on a server and reports throughput, latency and the server's CPU time.
 #[derive(Parser)]
@@ -30,6 +30,10 @@ enum Mode {
         /// Send each message as a UDP datagram
         #[arg(long)]
         udp: bool,
+        /// Send the messages on TLS connections
+        #[cfg(feature = "tls")]
+        #[arg(long, conflicts_with = "udp")]
+        tls: bool,
         #[command(flatten)]
         load: Load,
     },
@@ -137,8 +141,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(cpu) = arguments.cpu {
         cpu::pin(cpu)?;
     }
+    descriptors::allow_many();
     let report = match arguments.mode {
-        Mode::Echo { message, udp, load } => {
+        #[cfg(feature = "tls")]
+        Mode::Echo { message, load, tls: true, .. } => {
+            driver::run(&load.plan(Carrier::Tls, message.kind()))?
+        }
+        Mode::Echo { message, udp, load, .. } => {
             let carrier = if udp { Carrier::Udp } else { Carrier::Tcp };
             driver::run(&load.plan(carrier, message.kind()))?
         }

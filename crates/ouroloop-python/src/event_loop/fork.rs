@@ -5,9 +5,11 @@
 //!
 //! 1. The loop does not run, and stops where it is if one of its callbacks made the fork.
 //! 2. Transports neither send nor shut down; what was written before the fork is the parent's to
-//!    send.
-//! 3. Servers leave their socket files where they are, loops the child's signal handlers.
-//! 4. Whatever goes closes its descriptors, without a `ResourceWarning`: they are not the child's
+//!    send. A TLS session goes no further: its next record is the parent's, too.
+//! 3. Processes are the parent's children: the child neither signals nor reaps them.
+//! 4. Calls on the user's own sockets are refused before they are tried.
+//! 5. Servers leave their socket files where they are, loops the child's signal handlers.
+//! 6. Whatever goes closes its descriptors, without a `ResourceWarning`: they are not the child's
 //!    to look after.
 
 use pyo3::exceptions::PyRuntimeError;

@@ -19,6 +19,7 @@ mod executor;
 mod fork;
 mod keywords;
 mod lifecycle;
+mod multiplexer;
 mod pipes;
 mod run;
 mod schedule;
@@ -43,10 +44,11 @@ use std::ptr::NonNull;
 use ouroloop::blocking::Pool;
 use ouroloop::fork::Process;
 use ouroloop::interrupt::InterruptDescriptor;
+use ouroloop::multiplex::Mechanism;
 use ouroloop::net::datagram::Batch;
 use ouroloop::ready::Place;
 use ouroloop::waker::Waker;
-use ouroloop::{Callback as _, EventLoop, multiplex};
+use ouroloop::{Callback as _, EventLoop};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -105,6 +107,7 @@ pub(crate) struct Loop {
     pub(crate) engine: AttachedCell<EventLoop<Callback>>,
     pub(crate) state: AttachedCell<State>,
     process: Process,
+    mechanism: Mechanism,
     waker: Waker<InterruptDescriptor>,
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
@@ -311,15 +314,19 @@ impl Loop {
 #[pymethods]
 impl Loop {
     #[new]
-    fn new(py: Python<'_>) -> PyResult<Self> {
+    #[pyo3(signature = (*, multiplexer=None))]
+    fn new(py: Python<'_>, multiplexer: Option<&str>) -> PyResult<Self> {
         // Looked up while the interpreter is whole: a loop's last words may come after that.
         Standard::get(py)?;
-        let engine = EventLoop::new(multiplex::fastest()?)?;
+        let mechanism = multiplexer::choose(multiplexer)?;
+        let engine = mechanism.create().and_then(EventLoop::new);
+        let engine = engine.map_err(|error| os_error(py, &error))?;
         let coroutines = py.import(intern!(py, "asyncio.coroutines"))?;
         let debug = coroutines.call_method0(intern!(py, "_is_debug_mode"))?.is_truthy()?;
         keep_read_memory();
         let event_loop = Self {
             process: Process::current()?,
+            mechanism,
             waker: engine.waker(),
             engine: AttachedCell::new(engine),
             state: AttachedCell::new(State {

@@ -8,6 +8,8 @@ use super::Loop;
 use super::closing::Closing;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;
+use crate::standard::Standard;
+use crate::stream::{StreamReader, StreamReaderProtocol};
 use crate::transport::tls::{Security, expect_context, upgrade};
 
 #[pymethods]
@@ -111,12 +113,21 @@ async fn start(
 /// What a stream's protocol has read of the client's first words belongs to the handshake.
 fn take_buffered(protocol: &Bound<'_, PyAny>, incoming: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = protocol.py();
-    let streams = py.import(intern!(py, "asyncio.streams"))?;
-    let class = streams.getattr(intern!(py, "StreamReaderProtocol"))?;
-    if !protocol.is_instance(&class)? {
+    let standard = &Standard::get(py)?.stream_reader_protocol;
+    if !protocol.is_instance_of::<StreamReaderProtocol>()
+        && !protocol.is_instance(standard.bind(py))?
+    {
         return Ok(());
     }
     let Some(reader) = protocol.getattr_opt(intern!(py, "_stream_reader"))? else { return Ok(()) };
+    if let Ok(native) = reader.cast::<StreamReader>() {
+        let taken = native.get().take_all(py)?;
+        return if taken.as_bytes().is_empty() {
+            Ok(())
+        } else {
+            incoming.call_method1(intern!(py, "write"), (taken,)).map(drop)
+        };
+    }
     let Some(buffer) = reader.getattr_opt(intern!(py, "_buffer"))? else { return Ok(()) };
     if buffer.is_truthy()? {
         incoming.call_method1(intern!(py, "write"), (&buffer,))?;

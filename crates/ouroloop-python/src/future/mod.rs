@@ -116,12 +116,7 @@ impl Future {
         py: Python<'_>,
         event_loop: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let debug = match event_loop.cast::<Loop>() {
-            Ok(native) => native.get().is_debug(py),
-            Err(_) => event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?,
-        };
-        if debug {
-            let stack = Standard::get(py)?.extract_stack.call0(py)?;
+        if let Some(stack) = stack_in_debug_mode(event_loop)? {
             drop(
                 self.state.with(py, |state| {
                     state.set_rare(|rare| &mut rare.source_traceback, Some(stack))
@@ -375,6 +370,19 @@ impl Future {
         event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
         Ok(())
     }
+}
+
+/// In a loop's debug mode, the calling Python code's stack: where an object of that loop is made.
+///
+/// # Errors
+/// What a foreign loop's `get_debug` raises.
+pub(crate) fn stack_in_debug_mode(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let py = event_loop.py();
+    let debug = match event_loop.cast::<Loop>() {
+        Ok(native) => native.get().is_debug(py),
+        Err(_) => event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?,
+    };
+    debug.then(|| Standard::get(py)?.extract_stack.call0(py)).transpose()
 }
 
 /// The exception with the traceback that it was set with, once, and with an empty one after:

@@ -38,14 +38,14 @@ mod manager;
 mod semaphore;
 mod waiters;
 
-use pyo3::PyClass;
 use pyo3::prelude::*;
-use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyBool;
 
-use crate::instance_dict;
-use crate::slots::{self, Deallocate};
+use crate::instance_dict::{self, complete};
+use crate::kinship::class_of;
+use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::waiter::Waiting;
 
 pub(crate) use barrier::Barrier;
 pub(crate) use condition::Condition;
@@ -53,7 +53,7 @@ pub(crate) use event::Event;
 pub(crate) use lock::Lock;
 pub(crate) use loop_bound::LoopBound;
 pub(crate) use semaphore::{BoundedSemaphore, Semaphore};
-pub(crate) use waiters::{Waiters, WaitersView, Waiting};
+pub(crate) use waiters::{Waiters, WaitersView};
 
 /// Whether the object is an instance of exactly `T` on which no attribute was set.
 #[inline]
@@ -61,17 +61,6 @@ fn is_plain<T: Deallocate>(object: &Bound<'_, T>) -> bool {
     // SAFETY: an instance of a class of this module has a dictionary.
     object.as_any().is_exact_instance_of::<T>()
         && unsafe { instance_dict::is_empty(object.as_ptr()) }
-}
-
-/// What `__class__` answers: the standard class for exactly `T`, its own for a derived one.
-fn class_of<'py, T: PyClass<Frozen = True>>(
-    object: &Bound<'py, T>,
-    standard: fn(&'static Standard) -> &'static Py<PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    if object.as_any().is_exact_instance_of::<T>() {
-        return Ok(standard(Standard::get(object.py())?).bind(object.py()).clone());
-    }
-    Ok(object.as_any().get_type().into_any())
 }
 
 /// The representation of any object, with `extra` in brackets.
@@ -93,14 +82,6 @@ fn is_cancellation(py: Python<'_>, error: &PyErr) -> bool {
     Standard::get(py)
         .and_then(|standard| Ok(error.matches(py, standard.cancelled_error.bind(py))?))
         .unwrap_or(false)
-}
-
-fn complete<T: Deallocate>(py: Python<'_>) -> PyResult<()> {
-    instance_dict::install::<T>(py);
-    slots::install_deallocate::<T>(py);
-    // Messages of the interpreter show the C name, which has the module in it until a name is set.
-    let class = py.get_type::<T>();
-    class.setattr("__name__", class.name()?)
 }
 
 /// Makes the classes of this module complete.

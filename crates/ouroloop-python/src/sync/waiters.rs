@@ -10,10 +10,6 @@ use pyo3::types::{PyIterator, PyList};
 
 use super::{LoopBound, truth};
 use crate::cell::AttachedCell;
-use crate::coroutine::{Incoming, iterator_of, step_into};
-use crate::future::Future;
-use crate::future::iter::await_step;
-use crate::slots::Resumed;
 use crate::waiter::Waiter;
 
 /// Futures in the order in which they came.
@@ -126,47 +122,6 @@ impl Waiters {
     pub(super) unsafe fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: the caller's promise.
         unsafe { self.queue.traverse(|queue| queue.iter().try_for_each(|one| one.visit(visit))) }
-    }
-}
-
-/// `await` of a waiter's future, for bodies that are state machines.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(super) waiter: Waiter,
-    /// What a foreign future is stepped through, from the first step on.
-    iterator: Option<Py<PyAny>>,
-}
-
-impl Waiting {
-    pub(super) fn new(waiter: Waiter) -> Self {
-        Self { waiter, iterator: None }
-    }
-
-    /// A step of the wait; the first one brings `None`.
-    #[inline]
-    pub(super) fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
-        let future = self.waiter.bind(py);
-        if let Ok(native) = future.cast_exact::<Future>() {
-            return match incoming {
-                Ok(_) => await_step(native),
-                Err(error) => Resumed::Raised(error),
-            };
-        }
-        if self.iterator.is_none() {
-            match iterator_of(future) {
-                Ok(iterator) => self.iterator = Some(iterator.unbind()),
-                Err(error) => return Resumed::Raised(error),
-            }
-        }
-        match &self.iterator {
-            Some(iterator) => step_into(iterator.bind(py), incoming),
-            None => Resumed::Returned(py.None()),
-        }
-    }
-
-    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.waiter.visit(visit)?;
-        visit.call(&self.iterator)
     }
 }
 

@@ -16,7 +16,8 @@ pub(crate) const LARGEST_READ: usize = 256 * 1024;
 /// From this size on, the copy out of the loop's own buffer costs more than fresh room.
 pub(crate) const LARGE_READ: usize = 20 * 1024;
 
-/// One read into a `bytes` object of the right size; an error is a read that brought nothing.
+/// One read into a `bytes` object of the right size, no larger than `most`; an error is a read that
+/// brought nothing.
 ///
 /// A read of usual size goes through the loop's own buffer. One that is `expected` to be large,
 /// as the last one was, goes straight into a `bytes`, which is cut to size after.
@@ -26,30 +27,61 @@ pub(crate) const LARGE_READ: usize = 20 * 1024;
 pub(crate) fn read<'py>(
     event_loop: &Bound<'py, Loop>,
     expected: usize,
+    most: usize,
     receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
 ) -> PyResult<Result<Bound<'py, PyBytes>, Received>> {
     let py = event_loop.py();
     if expected > LARGE_READ {
         let room = if expected < SCRATCH_BYTES / 2 { SCRATCH_BYTES } else { LARGEST_READ };
-        let mut room = Room::new(py, room)?;
+        let mut room = Room::new(py, room.min(most))?;
         return match receive(room.content()) {
             Received::Data(length) => room.finish(length).map(Ok),
             nothing => Ok(Err(nothing)),
         };
     }
-    let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
-    scratch.clear();
-    scratch.reserve(SCRATCH_BYTES);
-    let read = match receive(&mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]) {
-        Received::Data(length) => {
-            // SAFETY: every caller reads by the engine, which initialises as many bytes as it answers.
-            unsafe { scratch.set_len(length) };
-            Ok(PyBytes::new(py, &scratch))
-        }
-        nothing => Err(nothing),
-    };
-    drop(event_loop.get().scratch.replace(py, scratch));
-    Ok(read)
+    let mut scratch = Scratch::borrow(event_loop);
+    match receive(scratch.room()) {
+        // SAFETY: every caller reads by the engine, which initialises as many bytes as it answers.
+        Received::Data(length) => Ok(Ok(PyBytes::new(py, unsafe { scratch.filled(length) }))),
+        nothing => Ok(Err(nothing)),
+    }
+}
+
+/// The loop's own buffer, borrowed for one read; who needs it meanwhile gets another.
+pub(crate) struct Scratch<'a, 'py> {
+    event_loop: &'a Bound<'py, Loop>,
+    memory: Vec<u8>,
+}
+
+impl<'a, 'py> Scratch<'a, 'py> {
+    pub(crate) fn borrow(event_loop: &'a Bound<'py, Loop>) -> Self {
+        let mut memory = event_loop.get().scratch.replace(event_loop.py(), Vec::new());
+        memory.clear();
+        memory.reserve(SCRATCH_BYTES);
+        Self { event_loop, memory }
+    }
+
+    /// Where to read to.
+    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        &mut self.memory.spare_capacity_mut()[..SCRATCH_BYTES]
+    }
+
+    /// What was read.
+    ///
+    /// # Safety
+    /// The first `length` bytes of [`Scratch::room`] must have been written.
+    pub(crate) unsafe fn filled(&mut self, length: usize) -> &[u8] {
+        // SAFETY: the caller's promise; the room begins at the start of the vector, which is empty.
+        unsafe { self.memory.set_len(length) };
+        &self.memory
+    }
+}
+
+impl Drop for Scratch<'_, '_> {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        drop(self.event_loop.get().scratch.replace(self.event_loop.py(), memory));
+    }
 }
 
 /// Has the C library keep memory of a read's size instead of giving it back to the kernel.

@@ -10,6 +10,7 @@ use crate::cell::AttachedCell;
 use crate::context::Snapshot;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
+use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle};
 use crate::standard::{Standard, exception_of};
 
@@ -41,6 +42,28 @@ pub(super) fn set_limits<T>(
         return Ok(());
     }
     Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")))
+}
+
+/// What a transport calls it when its descriptor cannot be watched.
+pub(super) const NOT_WATCHED: &str = "Fatal error on transport";
+
+/// Tells who waits for a transport that it is open, or why its descriptor cannot be watched.
+///
+/// # Errors
+/// The reason, when nobody waits who could be told.
+pub(super) fn tell_open(
+    py: Python<'_>,
+    waiter: Option<Py<Future>>,
+    watched: PyResult<()>,
+) -> PyResult<()> {
+    let Some(waiter) = waiter.filter(|waiter| !waiter.bind(py).get().is_done(py)) else {
+        return watched;
+    };
+    let outcome = match watched {
+        Ok(()) => Outcome::Result(py.None()),
+        Err(error) => Outcome::Exception(exception_of(py, &error).into_any().unbind()),
+    };
+    Future::finish(waiter.bind(py), outcome)
 }
 
 /// Reports an error of a callback that the loop made, as that of a handle.

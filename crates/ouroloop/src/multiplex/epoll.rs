@@ -9,8 +9,6 @@
 //!
 //! A forked child shares the instance with its parent: there it takes no change (see [`crate::fork`]).
 
-#![cfg(target_os = "linux")]
-
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
@@ -93,12 +91,7 @@ impl Multiplexer for Epoll {
         }
         events.kernel.clear();
         events.kernel.reserve(EVENTS_PER_WAIT);
-        let spec = match timeout {
-            Timeout::Zero => Some(timespec(0)),
-            Timeout::After(nanos) => Some(timespec(nanos)),
-            Timeout::Never => None,
-        };
-        let mut answer = self.wait_for(events, spec.as_ref());
+        let mut answer = self.wait_for(events, timeout.timespec().as_ref());
         if let (Err(Errno::NOSYS | Errno::PERM), Timeout::After(nanos)) = (answer, timeout) {
             // No `epoll_pwait2` (Linux before 5.11, or a sandbox): whole milliseconds, rounded up
             // so that a short wait does not turn into a busy loop.

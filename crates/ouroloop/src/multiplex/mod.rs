@@ -1,22 +1,45 @@
 //! Waiting for many descriptors at once: one mechanism a file, one trait.
 //!
 //! Interest is level-triggered: as long as a descriptor stays readable, every wait says so, unless
-//! the interest is for one time only.
+//! the interest is for one time only. How a mechanism learns of readiness is its own affair: one
+//! that is told of completions by its kernel keeps the trait by completing requests to poll.
 
+#[cfg(target_os = "linux")]
 mod epoll;
+#[cfg(any(
+    test,
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+))]
+mod kqueue;
+mod mechanism;
 mod poll;
+mod select;
 
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 
 use rustix::time::Timespec;
 
 use crate::clock::Nanos;
 
+#[cfg(target_os = "linux")]
 pub use epoll::Epoll;
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+))]
+pub use kqueue::Kqueue;
+pub use mechanism::{Mechanism, UnknownMechanism};
 pub use poll::Poll;
+pub use select::{FD_SETSIZE, OutOfRange, Select};
 
 /// What to wait for on a descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +93,8 @@ pub trait Multiplexer: Send + Sync + fmt::Debug {
     /// Changes the interest in a descriptor from `old` to `new`.
     ///
     /// # Errors
-    /// The kernel's: `EBADF` for a closed descriptor, `EPERM` for one that cannot be waited for.
+    /// The kernel's: `EBADF` for a closed descriptor, `EPERM` for one that cannot be waited for; or
+    /// [`OutOfRange`]. Then nothing has changed.
     fn set(&self, fd: RawFd, old: Interest, new: Interest) -> io::Result<()>;
 
     /// Waits and appends what is ready to `events`. An interrupting signal ends the wait without
@@ -106,15 +130,14 @@ impl Events {
     }
 }
 
-/// The mechanism that is fastest on this system.
-///
-/// # Errors
-/// The kernel's refusal to create it.
-pub fn fastest() -> io::Result<Arc<dyn Multiplexer>> {
-    #[cfg(target_os = "linux")]
-    return Ok(Arc::new(Epoll::new()?));
-    #[cfg(not(target_os = "linux"))]
-    return Ok(Arc::new(Poll::new()));
+impl Timeout {
+    fn timespec(self) -> Option<Timespec> {
+        match self {
+            Self::Zero => Some(timespec(0)),
+            Self::After(nanos) => Some(timespec(nanos)),
+            Self::Never => None,
+        }
+    }
 }
 
 fn timespec(nanos: Nanos) -> Timespec {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::{Event, Events, Interest, Multiplexer, Timeout, timespec};
+use super::{Event, Events, Interest, Multiplexer, Timeout};
 
 /// A table of watched descriptors.
 ///
@@ -61,12 +61,7 @@ impl Multiplexer for Poll {
                 PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(fd) }, flags(interest))
             })
             .collect();
-        let spec = match timeout {
-            Timeout::Zero => Some(timespec(0)),
-            Timeout::After(nanos) => Some(timespec(nanos)),
-            Timeout::Never => None,
-        };
-        match poll(&mut table, spec.as_ref()) {
+        match poll(&mut table, timeout.timespec().as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),

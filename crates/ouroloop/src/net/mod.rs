@@ -5,6 +5,7 @@
 //! none of them blocks. Each descriptor belongs to exactly one object, which closes it exactly
 //! once.
 
+pub mod address;
 pub mod connect;
 pub mod datagram;
 pub(crate) mod drain;

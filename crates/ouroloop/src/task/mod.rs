@@ -30,6 +30,6 @@ mod tcp;
 mod waker;
 
 pub use join::{JoinError, JoinHandle};
-pub use runtime::{run, spawn};
+pub use runtime::{run, run_on, spawn};
 pub use sleep::{Sleep, sleep};
 pub use tcp::{TcpListener, TcpStream};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::event_loop::EventLoop;
-use crate::multiplex;
+use crate::multiplex::Mechanism;
 use crate::sequence::SequenceMap;
 use crate::task::join::{Fail, JoinError, JoinHandle, Outcome};
 use crate::task::readiness::{Side, Watch};
@@ -89,7 +89,21 @@ impl Drop for Entered {
 /// assert_eq!(answer, (Some("quick"), Some("slow")));
 /// ```
 pub fn run<F: Future>(future: F) -> F::Output {
-    let runtime = Runtime::new().unwrap_or_else(|error| {
+    run_on(Mechanism::fastest(), future)
+}
+
+/// [`run`] on a loop that waits for its descriptors by `mechanism`.
+///
+/// # Panics
+/// As [`run`].
+///
+/// ```
+/// use ouroloop::multiplex::Mechanism;
+///
+/// assert_eq!(ouroloop::run_on(Mechanism::Poll, async { "polled" }), "polled");
+/// ```
+pub fn run_on<F: Future>(mechanism: Mechanism, future: F) -> F::Output {
+    let runtime = Runtime::new(mechanism).unwrap_or_else(|error| {
         panic!("`ouroloop::run` could not open the loop's descriptors: {error}")
     });
     CURRENT.with(|current| {
@@ -156,8 +170,8 @@ pub(super) fn queue_here(mailbox: &Arc<Mailbox>, entry: Entry) -> bool {
 }
 
 impl Runtime {
-    fn new() -> io::Result<Rc<Self>> {
-        let turns = EventLoop::new(multiplex::fastest()?)?;
+    fn new(mechanism: Mechanism) -> io::Result<Rc<Self>> {
+        let turns = EventLoop::new(mechanism.create()?)?;
         Ok(Rc::new(Self {
             mailbox: Arc::new(turns.inbox()),
             turns: RefCell::new(turns),

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use ouroloop::clock::Clock;
-use ouroloop::multiplex::{Epoll, Multiplexer, Poll};
+use ouroloop::multiplex::{Mechanism, Multiplexer};
 use ouroloop::{Callback, EventLoop};
 
 /// A callback that is its own name.
@@ -22,7 +22,7 @@ impl Callback for Token {
 
 /// Every mechanism of this system, each with a fresh instance.
 pub(crate) fn mechanisms() -> Vec<Arc<dyn Multiplexer>> {
-    vec![Arc::new(Epoll::new().expect("an epoll instance")), Arc::new(Poll::new())]
+    Mechanism::ALL.iter().map(|each| each.create().expect("a mechanism of this system")).collect()
 }
 
 /// One turn that never blocks; answers what ran. `run` may schedule more.

@@ -103,6 +103,7 @@ async fn over_socket(
 ) -> PyResult<Py<PyAny>> {
     let attempt = Python::attach(|py| -> PyResult<_> {
         let (event_loop, socket) = (event_loop.bind(py), socket.bind(py));
+        event_loop.get().refuse_inherited()?;
         check_non_blocking(event_loop, socket)?;
         refuse_ssl_socket(socket)?;
         part.check_file(py)?;
@@ -129,6 +130,7 @@ async fn over_transport(
 ) -> PyResult<Py<PyAny>> {
     let attempt = Python::attach(|py| -> PyResult<_> {
         let transport = transport.bind(py);
+        event_loop.bind(py).get().refuse_inherited()?;
         if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
             return Err(PyRuntimeError::new_err("Transport is closing"));
         }

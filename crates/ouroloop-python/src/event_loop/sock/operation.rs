@@ -107,9 +107,11 @@ impl<A: Attempt + 'static> Body for Operation<A> {
 /// What asyncio wants of a socket before anything is done with it.
 ///
 /// # Errors
-/// `TypeError` for a socket of the module `ssl`; in debug mode `ValueError` for a blocking one.
+/// `TypeError` for a socket of the module `ssl`; in debug mode `ValueError` for a blocking one;
+/// `RuntimeError` in a child of the process that made the loop.
 #[inline]
 pub(super) fn check(event_loop: &Bound<'_, Loop>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    event_loop.get().refuse_inherited()?;
     if !is_plain(socket)? {
         refuse_ssl_socket(socket)?;
     }

@@ -144,9 +144,13 @@ impl Deallocate for DatagramTransport {
 
     fn last_words(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let warned = slf
-            .repr()
-            .and_then(|shown| warn_resource(slf.as_any(), &format!("unclosed transport {shown}")));
+        let warned = if slf.get().is_inherited(py) {
+            Ok(())
+        } else {
+            slf.repr().and_then(|shown| {
+                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
+            })
+        };
         // Should somebody keep it: it is closed.
         slf.get().state.with(py, |state| {
             state.closing = true;

@@ -58,7 +58,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::future::{Future, Outcome};
+use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
@@ -125,6 +125,12 @@ struct State {
     closing: bool,
     /// It stands in the loop's list of transports with something unsent.
     unsent: bool,
+}
+
+impl State {
+    fn is_inherited(&self) -> bool {
+        self.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
+    }
 }
 
 /// A native transport; `isinstance(transport, asyncio.DatagramTransport)` holds.
@@ -218,14 +224,10 @@ impl DatagramTransport {
     fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         Self::tell(slf, "connection_made", (slf,))?;
-        Self::start_reading(slf)?;
+        let watched = Self::start_reading(slf);
         let waiter = slf.get().state.with(py, |state| state.waiter.take());
-        if let Some(waiter) = waiter
-            && !waiter.bind(py).get().is_done(py)
-        {
-            Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
-        }
-        Ok(())
+        protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
     }
 
     /// Calls a method of the protocol in the transport's context; its error is reported.
@@ -278,6 +280,20 @@ impl DatagramTransport {
 
     fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    /// Whether its loop is the parent's, which this process was forked from.
+    fn is_inherited(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_inherited())
+    }
+
+    /// # Errors
+    /// `RuntimeError` in a child of the process that made the loop.
+    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
+        self.state.with(py, |state| match &state.event_loop {
+            Some(event_loop) => event_loop.get().refuse_inherited(),
+            None => Ok(()),
+        })
     }
 
     pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {

@@ -40,6 +40,8 @@ enum Stopped {
 impl State {
     fn listener(&self, py: Python<'_>) -> Result<Py<PyAny>, Stopped> {
         match &self.protocol {
+            // The protocol forked while it was told of one; the others are the parent's.
+            _ if self.is_inherited() => Err(Stopped::Closed),
             Some(_) if self.closing => Err(Stopped::Closed),
             Some(_) if self.paused => Err(Stopped::Paused),
             Some(protocol) => Ok(protocol.clone_ref(py)),

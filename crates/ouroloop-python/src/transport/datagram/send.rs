@@ -60,6 +60,7 @@ impl DatagramTransport {
         if data.as_bytes().is_empty() && !cfg!(Py_3_13) {
             return Ok(());
         }
+        slf.get().refuse_inherited(py)?;
         let (remote, connected) = slf.get().state.with(py, |state| {
             (state.remote.as_ref().map(|remote| remote.clone_ref(py)), state.connected)
         });
@@ -191,6 +192,10 @@ impl DatagramTransport {
     }
 
     fn flush(slf: &Bound<'_, Self>, within: Within) -> PyResult<()> {
+        if slf.get().is_inherited(slf.py()) {
+            // It is the parent's to send.
+            return Ok(());
+        }
         match Self::send_queued(slf, within)? {
             Rest::Nothing => Self::maybe_resume(slf),
             Rest::Something => Self::maybe_pause(slf),

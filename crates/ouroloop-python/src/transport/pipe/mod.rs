@@ -41,7 +41,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::context::{copy_current, run_in};
 use crate::event_loop::errors::report_caught;
 use crate::event_loop::{Loop, warn_resource};
-use crate::future::{Future, Outcome};
+use crate::future::Future;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::protocol;
@@ -162,6 +162,13 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
             .map(|event_loop| event_loop.into_bound(py))
     }
 
+    /// Whether its loop is the parent's, which this process was forked from.
+    fn is_inherited(&self, py: Python<'_>) -> bool {
+        self.end(py, |end| {
+            end.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
+        })
+    }
+
     /// The file object that this transport is to close.
     fn pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.end(py, |end| {
@@ -197,16 +204,16 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
             }
             protocol.call_method1(intern!(py, "connection_made"), (slf,)).map(drop)
         })?;
-        if let Err(error) = Self::start(slf) {
-            Self::report(slf, "connection_made", error)?;
-        }
+        let watched = match Self::start(slf) {
+            // A file that cannot be waited for: as under asyncio the pipe opens nevertheless.
+            Err(error) if error.is_instance_of::<PyOSError>(py) => {
+                Self::report(slf, "connection_made", error)
+            }
+            watched => watched,
+        };
         let waiter = slf.get().end(py, |end| end.waiter.take());
-        if let Some(waiter) = waiter
-            && !waiter.bind(py).get().is_done(py)
-        {
-            Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
-        }
-        Ok(())
+        protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
     }
 
     /// Calls a protocol method in the transport's context; an error is that of a callback.
@@ -352,10 +359,13 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// What an unclosed transport says and does when its last reference goes.
     fn say_unclosed(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let warned = slf
-            .as_any()
-            .repr()
-            .and_then(|shown| warn_resource(slf.as_any(), &format!("unclosed transport {shown}")));
+        let warned = if slf.get().is_inherited(py) {
+            Ok(())
+        } else {
+            slf.as_any().repr().and_then(|shown| {
+                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
+            })
+        };
         // Should somebody keep it: it is closed.
         slf.get().end(py, |end| (end.closing, end.losing) = (true, true));
         Self::stop(slf);

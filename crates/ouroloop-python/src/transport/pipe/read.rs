@@ -7,7 +7,6 @@ use ouroloop::pipe::Reader;
 use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -19,7 +18,8 @@ use crate::instance_dict::{self, ValueOffset};
 use crate::os_error::os_error;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
-use crate::transport::bytes;
+use crate::stream;
+use crate::transport::bytes::{self, LARGEST_READ};
 use crate::transport::subprocess::PipeProtocol;
 
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl ReadPipeTransport {
             // Paused or closed after the descriptor was found readable.
             return Ok(());
         };
-        let read = bytes::read(&event_loop, expected, |room| {
+        let read = bytes::read(&event_loop, expected, LARGEST_READ, |room| {
             slf.get().state.with(py, |state| {
                 let received = state.reader.receive(room);
                 if let Received::Data(length) = received {
@@ -96,13 +96,12 @@ impl ReadPipeTransport {
     }
 
     fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-        let py = slf.py();
         Self::tell(slf, "data_received", |protocol| {
             if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
                 PipeProtocol::received(process, data);
                 return Ok(());
             }
-            protocol.call_method1(intern!(py, "data_received"), (data,)).map(drop)
+            stream::deliver(protocol, data)
         })
     }
 

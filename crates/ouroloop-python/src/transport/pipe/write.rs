@@ -94,6 +94,9 @@ impl WritePipeTransport {
         if data.len()? == 0 {
             return Ok(());
         }
+        if let Some(event_loop) = slf.get().event_loop(py) {
+            event_loop.get().refuse_inherited()?;
+        }
         let (lost, losses) = slf.get().state.with(py, |state| {
             let lost = state.losses > 0 || state.end.closing;
             let losses = state.losses;

@@ -46,9 +46,10 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::future::{Future, Outcome};
+use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
+use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;
 use crate::transport::server::Server;
 use crate::transport::tls::TlsProtocol;
@@ -72,6 +73,8 @@ enum Kind {
     Plain,
     /// `get_buffer(-1)` and `buffer_updated(n)`.
     Buffered,
+    /// Natively, where nothing is overridden: it is a [`StreamReaderProtocol`].
+    Stream,
     /// Natively: it is a [`TlsProtocol`], whose writes wait with it until this transport is flushed.
     Tls,
 }
@@ -201,14 +204,10 @@ impl SocketTransport {
         if let Err(error) = answer {
             Self::report_callback(slf, "connection_made", error)?;
         }
-        Self::start_reading(slf)?;
+        let watched = Self::start_reading(slf);
         let waiter = slf.get().state.with(py, |state| state.waiter.take());
-        if let Some(waiter) = waiter
-            && !waiter.bind(py).get().is_done(py)
-        {
-            Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
-        }
-        Ok(())
+        protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
     }
 
     /// Calls the protocol in the transport's context.
@@ -288,8 +287,17 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
     if protocol.is_exact_instance_of::<TlsProtocol>() {
         return Ok(Kind::Tls);
     }
+    if protocol.is_exact_instance_of::<StreamReaderProtocol>() {
+        return Ok(Kind::Stream);
+    }
     let buffered = Standard::get(protocol.py())?.buffered_protocol.bind(protocol.py());
-    Ok(if protocol.is_instance(buffered)? { Kind::Buffered } else { Kind::Plain })
+    Ok(if protocol.is_instance(buffered)? {
+        Kind::Buffered
+    } else if protocol.is_instance_of::<StreamReaderProtocol>() {
+        Kind::Stream
+    } else {
+        Kind::Plain
+    })
 }
 
 fn is_internet(address: &SocketAddrAny) -> bool {

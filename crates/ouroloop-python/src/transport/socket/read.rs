@@ -11,9 +11,11 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
 use crate::callback::Callback;
-use crate::event_loop::{SCRATCH_BYTES, log_debug};
+use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
 use crate::standard::exception_of;
+use crate::stream::{self, StreamReader};
+use crate::transport::bytes::{LARGE_READ, LARGEST_READ};
 use crate::transport::tls::TlsProtocol;
 use crate::transport::{bytes, protocol};
 
@@ -34,6 +36,7 @@ impl SocketTransport {
             Kind::Tls => Self::read_for_tls(slf),
             Kind::Buffered => Self::read_into_protocol(slf),
             Kind::Plain => Self::read_bytes(slf, expected),
+            Kind::Stream => Self::read_for_stream(slf, expected),
         }
     }
 
@@ -41,19 +44,74 @@ impl SocketTransport {
     fn read_bytes(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let read = bytes::read(&event_loop, expected, |room| {
-            slf.get().state.with(py, |state| {
-                let received = state.stream.receive(room);
-                if let Received::Data(length) = received {
-                    state.expected = length;
-                }
-                received
-            })
-        });
-        match read? {
+        match bytes::read(&event_loop, expected, LARGEST_READ, |room| slf.get().receive(py, room))?
+        {
             Ok(data) => Self::deliver(slf, &data),
             Err(received) => Self::no_data(slf, received),
         }
+    }
+
+    /// One read, whose length is remembered.
+    fn receive(&self, py: Python<'_>, room: &mut [MaybeUninit<u8>]) -> Received {
+        self.state.with(py, |state| {
+            let received = state.stream.receive(room);
+            if let Received::Data(length) = received {
+                state.expected = length;
+            }
+            received
+        })
+    }
+
+    /// A read into the buffer of the reader that takes it, if no method has to be called for that.
+    fn read_for_stream(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        let protocol = slf.get().protocol(py);
+        let Some(reader) = protocol.and_then(|protocol| stream::receiver(protocol.bind(py))) else {
+            return Self::read_bytes(slf, expected);
+        };
+        let fed = if reader.get().keeps_whole(py) {
+            // What a coroutine waits for need not be cut out of a larger piece.
+            let most = match reader.get().wanted(py) {
+                wanted if wanted > LARGE_READ => wanted.min(LARGEST_READ),
+                _ => LARGEST_READ,
+            };
+            match bytes::read(&event_loop, expected, most, |room| slf.get().receive(py, room))? {
+                Ok(data) => StreamReader::feed(&reader, &data),
+                Err(received) => return Self::no_data(slf, received),
+            }
+        } else {
+            match Self::read_behind(slf, &event_loop, &reader, expected) {
+                Ok(Received::Data(_)) => Ok(()),
+                Ok(received) => return Self::no_data(slf, received),
+                Err(error) => Err(error),
+            }
+        };
+        fed.or_else(|error| Self::protocol_failed(slf, "data_received", error))
+    }
+
+    /// A read behind what a reader's buffer has: at once where much comes, by way of the loop's own
+    /// buffer where room for it would be larger than the data.
+    fn read_behind(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, Loop>,
+        reader: &Bound<'_, StreamReader>,
+        expected: usize,
+    ) -> PyResult<Received> {
+        let py = slf.py();
+        let receive = |room: &mut [MaybeUninit<u8>]| slf.get().receive(py, room);
+        if expected > LARGE_READ
+            && let Some(received) = StreamReader::feed_directly(reader, LARGEST_READ, receive)?
+        {
+            return Ok(received);
+        }
+        let mut scratch = bytes::Scratch::borrow(event_loop);
+        let received = slf.get().receive(py, scratch.room());
+        if let Received::Data(length) = received {
+            // SAFETY: the stream has initialised this many bytes.
+            StreamReader::feed_copy(reader, unsafe { scratch.filled(length) })?;
+        }
+        Ok(received)
     }
 
     /// A read of ciphertext, which goes from the loop's own buffer to OpenSSL.

@@ -36,7 +36,7 @@ impl SocketTransport {
     ///
     /// # Errors
     /// `TypeError` for anything but bytes, `RuntimeError` after `write_eof`.
-    pub(super) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if let Ok(bytes) = data.cast_exact::<PyBytes>() {
             if !Self::may_write(slf, bytes.as_bytes().is_empty(), "write")? {
@@ -194,6 +194,10 @@ impl SocketTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol, called to resume or pause.
     pub(crate) fn send_at_once(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
         let py = slf.py();
+        if slf.get().is_inherited(py) {
+            // The protocol forked while it was told of data; the parent answers, too.
+            return Ok(());
+        }
         let sent = slf.get().state.with(py, |state| {
             if state.losses > 0 {
                 state.losses += 1;

@@ -224,8 +224,12 @@ impl SubprocessTransport {
     }
 
     /// # Errors
-    /// `ProcessLookupError` when the child is gone and the protocol has been told.
+    /// `ProcessLookupError` when the child is gone and the protocol has been told, `RuntimeError`
+    /// where it is the parent's child.
     fn running_process<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(event_loop) = self.event_loop(py) {
+            event_loop.get().refuse_inherited()?;
+        }
         self.process(py).ok_or_else(|| PyProcessLookupError::new_err(()))
     }
 
@@ -250,9 +254,13 @@ impl Deallocate for SubprocessTransport {
     }
 
     fn last_words(slf: &Bound<'_, Self>) {
-        let warned = slf
-            .repr()
-            .and_then(|shown| warn_resource(slf.as_any(), &format!("unclosed transport {shown}")));
+        let warned = if slf.get().is_inherited(slf.py()) {
+            Ok(())
+        } else {
+            slf.repr().and_then(|shown| {
+                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
+            })
+        };
         for result in [warned, Self::close(slf)] {
             if let Err(error) = result {
                 error.write_unraisable(slf.py(), Some(slf.as_any()));

@@ -266,6 +266,10 @@ impl SubprocessTransport {
         let Some(process) = slf.get().process(py).filter(|_| returncode.is_none()) else {
             return Ok(());
         };
+        if slf.get().is_inherited(py) {
+            // Neither to reap nor to kill: it is the parent's child.
+            return Self::say_ended(&process, 0);
+        }
         // It may have ended without the loop having noticed.
         if !process.call_method0(intern!(py, "poll"))?.is_none() {
             return Ok(());
@@ -294,6 +298,11 @@ impl SubprocessTransport {
         self.state
             .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
             .map(|event_loop| event_loop.into_bound(py))
+    }
+
+    /// Whether its loop is the parent's, which this process was forked from.
+    fn is_inherited(&self, py: Python<'_>) -> bool {
+        self.event_loop(py).is_some_and(|event_loop| event_loop.get().is_inherited())
     }
 
     fn push(slf: &Bound<'_, Self>, happening: Happening) {
@@ -353,15 +362,20 @@ impl SubprocessTransport {
         Self::stop_watching(slf);
         slf.get().state.with(py, |state| state.returncode = Some(returncode));
         if let Some(process) = slf.get().process(py) {
-            // Otherwise `Popen` would warn of a child that still runs.
-            let name = intern!(py, "returncode");
-            if process.getattr(name)?.is_none() {
-                process.setattr(name, returncode)?;
-            }
+            Self::say_ended(&process, returncode)?;
         }
         Self::call(slf, Call::Exited);
         Self::try_finish(slf);
         if cfg!(Py_3_14) { Self::wake_exit_waiters(slf) } else { Ok(()) }
+    }
+
+    /// Tells the `Popen` object, which would warn of a child that still runs.
+    fn say_ended(process: &Bound<'_, PyAny>, returncode: i32) -> PyResult<()> {
+        let name = intern!(process.py(), "returncode");
+        if process.getattr(name)?.is_none() {
+            process.setattr(name, returncode)?;
+        }
+        Ok(())
     }
 
     /// Schedules `connection_lost` once the child has ended and every pipe is disconnected.

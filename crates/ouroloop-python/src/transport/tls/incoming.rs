@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::session::{Decrypted, Read};
 use super::{Kind, Phase, TlsProtocol};
+use crate::stream;
 use crate::transport::socket::writable_bytes;
 
 impl TlsProtocol {
@@ -81,8 +82,7 @@ impl TlsProtocol {
         if let Some(data) = decrypted.data
             && let Some(protocol) = slf.get().app_protocol(py)
         {
-            let answer = protocol.call_method1(intern!(py, "data_received"), (data,));
-            Self::after_protocol(slf, answer.map(drop))?;
+            Self::after_protocol(slf, stream::deliver(&protocol, &data))?;
         }
         Self::end_of_read(slf, decrypted.end)
     }

@@ -271,6 +271,17 @@ impl TlsProtocol {
         self.event_loop.bind(py)
     }
 
+    /// Whether its loop is the parent's, which this process was forked from.
+    fn is_inherited(&self, py: Python<'_>) -> bool {
+        self.event_loop(py).get().is_inherited()
+    }
+
+    /// # Errors
+    /// `RuntimeError` in a child of the process that made the loop.
+    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
+        self.event_loop(py).get().refuse_inherited()
+    }
+
     fn phase(&self, py: Python<'_>) -> Phase {
         self.state.with(py, |state| state.phase)
     }

@@ -66,6 +66,11 @@ impl TlsTransport {
         }
     }
 
+    /// The machine, unless it is gone or another process's.
+    fn connected_here<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsProtocol>> {
+        self.machine(py).filter(|machine| !machine.get().is_inherited(py))
+    }
+
     fn let_go_of_the_machine(&self, py: Python<'_>) -> PyResult<()> {
         if let Some(machine) = self.machine(py) {
             let weak = Link::Known(PyWeakrefReference::new(&machine)?.unbind());
@@ -148,7 +153,7 @@ impl TlsTransport {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if !self.closed.replace(py, true) {
             return self
-                .machine(py)
+                .connected_here(py)
                 .map_or(Ok(()), |machine| TlsProtocol::start_shutdown(&machine));
         }
         if cfg!(Py_3_12) { self.let_go_of_the_machine(py) } else { Ok(()) }
@@ -161,7 +166,7 @@ impl TlsTransport {
     #[pyo3(name = "_force_close")]
     fn force_close(&self, py: Python<'_>, exc: Option<Py<PyAny>>) -> PyResult<()> {
         self.mark_closed(py);
-        self.machine(py).map_or(Ok(()), |machine| TlsProtocol::abort(&machine, exc))
+        self.connected_here(py).map_or(Ok(()), |machine| TlsProtocol::abort(&machine, exc))
     }
 
     fn is_reading(&self, py: Python<'_>) -> bool {
@@ -177,6 +182,7 @@ impl TlsTransport {
 
     fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
         let Some(machine) = self.machine(py) else { return Ok(()) };
+        machine.get().refuse_inherited(py)?;
         let was_paused = machine
             .get()
             .state
@@ -253,6 +259,7 @@ impl TlsTransport {
             return Err(PyTypeError::new_err(message));
         }
         let Some(machine) = self.machine(py) else { return Ok(()) };
+        machine.get().refuse_inherited(py)?;
         if data.is_empty()? || !TlsProtocol::takes_writes(&machine)? {
             return Ok(());
         }
@@ -262,6 +269,7 @@ impl TlsTransport {
 
     fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(machine) = self.machine(list_of_data.py()) else { return Ok(()) };
+        machine.get().refuse_inherited(list_of_data.py())?;
         if !TlsProtocol::takes_writes(&machine)? {
             return Ok(());
         }
@@ -335,6 +343,9 @@ impl Deallocate for TlsTransport {
     fn last_words(slf: &Bound<'_, Self>) {
         let py = slf.py();
         slf.get().mark_closed(py);
+        if slf.get().machine(py).is_some_and(|machine| machine.get().is_inherited(py)) {
+            return;
+        }
         let message = "unclosed transport <asyncio._SSLProtocolTransport object>";
         let category = py.get_type::<pyo3::exceptions::PyResourceWarning>();
         let warned = Standard::get(py)

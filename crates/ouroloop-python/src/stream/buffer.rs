@@ -1,0 +1,311 @@
+//! What a reader has been fed and has not given out.
+//!
+//! | content | is | becomes |
+//! | --- | --- | --- |
+//! | `Gathered` | bytes of Rust's, often none | `Whole` by the next piece, if it was empty |
+//! | `Whole` | the one piece that came, as the object it came as | given out as it is; `Gathered` by the next piece |
+//! | `Shown` | a `bytearray` that Python code has seen | `Gathered`, once it is empty and nobody else has it |
+//!
+//! `reader._buffer` is a `bytearray` under asyncio, and programs change it. Showing it makes the
+//! `bytearray` the content: who fills, shortens or empties it does that to the reader.
+
+use std::mem::MaybeUninit;
+
+use ouroloop::net::Received;
+use pyo3::PyTraverseError;
+use pyo3::ffi;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes};
+
+use crate::cell::AttachedCell;
+
+/// Memory that an empty buffer keeps.
+const KEPT_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+enum Content {
+    Gathered { bytes: Vec<u8>, start: usize },
+    Whole { bytes: Py<PyBytes>, start: usize },
+    Shown(Py<PyByteArray>),
+}
+
+impl Content {
+    const fn empty() -> Self {
+        Self::Gathered { bytes: Vec::new(), start: 0 }
+    }
+}
+
+/// The bytes of one reader.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    content: AttachedCell<Content>,
+}
+
+/// The bytes of a `bytearray`.
+///
+/// # Safety
+/// No Python code may run while the answer is alive.
+unsafe fn bytes_of<'a>(array: &'a Py<PyByteArray>) -> &'a [u8] {
+    // SAFETY: the object is alive, and by the caller's promise nothing changes it.
+    unsafe {
+        let start = ffi::PyByteArray_AsString(array.as_ptr()).cast::<u8>();
+        let length = ffi::PyByteArray_Size(array.as_ptr());
+        std::slice::from_raw_parts(start, usize::try_from(length).unwrap_or(0))
+    }
+}
+
+impl Buffer {
+    pub(super) const fn new() -> Self {
+        Self { content: AttachedCell::new(Content::empty()) }
+    }
+
+    /// Lends what is there for a moment in which no Python code runs.
+    #[inline]
+    pub(super) fn with<R>(&self, py: Python<'_>, access: impl FnOnce(&[u8]) -> R) -> R {
+        self.content.with(py, |content| match content {
+            Content::Gathered { bytes, start } => access(&bytes[*start..]),
+            Content::Whole { bytes, start } => access(&bytes.as_bytes(py)[*start..]),
+            // SAFETY: `access` runs no Python code.
+            Content::Shown(array) => access(unsafe { bytes_of(array) }),
+        })
+    }
+
+    #[inline]
+    pub(super) fn len(&self, py: Python<'_>) -> usize {
+        self.with(py, <[u8]>::len)
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self, py: Python<'_>) -> bool {
+        self.len(py) == 0
+    }
+
+    /// Whether the next piece is kept as the object that it is.
+    #[inline]
+    pub(super) fn keeps_whole(&self, py: Python<'_>) -> bool {
+        self.hide(py);
+        self.content.with(py, |content| match content {
+            Content::Gathered { bytes, start } => bytes.len() == *start,
+            Content::Whole { .. } | Content::Shown(_) => false,
+        })
+    }
+
+    /// Puts a piece behind what is there.
+    ///
+    /// # Errors
+    /// `BufferError` if the buffer was shown and somebody has a view of it; `MemoryError`.
+    pub(super) fn push(&self, piece: &Bound<'_, PyBytes>) -> PyResult<()> {
+        let py = piece.py();
+        if !self.keeps_whole(py) {
+            return self.extend(py, piece.as_bytes());
+        }
+        let whole = Content::Whole { bytes: piece.clone().unbind(), start: 0 };
+        let old = self.content.replace(py, whole);
+        // Its memory may serve again.
+        drop(old);
+        Ok(())
+    }
+
+    /// Copies bytes behind what is there.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::push`].
+    pub(super) fn extend(&self, py: Python<'_>, piece: &[u8]) -> PyResult<()> {
+        self.hide(py);
+        let shown = self.content.with(py, |content| match content {
+            Content::Gathered { bytes, start } => {
+                if *start > bytes.len() / 2 {
+                    bytes.drain(..*start);
+                    *start = 0;
+                }
+                bytes.extend_from_slice(piece);
+                Ok(None)
+            }
+            Content::Whole { bytes, start } => {
+                let old = &bytes.as_bytes(py)[*start..];
+                let mut gathered = Vec::with_capacity(old.len() + piece.len());
+                gathered.extend_from_slice(old);
+                gathered.extend_from_slice(piece);
+                Err(gathered)
+            }
+            Content::Shown(array) => Ok(Some(array.clone_ref(py))),
+        });
+        match shown {
+            Ok(None) => Ok(()),
+            Ok(Some(array)) => extend_shown(array.bind(py), piece),
+            Err(bytes) => {
+                drop(self.content.replace(py, Content::Gathered { bytes, start: 0 }));
+                Ok(())
+            }
+        }
+    }
+
+    /// Has `receive` write up to `room` bytes behind what is there, and answers what it answers: how
+    /// many it has written, which it must have initialised.
+    ///
+    /// A buffer that was shown grows through [`Buffer::extend`] alone: for that it answers `None`.
+    pub(super) fn receive(
+        &self,
+        py: Python<'_>,
+        room: usize,
+        receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
+    ) -> Option<Received> {
+        self.hide(py);
+        let (mut bytes, start) = match self.content.replace(py, Content::empty()) {
+            Content::Gathered { bytes, start } => (bytes, start),
+            Content::Whole { bytes, start } => (bytes.as_bytes(py)[start..].to_vec(), 0),
+            shown @ Content::Shown(_) => {
+                drop(self.content.replace(py, shown));
+                return None;
+            }
+        };
+        bytes.reserve(room);
+        let received = receive(&mut bytes.spare_capacity_mut()[..room]);
+        if let Received::Data(length) = received {
+            // SAFETY: the caller has initialised this many bytes, which fit into the room.
+            unsafe { bytes.set_len(bytes.len() + length.min(room)) };
+        }
+        drop(self.content.replace(py, Content::Gathered { bytes, start }));
+        Some(received)
+    }
+
+    /// Takes the first `count` bytes out, or as many as there are.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::push`].
+    pub(super) fn take<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyBytes>> {
+        // Making an object must not happen while the cell is lent, so the content is taken out.
+        match self.content.replace(py, Content::empty()) {
+            Content::Whole { bytes, start } => {
+                let rest = &bytes.as_bytes(py)[start..];
+                if count >= rest.len() && start == 0 {
+                    return Ok(bytes.into_bound(py));
+                }
+                let end = start + count.min(rest.len());
+                let taken = PyBytes::new(py, &bytes.as_bytes(py)[start..end]);
+                if end < bytes.as_bytes(py).len() {
+                    drop(self.content.replace(py, Content::Whole { bytes, start: end }));
+                }
+                Ok(taken)
+            }
+            Content::Gathered { mut bytes, start } => {
+                let end = start + count.min(bytes.len() - start);
+                let taken = PyBytes::new(py, &bytes[start..end]);
+                let start = if end < bytes.len() {
+                    end
+                } else {
+                    bytes.clear();
+                    bytes.shrink_to(KEPT_BYTES);
+                    0
+                };
+                drop(self.content.replace(py, Content::Gathered { bytes, start }));
+                Ok(taken)
+            }
+            Content::Shown(array) => {
+                let kept = array.clone_ref(py);
+                drop(self.content.replace(py, Content::Shown(kept)));
+                // SAFETY: to make a `bytes` runs no Python code.
+                let content = unsafe { bytes_of(&array) };
+                let end = count.min(content.len());
+                let taken = PyBytes::new(py, &content[..end]);
+                shorten_shown(array.bind(py), end)?;
+                Ok(taken)
+            }
+        }
+    }
+
+    /// Drops the first `count` bytes, or as many as there are.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::push`].
+    pub(super) fn skip(&self, py: Python<'_>, count: usize) -> PyResult<()> {
+        self.take(py, count).map(drop)
+    }
+
+    /// Drops everything.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::push`].
+    pub(super) fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        let shown = self.content.with(py, |content| match content {
+            Content::Shown(array) => Some(array.clone_ref(py)),
+            _ => None,
+        });
+        match shown {
+            Some(array) => shorten_shown(array.bind(py), array.bind(py).len()),
+            None => {
+                drop(self.content.replace(py, Content::empty()));
+                Ok(())
+            }
+        }
+    }
+
+    /// The content as a `bytearray`, which it is from then on.
+    pub(super) fn show<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
+        let array = match self.content.replace(py, Content::empty()) {
+            Content::Shown(array) => array.into_bound(py),
+            Content::Whole { bytes, start } => PyByteArray::new(py, &bytes.as_bytes(py)[start..]),
+            Content::Gathered { bytes, start } => PyByteArray::new(py, &bytes[start..]),
+        };
+        self.replace(&array);
+        array
+    }
+
+    /// Puts a `bytearray` of Python code's in the place of the content.
+    pub(super) fn replace(&self, array: &Bound<'_, PyByteArray>) {
+        let content = Content::Shown(array.clone().unbind());
+        drop(self.content.replace(array.py(), content));
+    }
+
+    /// Goes back to bytes of Rust's, if what was shown is empty and nobody else has it.
+    #[inline]
+    fn hide(&self, py: Python<'_>) {
+        let unused = self.content.with(py, |content| match content {
+            // SAFETY: attached; reads the count and the size of a live object.
+            Content::Shown(array) => unsafe {
+                ffi::Py_REFCNT(array.as_ptr()) == 1 && ffi::PyByteArray_Size(array.as_ptr()) == 0
+            },
+            _ => false,
+        });
+        if unused {
+            drop(self.content.replace(py, Content::empty()));
+        }
+    }
+
+    /// # Safety
+    /// To be called from `tp_traverse` alone.
+    pub(super) unsafe fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.content.traverse(|content| match content {
+                Content::Gathered { .. } => Ok(()),
+                Content::Whole { bytes, .. } => visit.call(bytes),
+                Content::Shown(array) => visit.call(array),
+            })
+        }
+    }
+
+    /// Drops everything, for `tp_clear`.
+    pub(super) fn forget(&self, py: Python<'_>) {
+        drop(self.content.replace(py, Content::empty()));
+    }
+}
+
+fn extend_shown(array: &Bound<'_, PyByteArray>, piece: &[u8]) -> PyResult<()> {
+    let old = array.len();
+    array.resize(old + piece.len())?;
+    // SAFETY: nothing else runs; the array has just got this size.
+    unsafe { array.as_bytes_mut()[old..].copy_from_slice(piece) };
+    Ok(())
+}
+
+/// `del array[:count]`.
+fn shorten_shown(array: &Bound<'_, PyByteArray>, count: usize) -> PyResult<()> {
+    let count = ffi::Py_ssize_t::try_from(count).unwrap_or(ffi::Py_ssize_t::MAX);
+    // SAFETY: attached, with a live object; an error is set if the answer is not zero.
+    if unsafe { ffi::PySequence_DelSlice(array.as_ptr(), 0, count) } != 0 {
+        return Err(PyErr::fetch(array.py()));
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Streams: `StreamReader`, `StreamWriter`, the protocol between them and a transport, and the
+//! functions that open connections with them.
+//!
+//! # The way of a byte
+//!
+//! transport → protocol → reader's buffer → the coroutine that waits. A native transport asks
+//! [`receiver`] which reader takes what it reads; where there is one, bytes go from the kernel into
+//! its buffer, and the waiting task's wake-up into the ready queue, without a call of Python's. A
+//! piece that a waiting `read` takes whole is one `bytes` object all the way.
+//!
+//! # States of a reader
+//!
+//! | it is | `waiter` | `eof` | `exception` | a read |
+//! | --- | --- | --- | --- | --- |
+//! | idle | none | no | none | takes what is there, or waits |
+//! | awaited | a future | no | none | of a second coroutine: `RuntimeError`, unless what it wants is there |
+//! | ended | none | yes | none | takes what is there; then `b''` or `IncompleteReadError` |
+//! | failed | none | any | set | raises the exception |
+//!
+//! Beside that, `paused` says that the transport was told not to read: set when more than twice the
+//! limit is in the buffer, left when no more than the limit is, or by a coroutine that waits.
+//!
+//! # Who may be overridden
+//!
+//! Programs derive from all three classes, and set attributes on their objects. Each class lists the
+//! methods that native code leaves out; an object that has others in their place is not *plain*, and
+//! those methods are called through Python, in asyncio's order. The answer is kept by
+//! [`crate::overrides`], so that asking costs two comparisons.
+//!
+//! # Who touches what
+//!
+//! The reader's state is changed by [`reader`] alone, its bytes by [`buffer`] alone. No Python code
+//! runs between a look at the buffer and the taking out that follows from it.
+
+mod buffer;
+mod limit;
+mod opening;
+mod protocol;
+mod reader;
+mod release;
+mod writer;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+pub(crate) use protocol::StreamReaderProtocol;
+pub(crate) use reader::StreamReader;
+
+/// The reader that takes what comes for `protocol`, if native code can feed it.
+#[inline]
+pub(crate) fn receiver<'py>(protocol: &Bound<'py, PyAny>) -> Option<Bound<'py, StreamReader>> {
+    StreamReaderProtocol::receiver(protocol.cast::<StreamReaderProtocol>().ok()?)
+}
+
+/// `protocol.data_received(data)`, for data that is not empty.
+///
+/// # Errors
+/// What that raises.
+#[inline]
+pub(crate) fn deliver(protocol: &Bound<'_, PyAny>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    match receiver(protocol) {
+        Some(reader) => StreamReader::feed(&reader, data),
+        None => protocol.call_method1(intern!(data.py(), "data_received"), (data,)).map(drop),
+    }
+}
+
+/// Makes the classes complete.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    reader::install(py)?;
+    writer::install(py)?;
+    protocol::install(py)
+}
+
+/// Puts the names of this module into `_native`.
+pub(crate) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<StreamReader>()?;
+    module.add_class::<writer::StreamWriter>()?;
+    module.add_class::<StreamReaderProtocol>()?;
+    opening::export(module)
+}

@@ -1,0 +1,267 @@
+//! `open_connection`, `start_server` and their kin over Unix sockets.
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::protocol::StreamReaderProtocol;
+use super::reader::StreamReader;
+use super::writer::StreamWriter;
+use crate::cell::AttachedCell;
+use crate::coroutine::{Coroutine, Kept, Scope};
+use crate::waiter::running_loop;
+
+/// Opens a connection and answers its `(reader, writer)`.
+///
+/// `limit` is the reader's; all the rest goes to the loop's `create_connection`. A cancelled call
+/// opens nothing.
+#[pyfunction]
+#[pyo3(signature = (host=None, port=None, *, limit=None, **kwds))]
+fn open_connection<'py>(
+    py: Python<'py>,
+    host: Option<Bound<'py, PyAny>>,
+    port: Option<Bound<'py, PyAny>>,
+    limit: Option<Bound<'py, PyAny>>,
+    kwds: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Coroutine>> {
+    let targets = PyTuple::new(py, [host, port])?;
+    Coroutine::new(py, "open_connection", |scope| {
+        let call = Call::keep(&scope, "create_connection", &targets, kwds.as_ref());
+        let limit = limit.map(|limit| scope.keep(&limit));
+        open(scope, call, limit)
+    })
+}
+
+/// Opens a connection to a Unix socket and answers its `(reader, writer)`.
+///
+/// `limit` is the reader's; all the rest goes to the loop's `create_unix_connection`. A cancelled
+/// call opens nothing.
+#[pyfunction]
+#[pyo3(signature = (path=None, *, limit=None, **kwds))]
+fn open_unix_connection<'py>(
+    py: Python<'py>,
+    path: Option<Bound<'py, PyAny>>,
+    limit: Option<Bound<'py, PyAny>>,
+    kwds: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Coroutine>> {
+    let targets = PyTuple::new(py, [path])?;
+    Coroutine::new(py, "open_unix_connection", |scope| {
+        let call = Call::keep(&scope, "create_unix_connection", &targets, kwds.as_ref());
+        let limit = limit.map(|limit| scope.keep(&limit));
+        open(scope, call, limit)
+    })
+}
+
+/// Starts a server that calls `client_connected_cb(reader, writer)` for each connection, and runs
+/// what that answers as a task if it is a coroutine.
+///
+/// `limit` is that of the readers; all the rest goes to the loop's `create_server`, whose server is
+/// answered.
+#[pyfunction]
+#[pyo3(signature = (client_connected_cb, host=None, port=None, *, limit=None, **kwds))]
+fn start_server<'py>(
+    py: Python<'py>,
+    client_connected_cb: Bound<'py, PyAny>,
+    host: Option<Bound<'py, PyAny>>,
+    port: Option<Bound<'py, PyAny>>,
+    limit: Option<Bound<'py, PyAny>>,
+    kwds: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Coroutine>> {
+    let targets = PyTuple::new(py, [host, port])?;
+    Coroutine::new(py, "start_server", |scope| {
+        let call = Call::keep(&scope, "create_server", &targets, kwds.as_ref());
+        let limit = limit.map(|limit| scope.keep(&limit));
+        let callback = scope.keep(&client_connected_cb);
+        start(scope, call, callback, limit)
+    })
+}
+
+/// Starts a server on a Unix socket, as `start_server` does on others.
+///
+/// `limit` is that of the readers; all the rest goes to the loop's `create_unix_server`, whose server
+/// is answered.
+#[pyfunction]
+#[pyo3(signature = (client_connected_cb, path=None, *, limit=None, **kwds))]
+fn start_unix_server<'py>(
+    py: Python<'py>,
+    client_connected_cb: Bound<'py, PyAny>,
+    path: Option<Bound<'py, PyAny>>,
+    limit: Option<Bound<'py, PyAny>>,
+    kwds: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Coroutine>> {
+    let targets = PyTuple::new(py, [path])?;
+    Coroutine::new(py, "start_unix_server", |scope| {
+        let call = Call::keep(&scope, "create_unix_server", &targets, kwds.as_ref());
+        let limit = limit.map(|limit| scope.keep(&limit));
+        let callback = scope.keep(&client_connected_cb);
+        start(scope, call, callback, limit)
+    })
+}
+
+/// A call of a method of the loop: `method(factory, *targets, **keywords)`.
+struct Call {
+    method: &'static str,
+    targets: Kept<PyTuple>,
+    keywords: Option<Kept<PyDict>>,
+}
+
+impl Call {
+    fn keep(
+        scope: &Scope,
+        method: &'static str,
+        targets: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> Self {
+        let keywords = keywords.map(|keywords| scope.keep(keywords));
+        Self { method, targets: scope.keep(targets), keywords }
+    }
+
+    fn make<'py>(
+        &self,
+        scope: &Scope,
+        event_loop: &Bound<'py, PyAny>,
+        factory: Factory,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = event_loop.py();
+        let targets = scope.get(py, self.targets);
+        let mut arguments = vec![Bound::new(py, factory)?.into_any()];
+        arguments.extend(targets.iter());
+        let keywords = self.keywords.map(|keywords| scope.get(py, keywords));
+        event_loop.call_method(
+            PyString::intern(py, self.method),
+            PyTuple::new(py, arguments)?,
+            keywords.as_ref(),
+        )
+    }
+}
+
+/// # Errors
+/// `ValueError` unless it is positive.
+fn check_limit(limit: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    match limit {
+        Some(limit) if limit.le(0)? => Err(PyValueError::new_err("Limit cannot be <= 0")),
+        _ => Ok(()),
+    }
+}
+
+async fn open(scope: Scope, call: Call, limit: Option<Kept>) -> PyResult<Py<PyAny>> {
+    let (event_loop, reader, protocol, opened) = Python::attach(|py| -> PyResult<_> {
+        let event_loop = running_loop(py)?;
+        let limit = limit.map(|limit| scope.get(py, limit));
+        check_limit(limit.as_ref())?;
+        let reader = StreamReader::create(py, limit.as_ref(), &event_loop)?.into_any();
+        let protocol = StreamReaderProtocol::create(&reader, None, &event_loop)?.into_any();
+        let factory = Factory::new(Product::Ready(protocol.clone().unbind()));
+        let opened = call.make(&scope, &event_loop, factory)?.unbind();
+        Ok((scope.keep(&event_loop), scope.keep(&reader), scope.keep(&protocol), opened))
+    })?;
+    let opened = scope.wait(opened).await?;
+    Python::attach(|py| {
+        let (transport, _): (Bound<'_, PyAny>, Bound<'_, PyAny>) = opened.extract(py)?;
+        let reader = scope.get(py, reader);
+        let (protocol, event_loop) = (scope.get(py, protocol), scope.get(py, event_loop));
+        let writer = StreamWriter::create(&transport, &protocol, &reader, &event_loop)?;
+        Ok(PyTuple::new(py, [reader, writer.into_any()])?.into_any().unbind())
+    })
+}
+
+async fn start(
+    scope: Scope,
+    call: Call,
+    callback: Kept,
+    limit: Option<Kept>,
+) -> PyResult<Py<PyAny>> {
+    let started = Python::attach(|py| -> PyResult<_> {
+        let event_loop = running_loop(py)?;
+        let factory = Factory::new(Product::ForServer {
+            limit: limit.map(|limit| scope.get(py, limit).unbind()),
+            callback: scope.get(py, callback).unbind(),
+            event_loop: event_loop.clone().unbind(),
+        });
+        Ok(call.make(&scope, &event_loop, factory)?.unbind())
+    })?;
+    scope.wait(started).await
+}
+
+/// What a factory gives the loop.
+#[derive(Debug)]
+enum Product {
+    /// The one protocol of a connection that is being opened.
+    Ready(Py<PyAny>),
+    /// A new protocol for each connection of a server.
+    ForServer { limit: Option<Py<PyAny>>, callback: Py<PyAny>, event_loop: Py<PyAny> },
+    /// Nothing: the garbage collector has taken it apart.
+    None,
+}
+
+/// The protocol factory that the loop is given.
+#[pyclass(frozen, name = "factory", module = "asyncio.streams")]
+#[derive(Debug)]
+struct Factory {
+    product: AttachedCell<Product>,
+}
+
+impl Factory {
+    fn new(product: Product) -> Self {
+        Self { product: AttachedCell::new(product) }
+    }
+}
+
+#[pymethods]
+impl Factory {
+    fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let product = self.product.with(py, |product| match product {
+            Product::Ready(protocol) => Product::Ready(protocol.clone_ref(py)),
+            Product::ForServer { limit, callback, event_loop } => Product::ForServer {
+                limit: limit.as_ref().map(|limit| limit.clone_ref(py)),
+                callback: callback.clone_ref(py),
+                event_loop: event_loop.clone_ref(py),
+            },
+            Product::None => Product::None,
+        });
+        match product {
+            Product::Ready(protocol) => Ok(protocol),
+            Product::ForServer { limit, callback, event_loop } => {
+                let (limit, event_loop) =
+                    (limit.as_ref().map(|limit| limit.bind(py)), event_loop.bind(py));
+                check_limit(limit)?;
+                let reader = StreamReader::create(py, limit, event_loop)?.into_any();
+                let callback = Some(callback.bind(py)).filter(|callback| !callback.is_none());
+                let protocol = StreamReaderProtocol::create(&reader, callback, event_loop)?;
+                Ok(protocol.into_any().unbind())
+            }
+            Product::None => Ok(py.None()),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: this is `tp_traverse`.
+        unsafe {
+            self.product.traverse(|product| match product {
+                Product::Ready(protocol) => visit.call(protocol),
+                Product::ForServer { limit, callback, event_loop } => {
+                    visit.call(limit)?;
+                    visit.call(callback)?;
+                    visit.call(event_loop)
+                }
+                Product::None => Ok(()),
+            })
+        }
+    }
+
+    fn __clear__(&self) {
+        // SAFETY: `tp_clear` is called attached.
+        let py = unsafe { Python::assume_attached() };
+        drop(self.product.replace(py, Product::None));
+    }
+}
+
+/// Gives `module` the functions.
+pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(open_connection, module)?)?;
+    module.add_function(wrap_pyfunction!(open_unix_connection, module)?)?;
+    module.add_function(wrap_pyfunction!(start_server, module)?)?;
+    module.add_function(wrap_pyfunction!(start_unix_server, module)?)
+}

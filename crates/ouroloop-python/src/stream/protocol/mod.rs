@@ -1,0 +1,215 @@
+//! `StreamReaderProtocol`: the protocol between a transport and a pair of reader and writer.
+//!
+//! It knows its reader weakly: a connection whose reader is gone drops what comes. Until a server's
+//! connection is made it holds the reader, from then on the callback's task does.
+
+mod class;
+mod connected;
+mod flow;
+
+use std::sync::OnceLock;
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+
+use super::reader::{StreamReader, missing};
+use crate::cell::AttachedCell;
+use crate::future::Future;
+use crate::instance_dict::{self, ValueOffset};
+use crate::overrides::{Attributes, Verdict, has_all, originals};
+use crate::slots::Deallocate;
+use crate::waiter::Waiter;
+
+pub(super) use class::install;
+
+/// A native `asyncio.StreamReaderProtocol`.
+#[pyclass(frozen, subclass, weakref, module = "asyncio.streams")]
+#[derive(Debug)]
+pub(crate) struct StreamReaderProtocol {
+    state: AttachedCell<State>,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "asyncio's attributes, each settable by itself")]
+#[derive(Debug, Default)]
+struct State {
+    event_loop: Option<Py<PyAny>>,
+    /// A weak reference to the reader.
+    reader: Option<Py<PyAny>>,
+    strong_reader: Option<Py<PyAny>>,
+    callback: Option<Py<PyAny>>,
+    transport: Option<Py<PyAny>>,
+    /// The task of the callback's coroutine.
+    task: Option<Py<PyAny>>,
+    /// Where the running release keeps it.
+    writer: Option<Py<PyAny>>,
+    /// The future of the connection's end.
+    closed: Option<Py<PyAny>>,
+    /// The `deque` of those who wait for the transport to take more; none before the first.
+    drain_waiters: Option<Py<PyAny>>,
+    source_traceback: Option<Py<PyAny>>,
+    reject_connection: bool,
+    over_ssl: bool,
+    /// The transport has enough.
+    paused: bool,
+    connection_lost: bool,
+    plain: Option<Verdict<bool>>,
+}
+
+/// What is called through Python unless it is ours.
+const METHODS: [&str; 3] = ["data_received", "_drain_helper", "_stream_reader"];
+
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
+impl StreamReaderProtocol {
+    fn new() -> Self {
+        Self { state: AttachedCell::new(State::default()) }
+    }
+
+    /// A protocol for `reader`, whose connection `callback` will be told of.
+    pub(super) fn create<'py>(
+        reader: &Bound<'py, PyAny>,
+        callback: Option<&Bound<'py, PyAny>>,
+        event_loop: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let protocol = Bound::new(reader.py(), Self::new())?;
+        Self::begin(&protocol, reader, callback, event_loop)?;
+        Ok(protocol)
+    }
+
+    /// What every `__init__` does: a second call starts the object over.
+    fn begin(
+        slf: &Bound<'_, Self>,
+        reader: &Bound<'_, PyAny>,
+        callback: Option<&Bound<'_, PyAny>>,
+        event_loop: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        VALUE_OFFSET.learn(slf);
+        let mut fresh = State {
+            event_loop: Some(event_loop.clone().unbind()),
+            callback: callback.map(|callback| callback.clone().unbind()),
+            ..State::default()
+        };
+        if !reader.is_none() {
+            let weak = PyWeakrefReference::new(reader)?;
+            fresh.reader = Some(weak.into_any().unbind());
+            let source = reader.getattr(intern!(py, "_source_traceback"))?;
+            fresh.source_traceback = Some(source.unbind());
+        }
+        if callback.is_some() && !reader.is_none() {
+            fresh.strong_reader = Some(reader.clone().unbind());
+        }
+        fresh.closed = Some(Waiter::create(event_loop)?.into_object());
+        drop(slf.get().state.replace(py, fresh));
+        Ok(())
+    }
+
+    /// Whether every method that native code leaves out is ours.
+    #[inline]
+    fn is_plain(slf: &Bound<'_, Self>) -> bool {
+        let known = slf.get().state.with(slf.py(), |state| state.plain);
+        Verdict::recall(known, slf).unwrap_or_else(|| Self::judge(slf))
+    }
+
+    #[cold]
+    fn judge(slf: &Bound<'_, Self>) -> bool {
+        static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
+        let py = slf.py();
+        let plain = ORIGINALS
+            .get_or_try_init(py, || originals(&py.get_type::<Self>(), &METHODS))
+            .and_then(|methods| has_all(slf, methods))
+            .unwrap_or(false);
+        let verdict = Verdict::new(slf, plain);
+        slf.get().state.with(py, |state| state.plain = verdict);
+        plain
+    }
+
+    /// One of the protocol's objects.
+    fn part<'py>(
+        &self,
+        py: Python<'py>,
+        part: impl FnOnce(&State) -> &Option<Py<PyAny>>,
+    ) -> Option<Bound<'py, PyAny>> {
+        self.state
+            .with(py, |state| part(state).as_ref().map(|object| object.clone_ref(py)))
+            .map(|object| object.into_bound(py))
+    }
+
+    /// The loop.
+    ///
+    /// # Errors
+    /// `AttributeError` before `__init__` has run.
+    fn event_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().part(slf.py(), |state| &state.event_loop).ok_or_else(|| missing(slf, "_loop"))
+    }
+
+    /// The reader, unless it is gone.
+    fn reader<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if Self::is_plain(slf) {
+            return slf.get().reader_natively(slf.py());
+        }
+        let reader = slf.getattr(intern!(slf.py(), "_stream_reader"))?;
+        Ok(Some(reader).filter(|reader| !reader.is_none()))
+    }
+
+    #[inline]
+    fn reader_natively<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(weak) = self.part(py, |state| &state.reader) else { return Ok(None) };
+        if let Ok(weak) = weak.cast::<PyWeakrefReference>() {
+            return Ok(weak.upgrade());
+        }
+        let reader = weak.call0()?;
+        Ok(Some(reader).filter(|reader| !reader.is_none()))
+    }
+
+    /// The reader that takes what comes, if no method that was overridden stands between.
+    #[inline]
+    pub(super) fn receiver<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, StreamReader>> {
+        if !Self::is_plain(slf) {
+            return None;
+        }
+        let reader = slf.get().reader_natively(slf.py()).ok()??;
+        reader.cast_into::<StreamReader>().ok().filter(StreamReader::is_plain)
+    }
+}
+
+impl Deallocate for StreamReaderProtocol {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.closed.is_some())
+    }
+
+    /// An end by an error that nobody waited for is not reported.
+    fn last_words(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let Some(closed) = slf.get().part(py, |state| &state.closed) else { return };
+        if let Ok(native) = closed.cast_exact::<Future>() {
+            drop(native.get().failure(py));
+            return;
+        }
+        let looked = || -> PyResult<()> {
+            let done = closed.call_method0(intern!(py, "done"))?.is_truthy()?;
+            if done && !closed.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+                closed.call_method0(intern!(py, "exception"))?;
+            }
+            Ok(())
+        };
+        if let Err(error) = looked() {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: `install` has given the class a dictionary.
+        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
+            dict.drop_ref(slf.py());
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! `StreamReader`: bytes that came, and the one coroutine that waits for more.
+//!
+//! Whatever a program may have overridden is called through Python ([`StreamReader::is_plain`]
+//! tells); a plain reader is fed, woken and read natively.
+
+mod class;
+mod goals;
+mod separators;
+mod wait;
+
+use std::mem::MaybeUninit;
+
+use ouroloop::net::Received;
+use pyo3::exceptions::{PyAssertionError, PyAttributeError, PyNotImplementedError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyType};
+
+use super::buffer::Buffer;
+use super::limit::Limit;
+use crate::cell::AttachedCell;
+use crate::future::{Home, stack_in_debug_mode};
+use crate::instance_dict::{self, ValueOffset};
+use crate::overrides::{Attributes, Verdict, has_all, originals};
+use crate::slots::Deallocate;
+use crate::waiter::Waiter;
+
+pub(super) use class::install;
+pub(super) use goals::raise;
+
+/// A native `asyncio.StreamReader`.
+#[pyclass(frozen, subclass, weakref, module = "asyncio.streams")]
+#[derive(Debug)]
+pub(crate) struct StreamReader {
+    buffer: Buffer,
+    state: AttachedCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    home: Home,
+    limit: Limit,
+    /// The future of whoever waits for data, until it is woken.
+    waiter: Option<Waiter>,
+    /// How much the waiting coroutine takes at once; zero if that is not known.
+    wanted: usize,
+    exception: Option<Py<PyAny>>,
+    transport: Option<Py<PyAny>>,
+    source_traceback: Option<Py<PyAny>>,
+    eof: bool,
+    /// The transport was told not to read.
+    paused: bool,
+    plain: Option<Verdict<bool>>,
+}
+
+impl State {
+    const fn new() -> Self {
+        Self {
+            home: Home::None,
+            limit: Limit::default(),
+            waiter: None,
+            wanted: 0,
+            exception: None,
+            transport: None,
+            source_traceback: None,
+            eof: false,
+            paused: false,
+            plain: None,
+        }
+    }
+}
+
+/// What is called through Python unless it is ours.
+const METHODS: [&str; 8] = [
+    "exception",
+    "feed_data",
+    "read",
+    "readline",
+    "readuntil",
+    "_maybe_resume_transport",
+    "_wait_for_data",
+    "_wakeup_waiter",
+];
+
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
+impl StreamReader {
+    fn new() -> Self {
+        Self { buffer: Buffer::new(), state: AttachedCell::new(State::new()) }
+    }
+
+    /// A reader of `event_loop`.
+    ///
+    /// # Errors
+    /// `ValueError` unless the limit is positive, `TypeError` if it is no number.
+    pub(super) fn create<'py>(
+        py: Python<'py>,
+        limit: Option<&Bound<'py, PyAny>>,
+        event_loop: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let reader = Bound::new(py, Self::new())?;
+        Self::begin(&reader, limit, event_loop)?;
+        Ok(reader)
+    }
+
+    /// What every `__init__` does: a second call starts the object over.
+    fn begin(
+        slf: &Bound<'_, Self>,
+        limit: Option<&Bound<'_, PyAny>>,
+        event_loop: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        VALUE_OFFSET.learn(slf);
+        let limit = limit.map_or(Ok(Limit::default()), Limit::of)?;
+        slf.get().buffer.forget(py);
+        let fresh = State { limit, home: Home::of(event_loop), ..State::new() };
+        drop(slf.get().state.replace(py, fresh));
+        let source = stack_in_debug_mode(event_loop)?;
+        drop(
+            slf.get()
+                .state
+                .with(py, |state| std::mem::replace(&mut state.source_traceback, source)),
+        );
+        Ok(())
+    }
+
+    /// Whether every method that native code leaves out is ours.
+    #[inline]
+    pub(super) fn is_plain(slf: &Bound<'_, Self>) -> bool {
+        let known = slf.get().state.with(slf.py(), |state| state.plain);
+        Verdict::recall(known, slf).unwrap_or_else(|| Self::judge(slf))
+    }
+
+    #[cold]
+    fn judge(slf: &Bound<'_, Self>) -> bool {
+        static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
+        let py = slf.py();
+        let plain = ORIGINALS
+            .get_or_try_init(py, || originals(&py.get_type::<Self>(), &METHODS))
+            .and_then(|methods| has_all(slf, methods))
+            .unwrap_or(false);
+        let verdict = Verdict::new(slf, plain);
+        slf.get().state.with(py, |state| state.plain = verdict);
+        plain
+    }
+
+    /// The loop.
+    ///
+    /// # Errors
+    /// `AttributeError` before `__init__` has run.
+    fn event_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get()
+            .state
+            .with(py, |state| state.home.object().map(|object| object.clone_ref(py)))
+            .map(|object| object.into_bound(py))
+            .ok_or_else(|| missing(slf, "_loop"))
+    }
+
+    /// The exception that every read raises.
+    #[inline]
+    pub(super) fn failure<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state
+            .with(py, |state| state.exception.as_ref().map(|error| error.clone_ref(py)))
+            .map(|error| error.into_bound(py))
+    }
+
+    fn transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state
+            .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
+            .map(|transport| transport.into_bound(py))
+    }
+
+    /// `set_transport(transport)`.
+    ///
+    /// # Errors
+    /// `AssertionError` if it has one.
+    pub(super) fn attach(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        let transport = Some(transport.clone().unbind()).filter(|_| !transport.is_none());
+        let refused = slf.get().state.with(slf.py(), |state| {
+            if state.transport.is_some() {
+                return Some(transport);
+            }
+            state.transport = transport;
+            None
+        });
+        match refused {
+            Some(_) => Err(PyAssertionError::new_err("Transport already set")),
+            None => Ok(()),
+        }
+    }
+
+    /// How much of the next piece is asked for at once; zero if that is not known.
+    #[inline]
+    pub(crate) fn wanted(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.wanted)
+    }
+
+    /// Whether the next piece is kept as the object it is.
+    #[inline]
+    pub(crate) fn keeps_whole(&self, py: Python<'_>) -> bool {
+        self.buffer.keeps_whole(py)
+    }
+
+    /// Takes in a piece that came and is not empty. For plain readers.
+    ///
+    /// # Errors
+    /// Those of [`StreamReader::feed_copy`].
+    pub(crate) fn feed(slf: &Bound<'_, Self>, piece: &Bound<'_, PyBytes>) -> PyResult<()> {
+        slf.get().refuse_after_eof(slf.py())?;
+        slf.get().buffer.push(piece)?;
+        Self::fed(slf)
+    }
+
+    /// Copies a piece that came and is not empty. For plain readers.
+    ///
+    /// # Errors
+    /// `AssertionError` after the end, `BufferError` if somebody has a view of the buffer; what the
+    /// transport raises when it is to pause.
+    pub(crate) fn feed_copy(slf: &Bound<'_, Self>, piece: &[u8]) -> PyResult<()> {
+        slf.get().refuse_after_eof(slf.py())?;
+        slf.get().buffer.extend(slf.py(), piece)?;
+        Self::fed(slf)
+    }
+
+    /// Has `receive` read behind what is there, and takes that in; `None` if the buffer is not one to
+    /// read into. For plain readers.
+    ///
+    /// # Errors
+    /// Those of [`StreamReader::feed_copy`].
+    pub(crate) fn feed_directly(
+        slf: &Bound<'_, Self>,
+        room: usize,
+        receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
+    ) -> PyResult<Option<Received>> {
+        let py = slf.py();
+        if slf.get().state.with(py, |state| state.eof) {
+            return Ok(None);
+        }
+        let received = slf.get().buffer.receive(py, room, receive);
+        if let Some(Received::Data(_)) = received {
+            Self::fed(slf)?;
+        }
+        Ok(received)
+    }
+
+    /// Takes out all that is there, for somebody else who is to have it.
+    ///
+    /// # Errors
+    /// `BufferError` if somebody has a view of the buffer.
+    pub(crate) fn take_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.buffer.take(py, usize::MAX)
+    }
+
+    fn refuse_after_eof(&self, py: Python<'_>) -> PyResult<()> {
+        if self.state.with(py, |state| state.eof) {
+            return Err(PyAssertionError::new_err("feed_data after feed_eof"));
+        }
+        Ok(())
+    }
+
+    /// What follows when the buffer has grown.
+    fn fed(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::wake(slf)?;
+        let py = slf.py();
+        let length = as_limit(slf.get().buffer.len(py));
+        let transport = slf.get().state.with(py, |state| {
+            if state.paused || length <= state.limit.high() {
+                return None;
+            }
+            state.transport.as_ref().map(|transport| transport.clone_ref(py))
+        });
+        let Some(transport) = transport else { return Ok(()) };
+        match transport.call_method0(py, intern!(py, "pause_reading")) {
+            Ok(_) => {
+                slf.get().state.with(py, |state| state.paused = true);
+                Ok(())
+            }
+            // It can't, and is not asked again.
+            Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
+                drop(slf.get().state.with(py, |state| state.transport.take()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Wakes whoever waits, by the method if that is not ours.
+    fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if Self::is_plain(slf) {
+            return slf.get().wake_natively(slf.py());
+        }
+        slf.call_method0(intern!(slf.py(), "_wakeup_waiter")).map(drop)
+    }
+
+    fn wake_natively(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(waiter) = self.state.with(py, |state| state.waiter.take()) else { return Ok(()) };
+        if waiter.is_cancelled(py)? {
+            return Ok(());
+        }
+        waiter.set_result(py, py.None())
+    }
+
+    /// The stream has ended.
+    pub(super) fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().state.with(slf.py(), |state| state.eof = true);
+        Self::wake(slf)
+    }
+
+    /// Every read raises `error` from now on, the one under way first.
+    pub(super) fn fail(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let kept = Some(error.clone().unbind()).filter(|_| !error.is_none());
+        let (old, waiter) = slf
+            .get()
+            .state
+            .with(py, |state| (std::mem::replace(&mut state.exception, kept), state.waiter.take()));
+        drop(old);
+        let Some(waiter) = waiter else { return Ok(()) };
+        if waiter.is_cancelled(py)? {
+            return Ok(());
+        }
+        waiter.set_exception(error)
+    }
+
+    /// Has the transport go on if the buffer is short again, by the method if that is not ours.
+    #[inline]
+    fn maybe_resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if Self::is_plain(slf) {
+            return Self::maybe_resume_natively(slf);
+        }
+        slf.call_method0(intern!(slf.py(), "_maybe_resume_transport")).map(drop)
+    }
+
+    #[inline]
+    fn maybe_resume_natively(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if !slf.get().state.with(py, |state| state.paused) {
+            return Ok(());
+        }
+        let length = as_limit(slf.get().buffer.len(py));
+        if slf.get().state.with(py, |state| length <= state.limit.low()) {
+            return Self::resume(slf);
+        }
+        Ok(())
+    }
+
+    /// Has the transport, which is paused, go on.
+    fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.with(py, |state| state.paused = false);
+        let none = || py.None().into_bound(py);
+        let transport = slf.get().transport(py).unwrap_or_else(none);
+        transport.call_method0(intern!(py, "resume_reading")).map(drop)
+    }
+
+    /// A future for whoever is to wait in `method`.
+    ///
+    /// # Errors
+    /// `RuntimeError` if somebody waits already, `AssertionError` after the end.
+    fn begin_wait(slf: &Bound<'_, Self>, method: &str, wanted: usize) -> PyResult<Waiter> {
+        let py = slf.py();
+        let (waited_for, eof, paused) =
+            slf.get().state.with(py, |state| (state.waiter.is_some(), state.eof, state.paused));
+        if waited_for {
+            let message = format!(
+                "{method}() called while another coroutine is already waiting for incoming data"
+            );
+            return Err(PyRuntimeError::new_err(message));
+        }
+        if eof {
+            return Err(PyAssertionError::new_err("_wait_for_data after EOF"));
+        }
+        if paused {
+            Self::resume(slf)?;
+        }
+        let native = slf.get().state.with(py, |state| match &state.home {
+            Home::Native(native) => Some(native.clone_ref(py)),
+            _ => None,
+        });
+        let waiter = match native {
+            Some(native) => Waiter::of_native(native.bind(py))?,
+            None => Waiter::create(&Self::event_loop(slf)?)?,
+        };
+        let kept = waiter.clone_ref(py);
+        slf.get().state.with(py, |state| {
+            state.waiter = Some(kept);
+            state.wanted = wanted;
+        });
+        Ok(waiter)
+    }
+
+    /// The wait is over, whichever way.
+    #[inline]
+    fn end_wait(&self, py: Python<'_>) {
+        drop(self.state.with(py, |state| {
+            state.wanted = 0;
+            state.waiter.take()
+        }));
+    }
+}
+
+/// A length as limits are compared with.
+fn as_limit(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+/// The error for an attribute that `__init__` would have set.
+pub(super) fn missing(slf: &Bound<'_, PyAny>, name: &str) -> PyErr {
+    let class = slf.get_type();
+    let class = class.name().map_or_else(|_| String::from("object"), |class| class.to_string());
+    PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'"))
+}
+
+/// The standard class, or ours, or one derived from either.
+pub(super) fn is_reader(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if object.is_instance_of::<StreamReader>() {
+        return Ok(true);
+    }
+    let standard = &crate::standard::Standard::get(object.py())?.stream_reader;
+    object.is_instance(standard.bind(object.py()).cast::<PyType>()?)
+}
+
+impl Deallocate for StreamReader {
+    fn original() -> &'static std::sync::OnceLock<pyo3::ffi::destructor> {
+        static ORIGINAL: std::sync::OnceLock<pyo3::ffi::destructor> = std::sync::OnceLock::new();
+        &ORIGINAL
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: `install` has given the class a dictionary.
+        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
+            dict.drop_ref(slf.py());
+        }
+    }
+}

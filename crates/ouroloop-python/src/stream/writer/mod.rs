@@ -1,0 +1,192 @@
+//! `StreamWriter`: a transport and what goes with it.
+
+mod class;
+mod drain;
+mod upgrade;
+
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyAssertionError, PyResourceWarning};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::reader::{is_reader, missing};
+use super::release::Release;
+use crate::cell::AttachedCell;
+use crate::instance_dict::{self, ValueOffset};
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+use crate::transport::socket::SocketTransport;
+
+pub(super) use class::install;
+
+/// A native `asyncio.StreamWriter`.
+#[pyclass(frozen, subclass, weakref, module = "asyncio.streams")]
+#[derive(Debug)]
+pub(crate) struct StreamWriter {
+    state: AttachedCell<State>,
+}
+
+/// Each is none before `__init__` has run.
+#[derive(Debug, Default)]
+struct State {
+    transport: Option<Py<PyAny>>,
+    protocol: Option<Py<PyAny>>,
+    reader: Option<Py<PyAny>>,
+    event_loop: Option<Py<PyAny>>,
+    /// asyncio's future that is done; made when somebody asks for it.
+    complete: Option<Py<PyAny>>,
+}
+
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+
+impl StreamWriter {
+    fn new() -> Self {
+        Self { state: AttachedCell::new(State::default()) }
+    }
+
+    /// A writer over any transport.
+    ///
+    /// # Errors
+    /// `AssertionError` if `reader` is neither a reader nor `None`.
+    pub(super) fn create<'py>(
+        transport: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        reader: &Bound<'py, PyAny>,
+        event_loop: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let writer = Bound::new(transport.py(), Self::new())?;
+        Self::begin(&writer, transport, protocol, reader, event_loop)?;
+        Ok(writer)
+    }
+
+    fn begin(
+        slf: &Bound<'_, Self>,
+        transport: &Bound<'_, PyAny>,
+        protocol: &Bound<'_, PyAny>,
+        reader: &Bound<'_, PyAny>,
+        event_loop: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        VALUE_OFFSET.learn(slf);
+        // Set before the reader is looked at, as asyncio has it: a writer that is refused closes its
+        // transport all the same.
+        let kept = |object: &Bound<'_, PyAny>| Some(object.clone().unbind());
+        let state = State {
+            transport: kept(transport),
+            protocol: kept(protocol),
+            event_loop: kept(event_loop),
+            ..State::default()
+        };
+        drop(slf.get().state.replace(slf.py(), state));
+        if !reader.is_none() && !is_reader(reader)? {
+            return Err(PyAssertionError::new_err(()));
+        }
+        let reader = kept(reader);
+        drop(slf.get().state.with(slf.py(), |state| std::mem::replace(&mut state.reader, reader)));
+        Ok(())
+    }
+
+    /// One of the objects that `__init__` was given.
+    ///
+    /// # Errors
+    /// `AttributeError` before it has run.
+    #[inline]
+    fn part<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        part: impl FnOnce(&State) -> &Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get()
+            .state
+            .with(py, |state| part(state).as_ref().map(|object| object.clone_ref(py)))
+            .map(|object| object.into_bound(py))
+            .ok_or_else(|| missing(slf, name))
+    }
+
+    #[inline]
+    fn transport<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::part(slf, "_transport", |state| &state.transport)
+    }
+
+    fn protocol<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::part(slf, "_protocol", |state| &state.protocol)
+    }
+
+    fn reader<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::part(slf, "_reader", |state| &state.reader)
+    }
+
+    fn event_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::part(slf, "_loop", |state| &state.event_loop)
+    }
+
+    /// `write(data)`.
+    #[inline]
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let transport = Self::transport(slf)?;
+        match transport.cast_exact::<SocketTransport>() {
+            Ok(socket) => SocketTransport::write(socket, data),
+            Err(_) => transport.call_method1(intern!(slf.py(), "write"), (data,)).map(drop),
+        }
+    }
+
+    /// Whether a transport is closing or closed.
+    #[inline]
+    fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
+        match transport.cast_exact::<SocketTransport>() {
+            Ok(socket) => Ok(socket.get().is_closing(transport.py())),
+            Err(_) => transport.call_method0(intern!(transport.py(), "is_closing"))?.is_truthy(),
+        }
+    }
+
+    /// Closes what nobody can close any more, and says so.
+    fn close_forgotten(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if Self::is_closing(&Self::transport(slf)?)? {
+            return Ok(());
+        }
+        let warn = Standard::get(py)?.warn.bind(py);
+        let category = py.get_type::<PyResourceWarning>();
+        let event_loop = Self::event_loop(slf)?;
+        if event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()? {
+            return warn.call1(("loop is closed", category)).map(drop);
+        }
+        slf.call_method0(intern!(py, "close"))?;
+        let message = format!("unclosed {}", slf.repr()?);
+        warn.call1((message, category)).map(drop)
+    }
+}
+
+impl Deallocate for StreamWriter {
+    fn original() -> &'static OnceLock<ffi::destructor> {
+        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
+        &ORIGINAL
+    }
+
+    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
+        let py = slf.py();
+        let closed = slf.get().state.with(py, |state| match &state.transport {
+            Some(transport) => transport
+                .bind(py)
+                .cast_exact::<SocketTransport>()
+                .is_ok_and(|socket| socket.get().is_closing(py)),
+            None => true,
+        });
+        !closed && Release::get(py).is_ok_and(|release| release.closes_forgotten)
+    }
+
+    fn last_words(slf: &Bound<'_, Self>) {
+        if let Err(error) = Self::close_forgotten(slf) {
+            error.write_unraisable(slf.py(), Some(slf.as_any()));
+        }
+    }
+
+    unsafe fn strip(slf: &Bound<'_, Self>) {
+        // SAFETY: `install` has given the class a dictionary.
+        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
+            dict.drop_ref(slf.py());
+        }
+    }
+}
