@@ -118,7 +118,9 @@ def test_reading_can_be_paused(run: Run) -> None:
             transport.resume_reading()
             assert transport.is_reading()
             await until(lambda: protocol.data == b"one")
+            assert transport._closing is False
             transport.close()
+            assert transport._closing is True
             assert not transport.is_reading()
             transport.pause_reading()
             transport.resume_reading()

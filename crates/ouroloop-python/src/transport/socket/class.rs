@@ -101,7 +101,11 @@ impl SocketTransport {
         self.state.with(py, |state| !state.closing && !state.paused)
     }
 
-    /// Whether `pause_reading` was called, closed or not: what `is_reading` is made of in asyncio.
+    #[getter(_closing)]
+    fn closing_attribute(&self, py: Python<'_>) -> bool {
+        self.is_closing(py)
+    }
+
     #[getter(_paused)]
     fn paused_attribute(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.paused)
