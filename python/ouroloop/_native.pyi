@@ -840,6 +840,7 @@ async def start_unix_server(
     limit: int = 65536,
     **kwds: Any,
 ) -> asyncio.Server: ...
+
 @disjoint_base
 class StreamReader(asyncio.StreamReader, metaclass=ABCMeta):
     def __init__(

@@ -39,9 +39,7 @@ NATIVE = [getattr(_native, name) for name in NAMES]
 WORLDS = {
     "asyncio": STOCK,
     "native on asyncio": World("native on asyncio", asyncio.SelectorEventLoop, *NATIVE),
-    "asyncio on native": STOCK._replace(
-        name="asyncio on native", new_loop=ouroloop.new_event_loop
-    ),
+    "asyncio on native": STOCK._replace(name="asyncio on native", new_loop=ouroloop.new_event_loop),
     "native": World("native", ouroloop.new_event_loop, *NATIVE),
 }
 

@@ -211,9 +211,7 @@ def test_a_reset_is_raised_by_whoever_waits(world: World, run: Run) -> None:
     async def main() -> None:
         async def reset(_: Any, writer: Any) -> None:
             linger = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, linger
-            )
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
         async with connected(world, reset) as (reader, writer):

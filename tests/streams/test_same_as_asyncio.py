@@ -274,9 +274,7 @@ def history(world: World, derive: Any, limit: int, deeds: list[Deed], *, buffer:
 
 @pytest.mark.parametrize("buffer", [False, True], ids=["unseen", "seen"])
 @pytest.mark.parametrize("derived", DERIVED)
-@settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(limit=st.integers(1, 9), deeds=st.lists(DEEDS, max_size=30))
 def test_same_history(derived: str, buffer: bool, limit: int, deeds: list[Deed]) -> None:
     stories = [
