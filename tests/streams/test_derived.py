@@ -38,7 +38,9 @@ def test_a_reader_that_is_fed_by_its_own_method(world: World, run: Run) -> None:
     assert b"".join(fed) == b"abc\n"
 
 
-def test_a_protocol_with_methods_of_its_own(world: World, run: Run) -> None:
+def recording(world: World, calls: list[str]) -> Any:
+    """A protocol's class that notes which of its methods are called."""
+
     class Protocol(world.StreamReaderProtocol):  # type: ignore[misc,name-defined]
         def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
             super().__init__(world.StreamReader(loop=loop), self.on_connected, loop)
@@ -65,12 +67,16 @@ def test_a_protocol_with_methods_of_its_own(world: World, run: Run) -> None:
             calls.append("lost")
             super().connection_lost(exc)
 
+    return Protocol
+
+
+def test_a_protocol_with_methods_of_its_own(world: World, run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        protocols: list[Protocol] = []
+        protocols: list[Any] = []
 
-        def factory() -> Protocol:
-            protocols.append(Protocol("server", loop))
+        def factory() -> Any:
+            protocols.append(recording(world, calls)("server", loop))
             return protocols[-1]
 
         server = await loop.create_server(factory, "127.0.0.1", 0)

@@ -10,7 +10,7 @@ from .conftest import STOCK, WORLDS, World, turn
 from .test_same_as_asyncio import attempt, described, state
 
 KINDS = ["pause", "resume", "drain", "drain", "cancel", "turn", "turn", "eof", "data"]
-KINDS += ["lose", "break", "close", "wait_closed", "fail", "help"]
+KINDS += ["lose", "lose_by_error", "close", "wait_closed", "fail", "help"]
 DEEDS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3)), max_size=25)
 
 
@@ -50,33 +50,46 @@ class Program:
 
     def carry_out(self, kind: str, number: int) -> Any:
         """Do a deed; tell the answer."""
-        match kind:
-            case "pause":
-                return self.protocol.pause_writing()
-            case "resume":
-                return self.protocol.resume_writing()
-            case "drain":
-                return self.spawn(self.writer.drain)
-            case "help":
-                return self.spawn(self.protocol._drain_helper)
-            case "wait_closed":
-                return self.spawn(self.writer.wait_closed)
-            case "cancel":
-                return number < len(self.tasks) and self.tasks[-1 - number].cancel()
-            case "turn":
-                return turn(self.loop)
-            case "eof":
-                return self.protocol.eof_received()
-            case "data":
-                return self.protocol.data_received(b"data")
-            case "lose":
-                return self.protocol.connection_lost(None)
-            case "break":
-                return self.protocol.connection_lost(OSError("broken"))
-            case "close":
-                return self.writer.close()
-            case "fail":
-                return self.reader.set_exception(OSError("failed"))
+        return getattr(self, kind)(number)
+
+    def pause(self, _: int) -> None:
+        self.protocol.pause_writing()
+
+    def resume(self, _: int) -> None:
+        self.protocol.resume_writing()
+
+    def drain(self, _: int) -> None:
+        self.spawn(self.writer.drain)
+
+    def help(self, _: int) -> None:
+        self.spawn(self.protocol._drain_helper)
+
+    def wait_closed(self, _: int) -> None:
+        self.spawn(self.writer.wait_closed)
+
+    def cancel(self, number: int) -> bool:
+        return number < len(self.tasks) and self.tasks[-1 - number].cancel()
+
+    def turn(self, _: int) -> None:
+        turn(self.loop)
+
+    def eof(self, _: int) -> Any:
+        return self.protocol.eof_received()
+
+    def data(self, _: int) -> None:
+        self.protocol.data_received(b"data")
+
+    def lose(self, _: int) -> None:
+        self.protocol.connection_lost(None)
+
+    def close(self, _: int) -> None:
+        self.writer.close()
+
+    def fail(self, _: int) -> None:
+        self.reader.set_exception(OSError("failed"))
+
+    def lose_by_error(self, _: int) -> None:
+        self.protocol.connection_lost(OSError("broken"))
 
     def seen(self) -> str:
         """What can be seen from outside."""

@@ -74,7 +74,7 @@ def test_they_are_instances_of_the_standard_classes(world: World, run: Run) -> N
 
 @pytest.mark.parametrize("limit", [0, -1, -0.5])
 def test_limits_are_positive(world: World, loop: asyncio.AbstractEventLoop, limit: Any) -> None:
-    with pytest.raises(ValueError, match="^Limit cannot be <= 0$"):
+    with pytest.raises(ValueError, match=r"^Limit cannot be <= 0$"):
         world.StreamReader(limit, loop)
     with pytest.raises(TypeError):
         world.StreamReader("many", loop)
@@ -92,7 +92,7 @@ def test_arguments_by_name(run: Run, world: World) -> None:
             lambda: reader.read(1, 2),
             lambda: reader.read(size=1),
             lambda: reader.read(1, n=1),
-            lambda: reader.readexactly(),
+            reader.readexactly,
             lambda: reader.readline(1),
         ):
             with pytest.raises(TypeError):
@@ -159,7 +159,7 @@ def test_private_attributes_can_be_set(reader: Any, loop: asyncio.AbstractEventL
     transport.pause_reading.assert_called_once_with()
     assert reader._paused is True
     reader._eof = True
-    with pytest.raises(AssertionError, match="^feed_data after feed_eof$"):
+    with pytest.raises(AssertionError, match=r"^feed_data after feed_eof$"):
         reader.feed_data(b"")
     waiter = reader._waiter = loop.create_future()
     reader._wakeup_waiter()
@@ -169,7 +169,7 @@ def test_private_attributes_can_be_set(reader: Any, loop: asyncio.AbstractEventL
     with pytest.raises(OSError, match="gone"):
         loop.run_until_complete(reader.read())
     assert reader._loop is loop
-    with pytest.raises(AssertionError, match="^Transport already set$"):
+    with pytest.raises(AssertionError, match=r"^Transport already set$"):
         reader.set_transport(mock.Mock())
 
 

@@ -20,9 +20,6 @@ use pyo3::types::{PyByteArray, PyBytes};
 
 use crate::cell::AttachedCell;
 
-/// Memory that an empty buffer keeps.
-const KEPT_BYTES: usize = 64 * 1024;
-
 #[derive(Debug)]
 enum Content {
     Gathered { bytes: Vec<u8>, start: usize },
@@ -46,7 +43,7 @@ pub(super) struct Buffer {
 ///
 /// # Safety
 /// No Python code may run while the answer is alive.
-unsafe fn bytes_of<'a>(array: &'a Py<PyByteArray>) -> &'a [u8] {
+unsafe fn bytes_of(array: &Py<PyByteArray>) -> &[u8] {
     // SAFETY: the object is alive, and by the caller's promise nothing changes it.
     unsafe {
         let start = ffi::PyByteArray_AsString(array.as_ptr()).cast::<u8>();
@@ -101,9 +98,7 @@ impl Buffer {
             return self.extend(py, piece.as_bytes());
         }
         let whole = Content::Whole { bytes: piece.clone().unbind(), start: 0 };
-        let old = self.content.replace(py, whole);
-        // Its memory may serve again.
-        drop(old);
+        drop(self.content.replace(py, whole));
         Ok(())
     }
 
@@ -189,17 +184,12 @@ impl Buffer {
                 }
                 Ok(taken)
             }
-            Content::Gathered { mut bytes, start } => {
+            Content::Gathered { bytes, start } => {
                 let end = start + count.min(bytes.len() - start);
                 let taken = PyBytes::new(py, &bytes[start..end]);
-                let start = if end < bytes.len() {
-                    end
-                } else {
-                    bytes.clear();
-                    bytes.shrink_to(KEPT_BYTES);
-                    0
-                };
-                drop(self.content.replace(py, Content::Gathered { bytes, start }));
+                if end < bytes.len() {
+                    drop(self.content.replace(py, Content::Gathered { bytes, start: end }));
+                }
                 Ok(taken)
             }
             Content::Shown(array) => {
@@ -232,13 +222,11 @@ impl Buffer {
             Content::Shown(array) => Some(array.clone_ref(py)),
             _ => None,
         });
-        match shown {
-            Some(array) => shorten_shown(array.bind(py), array.bind(py).len()),
-            None => {
-                drop(self.content.replace(py, Content::empty()));
-                Ok(())
-            }
+        if let Some(array) = shown {
+            return shorten_shown(array.bind(py), array.bind(py).len());
         }
+        self.forget(py);
+        Ok(())
     }
 
     /// The content as a `bytearray`, which it is from then on.
@@ -286,7 +274,7 @@ impl Buffer {
         }
     }
 
-    /// Drops everything, for `tp_clear`.
+    /// Drops everything, and what was shown stays as it is.
     pub(super) fn forget(&self, py: Python<'_>) {
         drop(self.content.replace(py, Content::empty()));
     }

@@ -18,7 +18,10 @@ use crate::waiter::running_loop;
 /// `limit` is the reader's; all the rest goes to the loop's `create_connection`. A cancelled call
 /// opens nothing.
 #[pyfunction]
-#[pyo3(signature = (host=None, port=None, *, limit=None, **kwds))]
+#[pyo3(
+    signature = (host=None, port=None, *, limit=None, **kwds),
+    text_signature = "(host=None, port=None, *, limit=65536, **kwds)"
+)]
 fn open_connection<'py>(
     py: Python<'py>,
     host: Option<Bound<'py, PyAny>>,
@@ -39,7 +42,10 @@ fn open_connection<'py>(
 /// `limit` is the reader's; all the rest goes to the loop's `create_unix_connection`. A cancelled
 /// call opens nothing.
 #[pyfunction]
-#[pyo3(signature = (path=None, *, limit=None, **kwds))]
+#[pyo3(
+    signature = (path=None, *, limit=None, **kwds),
+    text_signature = "(path=None, *, limit=65536, **kwds)"
+)]
 fn open_unix_connection<'py>(
     py: Python<'py>,
     path: Option<Bound<'py, PyAny>>,
@@ -60,7 +66,10 @@ fn open_unix_connection<'py>(
 /// `limit` is that of the readers; all the rest goes to the loop's `create_server`, whose server is
 /// answered.
 #[pyfunction]
-#[pyo3(signature = (client_connected_cb, host=None, port=None, *, limit=None, **kwds))]
+#[pyo3(
+    signature = (client_connected_cb, host=None, port=None, *, limit=None, **kwds),
+    text_signature = "(client_connected_cb, host=None, port=None, *, limit=65536, **kwds)"
+)]
 fn start_server<'py>(
     py: Python<'py>,
     client_connected_cb: Bound<'py, PyAny>,
@@ -83,7 +92,10 @@ fn start_server<'py>(
 /// `limit` is that of the readers; all the rest goes to the loop's `create_unix_server`, whose server
 /// is answered.
 #[pyfunction]
-#[pyo3(signature = (client_connected_cb, path=None, *, limit=None, **kwds))]
+#[pyo3(
+    signature = (client_connected_cb, path=None, *, limit=None, **kwds),
+    text_signature = "(client_connected_cb, path=None, *, limit=65536, **kwds)"
+)]
 fn start_unix_server<'py>(
     py: Python<'py>,
     client_connected_cb: Bound<'py, PyAny>,

@@ -168,7 +168,7 @@ impl StreamReaderProtocol {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            VALUE_OFFSET.visit(self, visit.clone())?;
+            VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| {
                 visit.call(&state.event_loop)?;
                 visit.call(&state.reader)?;

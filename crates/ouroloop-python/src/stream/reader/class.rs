@@ -144,7 +144,8 @@ impl StreamReader {
         }
         let copy = PyByteArray::new(py, &[]);
         copy.call_method1(intern!(py, "extend"), (data,))?;
-        Self::feed_copy(slf, &copy.to_vec())
+        // SAFETY: nobody else has this object, so nothing changes it.
+        Self::feed_copy(slf, unsafe { copy.as_bytes() })
     }
 
     /// Read up to a separator, which is the last of what is answered.
@@ -152,7 +153,7 @@ impl StreamReader {
     /// From Python 3.13 on `separator` may be a tuple; the first of them to end counts. A cancelled
     /// call has taken nothing out. Raises `IncompleteReadError` at the end of the stream and
     /// `LimitOverrunError` if there is more than the limit before the separator.
-    #[pyo3(signature = (separator=None))]
+    #[pyo3(signature = (separator=None), text_signature = "($self, separator=b'\\n')")]
     fn readuntil<'py>(
         slf: &Bound<'py, Self>,
         separator: Option<Bound<'py, PyAny>>,
@@ -194,7 +195,7 @@ impl StreamReader {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            VALUE_OFFSET.visit(self, visit.clone())?;
+            VALUE_OFFSET.visit(self, visit)?;
             self.buffer.traverse(&visit)?;
             self.state.traverse(|state| {
                 visit.call(state.home.object())?;

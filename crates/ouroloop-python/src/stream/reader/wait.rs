@@ -138,18 +138,17 @@ impl WaitForData {
 impl Body for WaitForData {
     fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
         let reader = self.reader.bind(py);
-        let waiting = match &mut self.waiting {
-            Some(waiting) => waiting,
-            None => {
-                let begun = self.method.bind(py).str().and_then(|method| {
+        if self.waiting.is_none() {
+            let begun =
+                self.method.bind(py).str().and_then(|method| {
                     StreamReader::begin_wait(reader, &method.to_string_lossy(), 0)
                 });
-                match begun {
-                    Ok(waiter) => self.waiting.insert(Waiting::new(waiter)),
-                    Err(error) => return Resumed::Raised(error),
-                }
+            match begun {
+                Ok(waiter) => self.waiting = Some(Waiting::new(waiter)),
+                Err(error) => return Resumed::Raised(error),
             }
-        };
+        }
+        let Some(waiting) = &mut self.waiting else { return Resumed::Returned(py.None()) };
         let resumed = waiting.step(py, incoming);
         match resumed {
             Resumed::Yielded(_) => resumed,

@@ -150,7 +150,7 @@ impl StreamWriter {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            VALUE_OFFSET.visit(self, visit.clone())?;
+            VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| {
                 visit.call(&state.transport)?;
                 visit.call(&state.protocol)?;
