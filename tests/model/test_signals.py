@@ -126,7 +126,7 @@ def test_an_error_in_a_python_signal_handler_leaves_the_loop(loop: Loop) -> None
         raise Alarm
 
     before = signal.signal(signal.SIGUSR1, fail)
-    timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1))
     guard = loop.call_later(20, loop.stop)
     try:
         timer.start()
