@@ -57,13 +57,15 @@ class Odd(BaseException):
     pass
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), Odd("y"), asyncio.CancelledError()])
-def test_what_it_raises_is_raised(loop: Any, error: BaseException) -> None:
+@pytest.mark.parametrize("error_type", [ValueError, Odd, asyncio.CancelledError])
+def test_what_it_raises_is_raised(loop: Any, error_type: type[BaseException]) -> None:
+    error = error_type("mine")
+
     def fail() -> None:
         raise error
 
     async def main() -> None:
-        with pytest.raises(type(error)) as caught:
+        with pytest.raises(error_type) as caught:
             await loop.run_in_executor(None, fail)
         assert caught.value is error
         assert "fail" in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
@@ -71,15 +73,17 @@ def test_what_it_raises_is_raised(loop: Any, error: BaseException) -> None:
     loop.run_until_complete(main())
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-def test_what_ends_programs_ends_the_waiting_task(loop: Any, error: BaseException) -> None:
+@pytest.mark.parametrize("error_type", [SystemExit, KeyboardInterrupt])
+def test_what_ends_programs_ends_the_waiting_task(
+    loop: Any, error_type: type[BaseException]
+) -> None:
     def leave() -> None:
-        raise error
+        raise error_type
 
     async def main() -> None:
         await loop.run_in_executor(None, leave)
 
-    with pytest.raises(type(error)):
+    with pytest.raises(error_type):
         loop.run_until_complete(main())
 
 

@@ -1,14 +1,18 @@
 """What the tests of streams share: each expectation is proved on asyncio's own classes first."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import ouroloop
 import pytest
 from ouroloop import _native
 
-from tests.loops import Run, runner_of
+from tests.loops import HOST, Run, runner_of, until
+
+Handler = Callable[[Any, Any], Any]
 
 
 class World(NamedTuple):
@@ -57,6 +61,33 @@ def loop(world: World) -> Iterator[asyncio.AbstractEventLoop]:
     loop = world.new_loop()
     yield loop
     loop.close()
+
+
+@asynccontextmanager
+async def serving(
+    start_server: Callable[..., Any], handler: Handler, **options: Any
+) -> AsyncIterator[int]:
+    """Serve a connection or more, and give the port; at the end the server's side is over, too."""
+    served: list[bool] = []
+
+    async def serve(reader: Any, writer: Any) -> None:
+        served.append(False)
+        number = len(served) - 1
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            served[number] = True
+
+    server = await start_server(serve, HOST, 0, **options)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        await until(lambda: served and all(served))
+        server.close()
+        await server.wait_closed()
 
 
 @pytest.fixture

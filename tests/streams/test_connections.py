@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,9 @@ import ouroloop
 import pytest
 
 from tests.certificates import NAME, Contexts
-from tests.loops import Run
+from tests.loops import HOST, Run
 
-from .conftest import World
-
-Handler = Callable[[Any, Any], Any]
+from .conftest import Handler, World, serving
 
 
 @asynccontextmanager
@@ -27,26 +25,14 @@ async def connected(
     world: World, handler: Handler, *, client: dict[str, Any] | None = None, **server: Any
 ) -> AsyncIterator[tuple[Any, Any]]:
     """A server that calls ``handler``, which ends with the connection, and a client's streams to it."""
-    served = asyncio.Event()
-
-    async def serve(reader: Any, writer: Any) -> None:
+    async with serving(world.start_server, handler, **server) as port:
+        reader, writer = await world.open_connection(HOST, port, **(client or {}))
         try:
-            await handler(reader, writer)
+            yield reader, writer
         finally:
-            served.set()
-
-    listening = await world.start_server(serve, "127.0.0.1", 0, **server)
-    port = listening.sockets[0].getsockname()[1]
-    reader, writer = await world.open_connection("127.0.0.1", port, **(client or {}))
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        await served.wait()
-        listening.close()
-        await listening.wait_closed()
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 async def echo(reader: Any, writer: Any) -> None:

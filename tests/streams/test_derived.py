@@ -7,9 +7,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Run
+from tests.loops import HOST, Run
 
-from .conftest import World
+from .conftest import World, serving
 from .test_connections import connected, echo
 
 
@@ -21,17 +21,14 @@ def test_a_reader_that_is_fed_by_its_own_method(world: World, run: Run) -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = await world.start_server(echo, "127.0.0.1", 0)
         reader = Reader(loop=loop)
         protocol = world.StreamReaderProtocol(reader, loop=loop)
-        port = server.sockets[0].getsockname()[1]
-        transport, _ = await loop.create_connection(lambda: protocol, "127.0.0.1", port)
-        transport.write(b"abc\n")
-        assert await reader.readline() == b"ABC\n"
-        transport.close()
-        await protocol._get_close_waiter(None)
-        server.close()
-        await server.wait_closed()
+        async with serving(world.start_server, echo) as port:
+            transport, _ = await loop.create_connection(lambda: protocol, HOST, port)
+            transport.write(b"abc\n")
+            assert await reader.readline() == b"ABC\n"
+            transport.close()
+            await protocol._get_close_waiter(None)
 
     fed: list[bytes] = []
     run(main())
@@ -181,22 +178,19 @@ def test_classes_derived_from_the_standard_ones_go_on_working() -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(echo, "127.0.0.1", 0)
         reader = Reader()
         protocol = Protocol(reader, loop=loop)
-        port = server.sockets[0].getsockname()[1]
-        transport, _ = await loop.create_connection(lambda: protocol, "127.0.0.1", port)
-        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        assert type(writer) is ouroloop.StreamWriter
-        assert isinstance(reader, asyncio.StreamReader)
-        assert isinstance(protocol, asyncio.StreamReaderProtocol)
-        writer.write(b"abc\n")
-        await writer.drain()
-        assert await reader.readline() == b"ABC\n"
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
+        async with serving(asyncio.start_server, echo) as port:
+            transport, _ = await loop.create_connection(lambda: protocol, HOST, port)
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            assert type(writer) is ouroloop.StreamWriter
+            assert isinstance(reader, asyncio.StreamReader)
+            assert isinstance(protocol, asyncio.StreamReaderProtocol)
+            writer.write(b"abc\n")
+            await writer.drain()
+            assert await reader.readline() == b"ABC\n"
+            writer.close()
+            await writer.wait_closed()
 
     ouroloop.install()
     with asyncio.Runner() as runner:
@@ -208,35 +202,29 @@ def test_a_protocol_that_controls_flow_by_itself(world: World, run: Run) -> None
         def _get_close_waiter(self, stream: Any) -> Any:
             return closed
 
-    async def hold(reader: Any, writer: Any) -> None:
+    async def hold(reader: Any, _: Any) -> None:
         with contextlib.suppress(OSError):
             await go_on.wait()
             await reader.read()
-        writer.close()
-        held.set()
 
     async def main() -> None:
         nonlocal closed
         loop = asyncio.get_running_loop()
         closed = loop.create_future()
         closed.set_result(None)
-        server = await world.start_server(hold, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        transport, protocol = await loop.create_connection(Protocol, "127.0.0.1", port)
-        writer = world.StreamWriter(transport, protocol, None, loop)
-        while not protocol._paused:
-            writer.write(bytes(100_000))
-        drain = asyncio.create_task(writer.drain())
-        await asyncio.sleep(0)
-        assert not drain.done()
-        transport.abort()
-        await drain
-        await writer.wait_closed()
-        go_on.set()
-        await held.wait()
-        server.close()
-        await server.wait_closed()
+        async with serving(world.start_server, hold) as port:
+            transport, protocol = await loop.create_connection(Protocol, HOST, port)
+            writer = world.StreamWriter(transport, protocol, None, loop)
+            while not protocol._paused:
+                writer.write(bytes(100_000))
+            drain = asyncio.create_task(writer.drain())
+            await asyncio.sleep(0)
+            assert not drain.done()
+            transport.abort()
+            await drain
+            await writer.wait_closed()
+            go_on.set()
 
     closed: Any = None
-    go_on, held = asyncio.Event(), asyncio.Event()
+    go_on = asyncio.Event()
     run(main())

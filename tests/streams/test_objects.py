@@ -12,9 +12,9 @@ from unittest import mock
 import ouroloop
 import pytest
 
-from tests.loops import Run
+from tests.loops import HOST, Run
 
-from .conftest import STOCK, WORLDS, World, turn
+from .conftest import STOCK, WORLDS, World, serving, turn
 from .test_connections import connected, echo
 
 
@@ -207,24 +207,19 @@ def test_an_unclosed_writer_says_so(world: World, run: Run) -> None:
         pytest.skip("this release closes in silence")
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        server = await world.start_server(echo, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        _, writer = await world.open_connection("127.0.0.1", port)
-        transport, protocol = writer.transport, writer._protocol
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            del writer
-            gc.collect()
-        assert [str(warning.message)[:31] for warning in caught] == [
-            "unclosed <StreamWriter transport"[:31]
-        ]
-        assert caught[0].category is ResourceWarning
-        assert transport.is_closing()
-        await protocol._get_close_waiter(None)
-        server.close()
-        await server.wait_closed()
-        del loop
+        async with serving(world.start_server, echo) as port:
+            _, writer = await world.open_connection(HOST, port)
+            transport, protocol = writer.transport, writer._protocol
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                del writer
+                gc.collect()
+            assert [str(warning.message)[:31] for warning in caught] == [
+                "unclosed <StreamWriter transport"[:31]
+            ]
+            assert caught[0].category is ResourceWarning
+            assert transport.is_closing()
+            await protocol._get_close_waiter(None)
 
     run(main())
 
