@@ -19,8 +19,7 @@ class Loop(_native.Loop, asyncio.AbstractEventLoop):  # type: ignore[misc]
     tells what it came to. Raises ``ValueError`` for any other name.
 
     Being an ``asyncio.AbstractEventLoop`` in earnest, it passes ``isinstance`` and ``issubclass``
-    checks, and a method that the native class does not have raises that class's
-    ``NotImplementedError``.
+    checks.
     """
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.loops import HOST
+
 from .conftest import STOCK, World
 
 
@@ -53,9 +55,9 @@ async def told(world: World, callback: Callable[..., Any]) -> tuple[list[Any], b
         writers.append(writer)
         return callback(reader, writer)
 
-    server = await world.start_server(note, "127.0.0.1", 0)
+    server = await world.start_server(note, HOST, 0)
     port = server.sockets[0].getsockname()[1]
-    reader, writer = await world.open_connection("127.0.0.1", port)
+    reader, writer = await world.open_connection(HOST, port)
     while not writers:
         await asyncio.sleep(0)
     for _ in range(5):
@@ -89,9 +91,9 @@ def test_a_rejected_connection_is_aborted(world: World) -> None:
         loop.set_exception_handler(lambda _, context: reports.append(context))
         protocol = world.StreamReaderProtocol(world.StreamReader(loop=loop), loop=loop)
         protocol._reject_connection = True
-        server = await world.start_server(is_plain, "127.0.0.1", 0)
+        server = await world.start_server(is_plain, HOST, 0)
         port = server.sockets[0].getsockname()[1]
-        transport, _ = await loop.create_connection(lambda: protocol, "127.0.0.1", port)
+        transport, _ = await loop.create_connection(lambda: protocol, HOST, port)
         assert transport.is_closing()
         assert [context["message"][:38] for context in reports] == [
             "An open stream was garbage collected p"

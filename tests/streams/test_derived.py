@@ -76,9 +76,9 @@ def test_a_protocol_with_methods_of_its_own(world: World, run: Run) -> None:
             protocols.append(recording(world, calls)("server", loop))
             return protocols[-1]
 
-        server = await loop.create_server(factory, "127.0.0.1", 0)
+        server = await loop.create_server(factory, HOST, 0)
         port = server.sockets[0].getsockname()[1]
-        _, writer = await world.open_connection("127.0.0.1", port)
+        _, writer = await world.open_connection(HOST, port)
         writer.write(b"a line\n")
         writer.write_eof()
         while not protocols:

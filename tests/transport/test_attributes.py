@@ -88,7 +88,6 @@ def test_attributes_come_and_go(run: Run, opened: Opened) -> None:
 @pytest.mark.parametrize(
     ("opened", "name"),
     [(stream, "write"), (datagrams, "sendto"), (server, "is_serving"), (process, "get_pid")],
-    indirect=False,
 )
 def test_a_method_is_replaced_for_a_while(run: Run, opened: Opened, name: str) -> None:
     async def main() -> None:

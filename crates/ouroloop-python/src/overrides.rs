@@ -7,6 +7,8 @@
 use std::num::NonZeroU32;
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::type_object::PyTypeInfo;
 use pyo3::types::{PyString, PyType};
 
 use crate::instance_dict;
@@ -47,6 +49,21 @@ pub(crate) fn has_all(object: &Bound<'_, PyAny>, attributes: &Attributes) -> PyR
         }
     }
     Ok(true)
+}
+
+/// Whether `object`, of class `T` or one derived from it, has `T`'s own methods of these names, and the
+/// verdict to be kept. A metaclass that refuses to say counts as other methods.
+pub(crate) fn judge<T: PyTypeInfo>(
+    object: &Bound<'_, T>,
+    names: &[&str],
+    kept: &PyOnceLock<Attributes>,
+) -> (bool, Option<Verdict<bool>>) {
+    let py = object.py();
+    let plain = kept
+        .get_or_try_init(py, || originals(&py.get_type::<T>(), names))
+        .and_then(|attributes| has_all(object.as_any(), attributes))
+        .unwrap_or(false);
+    (plain, Verdict::new(object.as_any(), plain))
 }
 
 /// An answer, and what it was found for.

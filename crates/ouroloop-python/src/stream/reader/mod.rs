@@ -22,7 +22,7 @@ use super::limit::Limit;
 use crate::cell::AttachedCell;
 use crate::future::{Home, stack_in_debug_mode};
 use crate::instance_dict::{self, ValueOffset};
-use crate::overrides::{Attributes, Verdict, has_all, originals};
+use crate::overrides::{self, Attributes, Verdict};
 use crate::slots::Deallocate;
 use crate::waiter::Waiter;
 
@@ -135,13 +135,8 @@ impl StreamReader {
     #[cold]
     fn judge(slf: &Bound<'_, Self>) -> bool {
         static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
-        let py = slf.py();
-        let plain = ORIGINALS
-            .get_or_try_init(py, || originals(&py.get_type::<Self>(), &METHODS))
-            .and_then(|methods| has_all(slf, methods))
-            .unwrap_or(false);
-        let verdict = Verdict::new(slf, plain);
-        slf.get().state.with(py, |state| state.plain = verdict);
+        let (plain, verdict) = overrides::judge(slf, &METHODS, &ORIGINALS);
+        slf.get().state.with(slf.py(), |state| state.plain = verdict);
         plain
     }
 
