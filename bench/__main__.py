@@ -40,6 +40,7 @@ def main() -> int:
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     for section in sections:
+        section.take_best = arguments.best
         print(section.table(), end="\n\n")
         for error in section.errors():
             print(f"failed: {error}", file=sys.stderr)
@@ -72,6 +73,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="minutes, not tens of minutes; rough")
     parser.add_argument("--rounds", type=int, help="samples of each figure (5; 2 with --quick)")
+    parser.add_argument(
+        "--best", action="store_true", help="tables of each series' best sample, not of its median"
+    )
     parser.add_argument(
         "--only",
         type=SomeOf((*SECTIONS, *ON_DEMAND)),

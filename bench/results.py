@@ -28,6 +28,12 @@ class Series:
         """The median over the rounds."""
         return statistics.median(self.samples) if self.samples else None
 
+    def best(self, *, higher_is_better: bool) -> float | None:
+        """The sample of the least disturbed round: what else runs on a machine only ever takes."""
+        if not self.samples:
+            return None
+        return max(self.samples) if higher_is_better else min(self.samples)
+
     def as_json(self) -> dict[str, Any]:
         """What is written to the results file."""
         return {"median": self.median, "samples": self.samples, "error": self.error, **self.details}
@@ -40,6 +46,8 @@ class Section:
     title: str
     unit: str
     higher_is_better: bool = False
+    take_best: bool = False
+    """Whether the table compares each series' best sample instead of its median."""
     rows: dict[str, dict[str, Series]] = field(default_factory=dict)
 
     def series(self, benchmark: str, loop: str) -> Series:
@@ -59,12 +67,18 @@ class Section:
             "benchmarks": rows,
         }
 
+    def figure(self, series: Series) -> float | None:
+        """What the table shows of a series."""
+        if self.take_best:
+            return series.best(higher_is_better=self.higher_is_better)
+        return series.median
+
     def table(self) -> str:
-        """Format the medians: a row a benchmark, a column a loop, then how ours compares."""
+        """Format the figures: a row a benchmark, a column a loop, then how ours compares."""
         columns = _in_order({loop for row in self.rows.values() for loop in row})
         lines = [[f"{self.title} ({self.unit})", *columns, *self._comparisons(columns)]]
         for benchmark, row in self.rows.items():
-            cells = [_cell(row.get(loop)) for loop in columns]
+            cells = [self._cell(row.get(loop)) for loop in columns]
             ratios = [self._ratio(kind, row) for kind in self._comparisons(columns)]
             lines.append([benchmark, *cells, *ratios])
         means = [self._mean(kind) for kind in self._comparisons(columns)]
@@ -85,16 +99,24 @@ class Section:
         return kinds
 
     def _ratio(self, kind: str, row: dict[str, Series]) -> str:
-        medians = {loop: series.median for loop, series in row.items() if series.median}
-        ours = medians.get(INSTALLED if kind == INSTALLED_TIMES_RIVAL else OURS)
+        known = {loop: figure for loop, series in row.items() if (figure := self.figure(series))}
+        ours = known.get(INSTALLED if kind == INSTALLED_TIMES_RIVAL else OURS)
         others = (FLOOR,) if kind == TIMES_FLOOR else RIVALS
-        figures = [medians[other] for other in others if other in medians]
+        figures = [known[other] for other in others if other in known]
         if ours is None or not figures:
             return "–"
         if kind == TIMES_FLOOR:
             return f"{ours / figures[0]:.2f}"
         ratio = ours / max(figures) if self.higher_is_better else min(figures) / ours
         return f"{ratio:.2f}"
+
+    def _cell(self, series: Series | None) -> str:
+        if series is None:
+            return "–"
+        figure = self.figure(series)
+        if figure is None:
+            return "failed"
+        return f"{figure:.0f}" if figure >= 100 else f"{figure:.2f}"
 
     def errors(self) -> list[str]:
         """What went wrong, a line each."""
@@ -128,14 +150,6 @@ def rotated(loops: Sequence[str], round_number: int) -> list[str]:
 def _in_order(loops: Iterable[str]) -> list[str]:
     order = [FLOOR, *ALL_NAMES]
     return sorted(loops, key=order.index)
-
-
-def _cell(series: Series | None) -> str:
-    if series is None:
-        return "–"
-    if series.median is None:
-        return "failed"
-    return f"{series.median:.0f}" if series.median >= 100 else f"{series.median:.2f}"
 
 
 def _aligned(lines: list[list[str]]) -> list[str]:

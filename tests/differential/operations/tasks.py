@@ -150,9 +150,7 @@ def inner(frame: Frame, index: int) -> Any:
     if not hasattr(task, "get_coro") or task.done():
         return "no task that runs"
     coroutine = task.get_coro()
-    # A native coroutine, which asyncio itself may have made here, has no frame to show.
-    python = coroutine.__qualname__.startswith("Frame.")
-    return [type(coroutine).__name__, len(task.get_stack(limit=1))] if python else "asyncio's"
+    return [type(coroutine).__name__, len(task.get_stack(limit=1))]
 
 
 @act("tasks", "index")

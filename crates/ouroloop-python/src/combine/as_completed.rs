@@ -321,6 +321,10 @@ impl Body for Turn {
     fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.wait.as_ref().map(|(_, iterator)| iterator.clone_ref(py))
     }
+
+    fn within(&self) -> Option<&'static str> {
+        Some("Queue.get")
+    }
 }
 
 #[pymethods]

@@ -322,6 +322,10 @@ impl Body for Wait {
             Self::Fresh { .. } | Self::Over => None,
         }
     }
+
+    fn within(&self) -> Option<&'static str> {
+        Some("_wait")
+    }
 }
 
 /// Wait until futures have ended, and return the set of those that have and the set of the rest.

@@ -30,6 +30,12 @@ pub(crate) trait Body {
         let _ = py;
         None
     }
+
+    /// The qualified name of the coroutine that asyncio has between this one, suspended, and what
+    /// it waits for.
+    fn within(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// What `await awaitable` steps through.

@@ -13,6 +13,7 @@
 //! | over | `Finished` | `RuntimeError` |
 
 mod body;
+mod frame;
 mod scope;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use pyo3::exceptions::{
 };
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
@@ -308,10 +310,20 @@ impl Coroutine {
         Ok(Standard::get(slf.py())?.coroutine.clone_ref(slf.py()))
     }
 
-    /// There is no Python code to show.
+    /// The frame of a stand-in ([`frame`]), until the coroutine is over.
     #[getter]
-    fn cr_frame(&self) -> Option<Py<PyAny>> {
-        None
+    fn cr_frame<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        if slf.get().stand.with(py, |stand| matches!(stand, Stand::Finished)) {
+            return Ok(None);
+        }
+        let stand_in = frame::stand_in(slf, slf.get().name(py))?;
+        stand_in.getattr(intern!(py, "cr_frame")).map(Some)
+    }
+
+    #[getter]
+    fn cr_code<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        frame::code(py, self.name(py))
     }
 
     /// Where the coroutine was made is not recorded.
@@ -327,11 +339,16 @@ impl Coroutine {
 
     /// What it waits for, as far as its body tells.
     #[getter]
-    fn cr_await(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.stand.with(py, |stand| match stand {
-            Stand::Suspended(body) => body.awaited(py),
-            _ => None,
-        })
+    fn cr_await(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let (within, awaited) = slf.get().stand.with(py, |stand| match stand {
+            Stand::Suspended(body) => (body.within(), body.awaited(py)),
+            _ => (None, None),
+        });
+        match within {
+            Some(name) => frame::stand_in(slf, name).map(|stand_in| Some(stand_in.unbind())),
+            None => Ok(awaited),
+        }
     }
 
     #[getter]

@@ -292,4 +292,16 @@ impl Body for Leaving {
             Stage::Any(iterator) => visit.call(iterator),
         }
     }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &self.stage {
+            Stage::Fresh => None,
+            Stage::Native(future) => Some(future.clone_ref(py).into_any()),
+            Stage::Any(iterator) => Some(iterator.clone_ref(py)),
+        }
+    }
+
+    fn within(&self) -> Option<&'static str> {
+        cfg!(Py_3_14).then_some("TaskGroup._aexit")
+    }
 }

@@ -128,4 +128,16 @@ impl Body for WaitFor {
             Self::Over => Ok(()),
         }
     }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match self {
+            Self::Inside { iterator, .. } => Some(iterator.clone_ref(py)),
+            Self::Expired(body) => body.awaited(py),
+            Self::Fresh { .. } | Self::Over => None,
+        }
+    }
+
+    fn within(&self) -> Option<&'static str> {
+        matches!(self, Self::Expired(_)).then_some("_cancel_and_wait")
+    }
 }

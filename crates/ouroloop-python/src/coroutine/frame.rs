@@ -1,0 +1,70 @@
+//! Frames of native coroutines, for whoever looks: stacks of tasks, call graphs, debuggers.
+//!
+//! Native code has no frame. A coroutine that is asked for its own shows that of a stand-in, an
+//! `async def` of the same name which waits and goes no further. Stand-ins are made when somebody
+//! asks and live as long as their coroutine. Their code lies in the file `<ouroloop>`, which does
+//! not exist: it has no lines that anyone could mistake for what runs.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use super::Coroutine;
+
+const FILE: &str = "<ouroloop>";
+
+const FUNCTIONS: &str = "
+import types
+import weakref
+
+codes = {}
+stand_ins = weakref.WeakKeyDictionary()
+
+@types.coroutine
+def carried_out():
+    yield
+
+async def native():
+    await carried_out()
+
+def code_of(name):
+    if name not in codes:
+        last = name.rpartition('.')[2]
+        codes[name] = native.__code__.replace(co_name=last, co_qualname=name)
+    return codes[name]
+
+def stand_in(coroutine, name):
+    those = stand_ins.setdefault(coroutine, {})
+    if name not in those:
+        made = types.FunctionType(code_of(name), globals())()
+        made.send(None)
+        those[name] = made
+    return those[name]
+";
+
+fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
+    static FUNCTIONS_MADE: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let made = FUNCTIONS_MADE.get_or_try_init(py, || -> PyResult<_> {
+        let builtins = py.import(intern!(py, "builtins"))?;
+        let code = builtins.call_method1(intern!(py, "compile"), (FUNCTIONS, FILE, "exec"))?;
+        let names = PyDict::new(py);
+        builtins.call_method1(intern!(py, "exec"), (code, &names))?;
+        Ok(names.unbind())
+    })?;
+    Ok(made.bind(py))
+}
+
+/// The code object of a coroutine with this qualified name.
+pub(super) fn code<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    functions(py)?.as_any().get_item(intern!(py, "code_of"))?.call1((name,))
+}
+
+/// The stand-in of this qualified name for a coroutine, or for what runs within it.
+pub(super) fn stand_in<'py>(
+    coroutine: &Bound<'py, Coroutine>,
+    name: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coroutine.py();
+    functions(py)?.as_any().get_item(intern!(py, "stand_in"))?.call1((coroutine, name))
+}
