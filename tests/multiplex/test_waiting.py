@@ -184,6 +184,7 @@ def test_sockets_are_accepted_connected_read_and_written(loop):
     assert loop.run_until_complete(main()) == [b"ONE", b"TWO", b"THREE"]
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_of_a_fork_leaves_the_parents_loop_alone(native_loop):
     loop = native_loop
     with pair() as (near, far), pair() as (other, other_far):

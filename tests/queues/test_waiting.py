@@ -331,3 +331,14 @@ class TestShutdown:
         loop.run_until_complete(joiner)
         with pytest.raises(asyncio.QueueShutDown):
             queue.get_nowait()
+
+
+def test_closed_after_its_loop(make: Any, loop: Loop) -> None:
+    queue = make()
+    task: Any = loop.create_task(queue.get())
+    turn(loop)
+    loop.close()
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$") as refused:
+        task.get_coro().close()
+    assert isinstance(refused.value.__context__, GeneratorExit)
+    task._log_destroy_pending = False

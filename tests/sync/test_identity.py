@@ -253,3 +253,14 @@ def test_coroutine_closed_before_the_start_leaves_no_trace(side: Side) -> None:
         warnings.simplefilter("error")
         lock.acquire().close()
     assert not lock.locked()
+
+
+def test_stop_iteration_thrown_by_hand(side: Side) -> None:
+    async def main() -> Any:
+        waiting = side.Event().wait()
+        waiting.send(None)
+        with pytest.raises(StopIteration) as stopped:
+            waiting.throw(StopIteration("ends the await of the future, not the wait"))
+        return stopped.value.value
+
+    assert side.run(main()) is True

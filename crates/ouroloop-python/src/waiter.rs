@@ -6,7 +6,7 @@ use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::coroutine::{Incoming, iterator_of, step_into};
+use crate::coroutine::{Incoming, iterator_of, left_by, step_into};
 use crate::event_loop::Loop;
 use crate::future::iter::await_step;
 use crate::future::{Future, Outcome};
@@ -146,7 +146,7 @@ impl Waiting {
         if let Ok(native) = future.cast_exact::<Future>() {
             return match incoming {
                 Ok(_) => await_step(native),
-                Err(error) => Resumed::Raised(error),
+                Err(error) => left_by(py, error),
             };
         }
         if self.iterator.is_none() {

@@ -126,17 +126,24 @@ fn throw_into(iterator: &Bound<'_, PyAny>, error: PyErr) -> Resumed {
     let py = iterator.py();
     let throw = match iterator.getattr_opt(intern!(py, "throw")) {
         Ok(Some(throw)) => throw,
+        // A native future has no `throw`; what `await` steps through in asyncio raises what it is given.
+        Ok(None) if exactly_native(iterator).is_some() => return left_by(py, error),
         Ok(None) => return Resumed::Raised(error),
         Err(lookup) => return Resumed::Raised(lookup),
     };
     match throw.call1((error.into_value(py),)) {
         Ok(object) => Resumed::Yielded(object.unbind()),
-        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
-            match error.value(py).getattr(intern!(py, "value")) {
-                Ok(value) => Resumed::Returned(value.unbind()),
-                Err(error) => Resumed::Raised(error),
-            }
-        }
+        Err(error) => left_by(py, error),
+    }
+}
+
+/// What it means for an `await` that its iterator raises this.
+pub(crate) fn left_by(py: Python<'_>, error: PyErr) -> Resumed {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return Resumed::Raised(error);
+    }
+    match error.value(py).getattr(intern!(py, "value")) {
+        Ok(value) => Resumed::Returned(value.unbind()),
         Err(error) => Resumed::Raised(error),
     }
 }

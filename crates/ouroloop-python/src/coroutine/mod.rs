@@ -35,7 +35,7 @@ use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::{Deallocate, Resume, Resumed, ended_with};
 use crate::standard::Standard;
 
-pub(crate) use body::{Body, Incoming, iterator_of, step_into};
+pub(crate) use body::{Body, Incoming, iterator_of, left_by, step_into};
 pub(crate) use scope::{Kept, Scope, nothing};
 
 use scope::AsyncBody;
@@ -335,6 +335,18 @@ impl Coroutine {
     #[getter]
     fn cr_suspended(&self, py: Python<'_>) -> bool {
         self.stand.with(py, |stand| matches!(stand, Stand::Suspended(_) | Stand::Paused(_)))
+    }
+
+    /// One of the names that `inspect` has for it.
+    #[cfg(Py_3_15)]
+    #[getter]
+    fn cr_state(&self, py: Python<'_>) -> &'static str {
+        self.stand.with(py, |stand| match stand {
+            Stand::Fresh(_) | Stand::Pausing(_) => "CORO_CREATED",
+            Stand::Suspended(_) | Stand::Paused(_) => "CORO_SUSPENDED",
+            Stand::Stepping => "CORO_RUNNING",
+            Stand::Finished => "CORO_CLOSED",
+        })
     }
 
     /// What it waits for, as far as its body tells.

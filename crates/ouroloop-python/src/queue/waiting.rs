@@ -13,7 +13,9 @@ use super::{
     put_nowait, wake_next,
 };
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
+use crate::handled::while_handling;
 use crate::slots::Resumed;
+use crate::standard::exception_of;
 use crate::waiter::Waiter;
 
 /// A place in a line before a queue, and the wait there.
@@ -42,7 +44,11 @@ impl Place {
         }
         let wait = self.wait.take()?;
         let Resumed::Raised(error) = resumed else { return None };
-        let left = leave(self.queue.bind(py), self.side, &wait.waiter);
+        let queue = self.queue.bind(py);
+        let left = while_handling(&exception_of(py, &error), || {
+            // An error gets its context when its exception is made.
+            leave(queue, self.side, &wait.waiter).inspect_err(|error| _ = error.value(py))
+        });
         Some(Resumed::Raised(left.err().unwrap_or(error)))
     }
 
