@@ -5,6 +5,7 @@ pub(crate) mod bytes;
 pub(crate) mod chunk;
 pub(crate) mod datagram;
 pub(crate) mod descriptor;
+pub(crate) mod endpoint;
 pub(crate) mod listener;
 pub(crate) mod pipe;
 pub(crate) mod protocol;
@@ -19,6 +20,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use datagram::DatagramTransport;
+use endpoint::SocketEnd;
 use socket::SocketTransport;
 
 /// A transport with something to send when the turn is over, or sooner.

@@ -17,6 +17,7 @@ use crate::cell::AttachedCell;
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;
 
 pub(super) use class::install;

@@ -6,11 +6,10 @@ use pyo3::prelude::*;
 
 use super::receive::News;
 use super::{DatagramTransport, VALUE_OFFSET, peers::Peers};
-use crate::event_loop::log_debug;
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
-use crate::transport::protocol;
+use crate::transport::endpoint::SocketEnd;
 
 #[pymethods]
 impl DatagramTransport {
@@ -21,30 +20,7 @@ impl DatagramTransport {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let py = slf.py();
-        let (closed, closing, fd, reading, writing, queued) = slf.get().state.with(py, |state| {
-            (
-                state.socket.fd().is_none(),
-                state.closing,
-                state.fd,
-                state.watching_reads,
-                state.watching_writes,
-                state.socket.queue().weight(),
-            )
-        });
-        let mut words = vec![slf.get_type().name()?.to_string()];
-        if closed {
-            words.push(String::from("closed"));
-        } else if closing {
-            words.push(String::from("closing"));
-        }
-        words.push(format!("fd={fd}"));
-        if slf.get().event_loop(py).is_some_and(|event_loop| !event_loop.get().is_closed(py)) {
-            let polling = |polling| if polling { "polling" } else { "idle" };
-            words.push(format!("read={}", polling(reading)));
-            words.push(format!("write=<{}, bufsize={queued}>", polling(writing)));
-        }
-        Ok(format!("<{}>", words.join(" ")))
+        Self::shown(slf)
     }
 
     fn __del__(slf: &Bound<'_, Self>) {
@@ -83,7 +59,7 @@ impl DatagramTransport {
     }
 
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
-        drop(self.state.with(py, |state| state.protocol.replace(protocol)));
+        drop(self.state.with(py, |state| state.end.protocol.replace(protocol)));
     }
 
     fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -91,30 +67,16 @@ impl DatagramTransport {
     }
 
     fn is_reading(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| !state.closing && !state.paused)
+        self.state.with(py, |state| !state.end.closing && !state.end.paused)
     }
 
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let pauses = slf
-            .get()
-            .state
-            .with(slf.py(), |state| !state.closing && !std::mem::replace(&mut state.paused, true));
-        if pauses {
-            Self::stop_reading(slf);
-            Self::log(slf, "pauses reading")?;
-        }
-        Ok(())
+        Self::pause(slf)
     }
 
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let resumes = slf
-            .get()
-            .state
-            .with(slf.py(), |state| !state.closing && std::mem::replace(&mut state.paused, false));
-        if resumes {
-            Self::start_reading(slf)?;
+        if Self::resume(slf)? {
             Self::deliver_later(slf);
-            Self::log(slf, "resumes reading")?;
         }
         Ok(())
     }
@@ -134,7 +96,7 @@ impl DatagramTransport {
     }
 
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        self.state.with(py, |state| (state.marks.low(), state.marks.high()))
+        self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()))
     }
 
     #[pyo3(signature = (high=None, low=None))]
@@ -143,10 +105,7 @@ impl DatagramTransport {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
-        let state = &slf.get().state;
-        protocol::set_limits(slf.py(), state, |state| &mut state.marks, high, low)?;
-        Self::flush_unsent(slf)?;
-        Self::maybe_pause(slf)
+        Self::set_limits(slf, high, low)
     }
 
     #[getter(_loop)]
@@ -164,14 +123,9 @@ impl DatagramTransport {
         unsafe {
             VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| {
-                visit.call(&state.event_loop)?;
-                visit.call(&state.protocol)?;
-                visit.call(&state.context)?;
-                visit.call(&state.waiter)?;
-                visit.call(&state.python_socket)?;
+                state.end.visit(&visit)?;
                 visit.call(&state.extra)?;
                 visit.call(&state.remote)?;
-                visit.call(&state.error)?;
                 state.peers.visit(&visit)?;
                 for news in &state.undelivered {
                     if let News::Datagram(data, from) = news {
@@ -197,11 +151,8 @@ impl DatagramTransport {
         drop(unsafe { VALUE_OFFSET.take(self) });
         drop(self.state.with(py, |state| {
             (
-                state.event_loop.take(),
-                state.protocol.take(),
-                state.waiter.take(),
+                state.end.take_references(),
                 state.remote.take(),
-                state.error.take(),
                 std::mem::replace(&mut state.peers, Peers::new()),
                 std::mem::take(&mut state.undelivered),
                 state.socket.take_queue(),
@@ -214,17 +165,7 @@ impl DatagramTransport {
     /// The Python socket that shares the descriptor; `None` once closed.
     pub(super) fn python_socket<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state
-            .with(py, |state| state.python_socket.as_ref().map(|socket| socket.clone_ref(py)))
+            .with(py, |state| state.end.python_socket.as_ref().map(|socket| socket.clone_ref(py)))
             .map(|socket| socket.into_bound(py))
-    }
-
-    fn log(slf: &Bound<'_, Self>, what: &str) -> PyResult<()> {
-        let py = slf.py();
-        match slf.get().event_loop(py) {
-            Some(event_loop) if event_loop.get().is_debug(py) => {
-                log_debug(event_loop.get(), py, &format!("{} {what}", slf.repr()?))
-            }
-            _ => Ok(()),
-        }
     }
 }

@@ -45,10 +45,9 @@ mod receive;
 mod send;
 
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use ouroloop::net::Watermarks;
-use ouroloop::net::datagram::DatagramSocket;
+use ouroloop::net::datagram::{DatagramSocket, Outgoing};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -62,6 +61,7 @@ use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
+use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState};
 use crate::transport::{descriptor, protocol};
 use peers::Peers;
 use receive::News;
@@ -94,19 +94,10 @@ enum Within {
 }
 
 #[derive(Debug)]
-struct State {
-    event_loop: Option<Py<Loop>>,
-    protocol: Option<Py<PyAny>>,
+pub(crate) struct State {
+    end: Endpoint,
     socket: DatagramSocket<Chunk, Py<PyAny>>,
-    /// The descriptor's number, also after it was closed.
-    fd: RawFd,
     family: AddressFamily,
-    marks: Watermarks,
-    /// In which protocol methods run when the loop calls them.
-    context: Py<PyAny>,
-    waiter: Option<Py<Future>>,
-    /// The Python socket that shares the descriptor; `None` once closed.
-    python_socket: Option<Py<PyAny>>,
     extra: Py<PyDict>,
     /// The only destination there is, if the endpoint was made with one.
     remote: Option<Py<PyAny>>,
@@ -115,21 +106,34 @@ struct State {
     peers: Peers,
     /// What was read and the protocol was not told of yet.
     undelivered: VecDeque<News>,
-    /// What `connection_lost` will be given.
-    error: Option<Py<PyAny>>,
-    /// Datagrams sent since the connection was lost, and the loss itself.
-    losses: u32,
-    watching_reads: bool,
-    watching_writes: bool,
-    paused: bool,
-    closing: bool,
-    /// It stands in the loop's list of transports with something unsent.
-    unsent: bool,
 }
 
-impl State {
-    fn is_inherited(&self) -> bool {
-        self.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
+impl SocketState for State {
+    type Waiting = (VecDeque<Outgoing<Chunk, Py<PyAny>>>, VecDeque<News>);
+
+    #[inline]
+    fn endpoint(&mut self) -> &mut Endpoint {
+        &mut self.end
+    }
+
+    fn queued(&self) -> usize {
+        self.socket.queue().weight()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.socket.queue().is_empty()
+    }
+
+    fn is_open(&self) -> bool {
+        self.socket.fd().is_some()
+    }
+
+    fn take_waiting(&mut self) -> Self::Waiting {
+        (self.socket.take_queue(), std::mem::take(&mut self.undelivered))
+    }
+
+    fn take_fd(&mut self) -> Option<OwnedFd> {
+        self.socket.take_fd()
     }
 }
 
@@ -167,31 +171,19 @@ impl DatagramTransport {
         let connected = rustix::net::getpeername(&owned).is_ok_and(|peer| peer.is_some());
         let family = rustix::net::getsockname(&owned)
             .map_or(AddressFamily::UNSPEC, |name| name.address_family());
+        let shared = Some(python_socket.clone().unbind());
         let transport = Bound::new(
             py,
             Self {
                 state: AttachedCell::new(State {
-                    event_loop: Some(event_loop.clone().unbind()),
-                    protocol: Some(protocol),
+                    end: Endpoint::new(event_loop, protocol, context, Some(waiter), shared, fd),
                     socket: DatagramSocket::new(owned, HEADER),
-                    fd,
                     family,
-                    marks: Watermarks::default(),
-                    context,
-                    waiter: Some(waiter),
-                    python_socket: Some(python_socket.clone().unbind()),
                     extra: extra.unbind(),
                     remote,
                     connected,
                     peers: Peers::new(),
                     undelivered: VecDeque::new(),
-                    error: None,
-                    losses: 0,
-                    watching_reads: false,
-                    watching_writes: false,
-                    paused: false,
-                    closing: false,
-                    unsent: false,
                 }),
             },
         )?;
@@ -225,7 +217,7 @@ impl DatagramTransport {
         let py = slf.py();
         Self::tell(slf, "connection_made", (slf,))?;
         let watched = Self::start_reading(slf);
-        let waiter = slf.get().state.with(py, |state| state.waiter.take());
+        let waiter = slf.get().state.with(py, |state| state.end.waiter.take());
         protocol::tell_open(py, waiter, watched)
             .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
     }
@@ -237,7 +229,7 @@ impl DatagramTransport {
         args: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
         let Some(told) = slf.get().protocol(py) else { return Ok(()) };
         let args = args.into_pyobject(py)?;
         let answer = run_in(py, &context, || told.bind(py).getattr(method)?.call1(&args).map(drop));
@@ -254,7 +246,7 @@ impl DatagramTransport {
     ) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
-        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
         let callback = told.getattr(method).map_or_else(|_| told.clone().unbind(), Bound::unbind);
         protocol::report_callback(&event_loop, callback, args, context, error)
     }
@@ -271,33 +263,33 @@ impl DatagramTransport {
             (Within::Call, None) => Ok(()),
         }
     }
+}
 
-    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.state
-            .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
-            .map(|event_loop| event_loop.into_bound(py))
+impl SocketEnd for DatagramTransport {
+    type State = State;
+
+    #[inline]
+    fn state(&self) -> &AttachedCell<State> {
+        &self.state
     }
 
-    fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    fn readable(slf: &Bound<'_, Self>) -> Callback {
+        Callback::Datagram(slf.clone().unbind(), Event::Readable)
     }
 
-    /// Whether its loop is the parent's, which this process was forked from.
-    fn is_inherited(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.is_inherited())
+    fn writable(slf: &Bound<'_, Self>) -> Callback {
+        Callback::Datagram(slf.clone().unbind(), Event::Writable)
     }
 
-    /// # Errors
-    /// `RuntimeError` in a child of the process that made the loop.
-    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
-        self.state.with(py, |state| match &state.event_loop {
-            Some(event_loop) => event_loop.get().refuse_inherited(),
-            None => Ok(()),
-        })
+    fn lost(slf: &Bound<'_, Self>) -> Callback {
+        Callback::Datagram(slf.clone().unbind(), Event::Lost)
     }
 
-    pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.closing)
+    fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().with(slf.py(), |end| end.unsent) {
+            return Self::flush(slf, Within::Call);
+        }
+        Ok(())
     }
 }
 

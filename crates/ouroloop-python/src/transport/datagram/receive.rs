@@ -9,16 +9,16 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::{DatagramTransport, Event, State, Within};
-use crate::callback::Callback;
 use crate::context::run_in;
 use crate::os_error::os_error;
 use crate::transport::address;
 use crate::transport::bytes::LARGEST_READ;
+use crate::transport::endpoint::SocketEnd;
 use crate::transport::protocol::leaves_loop;
 
 /// What the protocol is to be told.
 #[derive(Debug)]
-pub(super) enum News {
+pub(crate) enum News {
     /// A datagram and its sender.
     Datagram(Py<PyBytes>, Py<PyAny>),
     /// There was a datagram too long to be read whole.
@@ -39,11 +39,11 @@ enum Stopped {
 
 impl State {
     fn listener(&self, py: Python<'_>) -> Result<Py<PyAny>, Stopped> {
-        match &self.protocol {
+        match &self.end.protocol {
             // The protocol forked while it was told of one; the others are the parent's.
-            _ if self.is_inherited() => Err(Stopped::Closed),
-            Some(_) if self.closing => Err(Stopped::Closed),
-            Some(_) if self.paused => Err(Stopped::Paused),
+            _ if self.end.is_inherited() => Err(Stopped::Closed),
+            Some(_) if self.end.closing => Err(Stopped::Closed),
+            Some(_) if self.end.paused => Err(Stopped::Paused),
             Some(protocol) => Ok(protocol.clone_ref(py)),
             None => Err(Stopped::Closed),
         }
@@ -57,10 +57,9 @@ impl DatagramTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(super) fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (watching, kept, family) = slf
-            .get()
-            .state
-            .with(py, |state| (state.watching_reads, !state.undelivered.is_empty(), state.family));
+        let (watching, kept, family) = slf.get().state.with(py, |state| {
+            (state.end.watching_reads, !state.undelivered.is_empty(), state.family)
+        });
         if !watching {
             // Paused or closed after the descriptor was found readable.
             return Ok(());
@@ -152,7 +151,8 @@ impl DatagramTransport {
     /// Has the loop deliver what is kept, if there is anything and the protocol wants it.
     pub(super) fn deliver_later(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let due = slf.get().state.with(py, |state| !state.undelivered.is_empty() && !state.paused);
+        let due =
+            slf.get().state.with(py, |state| !state.undelivered.is_empty() && !state.end.paused);
         if due && let Some(event_loop) = slf.get().event_loop(py) {
             Self::push(slf, &event_loop, Event::Deliver);
         }
@@ -189,7 +189,7 @@ impl DatagramTransport {
         mut next: impl FnMut() -> PyResult<Option<News>>,
     ) -> PyResult<Stopped> {
         let py = slf.py();
-        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
         run_in(py, &context, || {
             loop {
                 let told = match slf.get().state.with(py, |state| state.listener(py)) {
@@ -241,36 +241,6 @@ impl DatagramTransport {
         let kept = object.clone_ref(py);
         drop(slf.get().state.with(py, |state| state.peers.received(address, kept)));
         Ok(object)
-    }
-
-    /// Begins to watch the descriptor, unless reading is paused or over.
-    ///
-    /// # Errors
-    /// `RuntimeError` on a closed loop; the kernel's refusal to watch the descriptor.
-    pub(super) fn start_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let fd = slf.get().state.with(py, |state| {
-            let idle = state.closing || state.paused || state.watching_reads;
-            (!idle).then_some(state.fd)
-        });
-        let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let callback = Callback::Datagram(slf.clone().unbind(), Event::Readable);
-        event_loop.get().watch_readable(py, fd, callback)?;
-        slf.get().state.with(py, |state| state.watching_reads = true);
-        Ok(())
-    }
-
-    pub(super) fn stop_reading(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        let fd = slf
-            .get()
-            .state
-            .with(py, |state| std::mem::take(&mut state.watching_reads).then_some(state.fd));
-        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
-            event_loop.get().unwatch_readable(py, fd);
-        }
     }
 }
 

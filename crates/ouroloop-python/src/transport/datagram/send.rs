@@ -1,6 +1,5 @@
 //! From the protocol to the socket.
 
-use ouroloop::net::Pressure;
 use ouroloop::net::datagram::{Destination, Flushed, Outgoing, Sent};
 use pyo3::exceptions::{
     PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError,
@@ -9,13 +8,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use super::{DatagramTransport, Event, State, Within};
-use crate::callback::Callback;
+use super::{DatagramTransport, Within};
 use crate::context::run_in;
 use crate::os_error::os_error;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
-use crate::transport::{Unsent, address, protocol};
+use crate::transport::endpoint::SocketEnd;
+use crate::transport::{Unsent, address};
 
 /// Once this many datagrams wait for the end of the turn, they wait no longer.
 const GATHERED: usize = 32;
@@ -72,9 +71,9 @@ impl DatagramTransport {
         }
         let (losses, open) = slf.get().state.with(py, |state| {
             let open = state.socket.fd().is_some();
-            let lost = state.losses > 0 && (state.remote.is_some() || !open);
-            let losses = state.losses;
-            state.losses += u32::from(lost);
+            let lost = state.end.losses > 0 && (state.remote.is_some() || !open);
+            let losses = state.end.losses;
+            state.end.losses += u32::from(lost);
             (lost.then_some(losses), open)
         });
         match losses {
@@ -115,23 +114,23 @@ impl DatagramTransport {
     fn take_in(slf: &Bound<'_, Self>, datagram: Outgoing<Chunk, Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        if slf.get().state.with(py, |state| state.losses > 0) {
+        if slf.get().state.with(py, |state| state.end.losses > 0) {
             return Self::send_last(slf, datagram);
         }
         let in_callback = event_loop.get().runs_here(py);
         let (intake, newly_unsent) = slf.get().state.with(py, |state| {
             let is_foreign = matches!(datagram.to, Destination::Foreign(_));
             state.socket.push(datagram);
-            if state.watching_writes {
+            if state.end.watching_writes {
                 return (Intake::Blocked, false);
             }
             let queue = state.socket.queue();
             let gathers = in_callback
                 && !is_foreign
                 && queue.len() < GATHERED
-                && queue.weight() <= GATHERED_BYTES.min(state.marks.high());
+                && queue.weight() <= GATHERED_BYTES.min(state.end.marks.high());
             if gathers {
-                (Intake::Later, !std::mem::replace(&mut state.unsent, true))
+                (Intake::Later, !std::mem::replace(&mut state.end.unsent, true))
             } else {
                 (Intake::Now, false)
             }
@@ -169,29 +168,18 @@ impl DatagramTransport {
         }
     }
 
-    /// Sends what waits for the end of the turn: somebody is about to look.
-    ///
-    /// # Errors
-    /// What the protocol raises that is told what came of it.
-    pub(super) fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().state.with(slf.py(), |state| state.unsent) {
-            return Self::flush(slf, Within::Call);
-        }
-        Ok(())
-    }
-
     /// The turn is over, or has gone on for long.
     ///
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(crate) fn on_turn_end(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().state.with(slf.py(), |state| state.unsent) {
+        if slf.get().state.with(slf.py(), |state| state.end.unsent) {
             return Self::flush(slf, Within::Loop);
         }
         Ok(())
     }
 
-    fn flush(slf: &Bound<'_, Self>, within: Within) -> PyResult<()> {
+    pub(super) fn flush(slf: &Bound<'_, Self>, within: Within) -> PyResult<()> {
         if slf.get().is_inherited(slf.py()) {
             // It is the parent's to send.
             return Ok(());
@@ -207,7 +195,7 @@ impl DatagramTransport {
         let py = slf.py();
         loop {
             let flushed = slf.get().state.with(py, |state| {
-                state.unsent = false;
+                state.end.unsent = false;
                 state.socket.flush()
             });
             let answer = match flushed {
@@ -240,8 +228,8 @@ impl DatagramTransport {
     fn send_rest_later(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let newly_unsent = slf.get().state.with(py, |state| {
-            let waits = !state.socket.queue().is_empty() && !state.watching_writes;
-            waits && !std::mem::replace(&mut state.unsent, true)
+            let waits = !state.socket.queue().is_empty() && !state.end.watching_writes;
+            waits && !std::mem::replace(&mut state.end.unsent, true)
         });
         if newly_unsent && let Some(event_loop) = slf.get().event_loop(py) {
             event_loop.get().send_later(py, Unsent::Datagrams(slf.clone().unbind()));
@@ -279,20 +267,23 @@ impl DatagramTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(super) fn on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let lost = slf.get().state.with(py, |state| !state.watching_writes || state.losses > 0);
+        let lost =
+            slf.get().state.with(py, |state| !state.end.watching_writes || state.end.losses > 0);
         if lost {
             return Ok(());
         }
         Self::send_queued(slf, Within::Loop)?;
-        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
         run_in(py, &context, || Self::maybe_resume(slf))?;
         // The protocol may have sent more, or ended everything, while it was told.
-        let drained =
-            slf.get().state.with(py, |state| state.losses == 0 && state.socket.queue().is_empty());
+        let drained = slf
+            .get()
+            .state
+            .with(py, |state| state.end.losses == 0 && state.socket.queue().is_empty());
         if drained {
             Self::stop_writing(slf);
             if slf.get().is_closing(py) {
-                slf.get().state.with(py, |state| state.losses += 1);
+                slf.get().state.with(py, |state| state.end.losses += 1);
                 return Self::on_lost(slf);
             }
         }
@@ -302,56 +293,6 @@ impl DatagramTransport {
     /// Something is left: it leaves when the descriptor is writable again.
     fn wait_for_room(slf: &Bound<'_, Self>) -> PyResult<Rest> {
         Self::start_writing(slf).map(|()| Rest::Something)
-    }
-
-    fn start_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let fd = slf.get().state.with(py, |state| (!state.watching_writes).then_some(state.fd));
-        let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let callback = Callback::Datagram(slf.clone().unbind(), Event::Writable);
-        event_loop.get().watch_writable(py, fd, callback)?;
-        slf.get().state.with(py, |state| state.watching_writes = true);
-        Ok(())
-    }
-
-    pub(super) fn stop_writing(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        let fd = slf
-            .get()
-            .state
-            .with(py, |state| std::mem::take(&mut state.watching_writes).then_some(state.fd));
-        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
-            event_loop.get().unwatch_writable(py, fd);
-        }
-    }
-
-    /// Pauses the protocol if more waits than the high-water mark.
-    pub(super) fn maybe_pause(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let pressure = slf.get().state.with(slf.py(), |state: &mut State| {
-            state.marks.grown_to(state.socket.queue().weight())
-        });
-        Self::apply(slf, pressure)
-    }
-
-    /// Resumes the protocol if no more waits than the low-water mark.
-    fn maybe_resume(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let pressure = slf.get().state.with(slf.py(), |state: &mut State| {
-            if state.losses > 0 {
-                return Pressure::Unchanged;
-            }
-            state.marks.shrunk_to(state.socket.queue().weight())
-        });
-        Self::apply(slf, pressure)
-    }
-
-    fn apply(slf: &Bound<'_, Self>, pressure: Pressure) -> PyResult<()> {
-        let py = slf.py();
-        if pressure == Pressure::Unchanged {
-            return Ok(());
-        }
-        protocol::apply(pressure, slf, slf.get().event_loop(py), slf.get().protocol(py))
     }
 }
 

@@ -5,12 +5,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::{SocketTransport, VALUE_OFFSET, kind_of};
-use crate::event_loop::log_debug;
 use crate::event_loop::sendfile::native_mode;
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
-use crate::transport::protocol;
+use crate::transport::endpoint::SocketEnd;
 
 #[pymethods]
 impl SocketTransport {
@@ -25,30 +24,7 @@ impl SocketTransport {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let py = slf.py();
-        let (closed, closing, fd, reading, writing, queued) = slf.get().state.with(py, |state| {
-            (
-                state.stream.fd().is_none(),
-                state.closing,
-                state.fd,
-                state.watching_reads,
-                state.watching_writes,
-                state.stream.queued(),
-            )
-        });
-        let mut words = vec![slf.get_type().name()?.to_string()];
-        if closed {
-            words.push(String::from("closed"));
-        } else if closing {
-            words.push(String::from("closing"));
-        }
-        words.push(format!("fd={fd}"));
-        if slf.get().event_loop(py).is_some_and(|event_loop| !event_loop.get().is_closed(py)) {
-            let polling = |polling| if polling { "polling" } else { "idle" };
-            words.push(format!("read={}", polling(reading)));
-            words.push(format!("write=<{}, bufsize={queued}>", polling(writing)));
-        }
-        Ok(format!("<{}>", words.join(" ")))
+        Self::shown(slf)
     }
 
     fn __del__(slf: &Bound<'_, Self>) {
@@ -88,7 +64,7 @@ impl SocketTransport {
         let protocol = protocol.clone().unbind();
         drop(slf.get().state.with(py, |state| {
             state.kind = kind;
-            state.protocol.replace(protocol)
+            state.end.protocol.replace(protocol)
         }));
         Ok(())
     }
@@ -98,7 +74,7 @@ impl SocketTransport {
     }
 
     fn is_reading(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| !state.closing && !state.paused)
+        self.state.with(py, |state| !state.end.closing && !state.end.paused)
     }
 
     #[getter(_closing)]
@@ -108,33 +84,15 @@ impl SocketTransport {
 
     #[getter(_paused)]
     fn paused_attribute(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.paused)
+        self.state.with(py, |state| state.end.paused)
     }
 
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let pauses = slf
-            .get()
-            .state
-            .with(py, |state| !state.closing && !std::mem::replace(&mut state.paused, true));
-        if pauses {
-            Self::stop_reading(slf);
-            Self::log(slf, "pauses reading")?;
-        }
-        Ok(())
+        Self::pause(slf)
     }
 
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let resumes = slf
-            .get()
-            .state
-            .with(py, |state| !state.closing && std::mem::replace(&mut state.paused, false));
-        if resumes {
-            Self::start_reading(slf)?;
-            Self::log(slf, "resumes reading")?;
-        }
-        Ok(())
+        Self::resume(slf).map(drop)
     }
 
     #[pyo3(name = "write")]
@@ -163,7 +121,7 @@ impl SocketTransport {
     }
 
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        self.state.with(py, |state| (state.marks.low(), state.marks.high()))
+        self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()))
     }
 
     #[pyo3(signature = (high=None, low=None))]
@@ -172,15 +130,12 @@ impl SocketTransport {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        protocol::set_limits(py, &slf.get().state, |state| &mut state.marks, high, low)?;
-        Self::flush_unsent(slf)?;
-        Self::maybe_pause(slf)
+        Self::set_limits(slf, high, low)
     }
 
     #[getter(_protocol_paused)]
     fn protocol_paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.marks.is_paused())
+        self.state.with(py, |state| state.end.marks.is_paused())
     }
 
     #[classattr]
@@ -204,15 +159,10 @@ impl SocketTransport {
         unsafe {
             VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| {
-                visit.call(&state.event_loop)?;
-                visit.call(&state.protocol)?;
-                visit.call(&state.context)?;
+                state.end.visit(&visit)?;
                 visit.call(&state.server)?;
-                visit.call(&state.waiter)?;
                 visit.call(&state.lent)?;
-                visit.call(&state.socket)?;
-                visit.call(&state.extra)?;
-                visit.call(&state.error)
+                visit.call(&state.extra)
             })
         }
     }
@@ -223,27 +173,8 @@ impl SocketTransport {
         // SAFETY: instances have a dictionary.
         drop(unsafe { VALUE_OFFSET.take(self) });
         drop(self.state.with(py, |state| {
-            (
-                state.event_loop.take(),
-                state.protocol.take(),
-                state.server.take(),
-                state.waiter.take(),
-                state.lent.take(),
-                state.extra.take(),
-                state.error.take(),
-            )
+            let rest = (state.server.take(), state.lent.take(), state.extra.take());
+            (state.end.take_references(), rest)
         }));
-    }
-}
-
-impl SocketTransport {
-    fn log(slf: &Bound<'_, Self>, what: &str) -> PyResult<()> {
-        let py = slf.py();
-        match slf.get().event_loop(py) {
-            Some(event_loop) if event_loop.get().is_debug(py) => {
-                log_debug(event_loop.get(), py, &format!("{} {what}", slf.repr()?))
-            }
-            _ => Ok(()),
-        }
     }
 }

@@ -8,6 +8,7 @@ use rustix::net::{AddressFamily, SocketAddrAny, ipproto};
 use super::SocketTransport;
 use crate::standard::Standard;
 use crate::transport::address;
+use crate::transport::endpoint::SocketEnd;
 
 impl SocketTransport {
     pub(super) fn extra_info<'py>(
@@ -55,9 +56,9 @@ impl SocketTransport {
     fn socket<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let (known, fd, open, family) = slf.get().state.with(py, |state| {
-            let known = state.socket.as_ref().map(|socket| socket.clone_ref(py));
+            let known = state.end.python_socket.as_ref().map(|socket| socket.clone_ref(py));
             let family = state.own.as_ref().map(SocketAddrAny::address_family);
-            (known, state.fd, state.stream.fd().is_some(), family)
+            (known, state.end.fd, state.stream.fd().is_some(), family)
         });
         if let Some(known) = known {
             return Ok(known.into_bound(py));
@@ -79,7 +80,7 @@ impl SocketTransport {
             let users = socket.getattr(intern!(py, "_io_refs"))?;
             socket.setattr(intern!(py, "_io_refs"), users.add(1)?)?;
             let kept = socket.clone().unbind();
-            drop(slf.get().state.with(py, |state| state.socket.replace(kept)));
+            drop(slf.get().state.with(py, |state| state.end.python_socket.replace(kept)));
         } else {
             socket.call_method0(intern!(py, "close"))?;
         }

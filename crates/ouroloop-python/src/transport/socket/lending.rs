@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use super::SocketTransport;
 use crate::future::{Future, Outcome};
+use crate::transport::endpoint::SocketEnd;
 
 impl SocketTransport {
     /// Lends the descriptor once the future that this answers is done; answers, too, whether the
@@ -30,8 +31,8 @@ impl SocketTransport {
         if slf.get().state.with(py, |state| state.lent.is_some()) {
             return Err(PyRuntimeError::new_err("Empty waiter is already set"));
         }
-        let was_reading = slf.get().state.with(py, |state| !state.closing && !state.paused);
-        slf.get().state.with(py, |state| state.paused |= was_reading);
+        let was_reading = slf.get().state.with(py, |state| !state.end.closing && !state.end.paused);
+        slf.get().state.with(py, |state| state.end.paused |= was_reading);
         Self::stop_reading(slf);
         let drained = Future::create(&event_loop)?;
         let kept = drained.clone().unbind();
@@ -50,7 +51,7 @@ impl SocketTransport {
     pub(super) fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let drained = slf.get().state.with(py, |state| {
-            let waits = !state.closing && state.stream.queued() == 0;
+            let waits = !state.end.closing && state.stream.queued() == 0;
             state.lent.as_ref().filter(|_| waits).map(|lent| lent.clone_ref(py))
         });
         match drained {
@@ -93,7 +94,7 @@ impl SocketTransport {
         let py = slf.py();
         drop(slf.get().state.with(py, |state| {
             if was_reading {
-                state.paused = false;
+                state.end.paused = false;
             }
             state.lent.take()
         }));

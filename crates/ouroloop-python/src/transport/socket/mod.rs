@@ -32,10 +32,11 @@ mod lending;
 mod read;
 mod write;
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 
-use ouroloop::net::{Stream, Watermarks};
+use ouroloop::net::Stream;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -51,6 +52,7 @@ use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;
+use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState};
 use crate::transport::server::Server;
 use crate::transport::tls::TlsProtocol;
 use crate::transport::{descriptor, protocol};
@@ -80,39 +82,45 @@ enum Kind {
 }
 
 #[derive(Debug)]
-struct State {
-    event_loop: Option<Py<Loop>>,
-    protocol: Option<Py<PyAny>>,
+pub(crate) struct State {
+    end: Endpoint,
     kind: Kind,
     stream: Stream<Chunk>,
-    /// The descriptor's number, also after it was closed.
-    fd: RawFd,
-    marks: Watermarks,
-    /// In which protocol methods run when the loop calls them.
-    context: Py<PyAny>,
     server: Option<Py<Server>>,
-    waiter: Option<Py<Future>>,
     /// While the descriptor is lent, or about to be: done once the queue has drained.
     lent: Option<Py<Future>>,
-    /// The Python socket that shares the descriptor, if there is one.
-    socket: Option<Py<PyAny>>,
     /// The addresses at both ends when the connection began.
     own: Option<SocketAddrAny>,
     peer: Option<SocketAddrAny>,
     extra: Option<Py<PyDict>>,
-    /// What `connection_lost` will be given.
-    error: Option<Py<PyAny>>,
     /// How large the next read may be expected to be.
     expected: usize,
-    /// Writes since the connection was lost, and the loss itself.
-    losses: u32,
-    watching_reads: bool,
-    watching_writes: bool,
-    paused: bool,
-    closing: bool,
     wrote_eof: bool,
-    /// It stands in the loop's list of transports with something unsent.
-    unsent: bool,
+}
+
+impl SocketState for State {
+    type Waiting = VecDeque<Chunk>;
+
+    #[inline]
+    fn endpoint(&mut self) -> &mut Endpoint {
+        &mut self.end
+    }
+
+    fn queued(&self) -> usize {
+        self.stream.queued()
+    }
+
+    fn is_open(&self) -> bool {
+        self.stream.fd().is_some()
+    }
+
+    fn take_waiting(&mut self) -> Self::Waiting {
+        self.stream.take_queue()
+    }
+
+    fn take_fd(&mut self) -> Option<OwnedFd> {
+        self.stream.take_fd()
+    }
 }
 
 /// A native transport; `isinstance(transport, asyncio.Transport)` holds.
@@ -157,29 +165,16 @@ impl SocketTransport {
             py,
             Self {
                 state: AttachedCell::new(State {
-                    event_loop: Some(event_loop.clone().unbind()),
-                    protocol: Some(protocol),
+                    end: Endpoint::new(event_loop, protocol, context, waiter, socket, fd),
                     kind,
                     stream: Stream::new(owned),
-                    fd,
-                    marks: Watermarks::default(),
-                    context,
                     server,
-                    waiter,
                     lent: None,
-                    socket,
                     own,
                     peer,
                     extra: None,
-                    error: None,
                     expected: 0,
-                    losses: 0,
-                    watching_reads: false,
-                    watching_writes: false,
-                    paused: false,
-                    closing: false,
                     wrote_eof: false,
-                    unsent: false,
                 }),
             },
         )?;
@@ -205,7 +200,7 @@ impl SocketTransport {
             Self::report_callback(slf, "connection_made", error)?;
         }
         let watched = Self::start_reading(slf);
-        let waiter = slf.get().state.with(py, |state| state.waiter.take());
+        let waiter = slf.get().state.with(py, |state| state.end.waiter.take());
         protocol::tell_open(py, waiter, watched)
             .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
     }
@@ -217,8 +212,8 @@ impl SocketTransport {
     ) -> PyResult<()> {
         let py = slf.py();
         let (protocol, context) = slf.get().state.with(py, |state| {
-            let protocol = state.protocol.as_ref().map(|protocol| protocol.clone_ref(py));
-            (protocol, state.context.clone_ref(py))
+            let protocol = state.end.protocol.as_ref().map(|protocol| protocol.clone_ref(py));
+            (protocol, state.end.context.clone_ref(py))
         });
         match protocol {
             Some(protocol) => run_in(py, &context, || call(protocol.bind(py))),
@@ -231,8 +226,8 @@ impl SocketTransport {
         let py = slf.py();
         let (told, context) = slf.get().state.with(py, |state| {
             (
-                state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)),
-                state.context.clone_ref(py),
+                state.end.protocol.as_ref().map(|protocol| protocol.clone_ref(py)),
+                state.end.context.clone_ref(py),
             )
         });
         let (Some(told), Some(event_loop)) = (told, slf.get().event_loop(py)) else {
@@ -243,38 +238,36 @@ impl SocketTransport {
         protocol::report_callback(&event_loop, callback, &args, context, error)
     }
 
-    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.state
-            .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
-            .map(|event_loop| event_loop.into_bound(py))
-    }
-
-    fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
-    }
-
     fn server(&self, py: Python<'_>) -> Option<Py<Server>> {
         self.state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
     }
+}
 
-    /// Whether its loop is the parent's, which this process was forked from.
-    fn is_inherited(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| {
-            state.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
-        })
+impl SocketEnd for SocketTransport {
+    type State = State;
+
+    #[inline]
+    fn state(&self) -> &AttachedCell<State> {
+        &self.state
     }
 
-    /// # Errors
-    /// `RuntimeError` in a child of the process that made the loop.
-    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
-        self.state.with(py, |state| match &state.event_loop {
-            Some(event_loop) => event_loop.get().refuse_inherited(),
-            None => Ok(()),
-        })
+    fn readable(slf: &Bound<'_, Self>) -> Callback {
+        Callback::Readable(slf.clone().unbind())
     }
 
-    pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.closing)
+    fn writable(slf: &Bound<'_, Self>) -> Callback {
+        Callback::Writable(slf.clone().unbind())
+    }
+
+    fn lost(slf: &Bound<'_, Self>) -> Callback {
+        Callback::Lost(slf.clone().unbind())
+    }
+
+    fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().with(slf.py(), |end| end.unsent) {
+            return Self::flush(slf);
+        }
+        Ok(())
     }
 }
 

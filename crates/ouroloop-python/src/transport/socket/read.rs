@@ -10,14 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
-use crate::callback::Callback;
 use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
 use crate::os_error::os_error;
-use crate::standard::exception_of;
 use crate::stream::{self, StreamReader};
+use crate::transport::bytes;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ};
+use crate::transport::endpoint::SocketEnd;
 use crate::transport::tls::TlsProtocol;
-use crate::transport::{bytes, protocol};
 
 impl SocketTransport {
     /// The descriptor is readable: one read, and the protocol is told.
@@ -26,8 +25,10 @@ impl SocketTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(crate) fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (watching, kind, expected) =
-            slf.get().state.with(py, |state| (state.watching_reads, state.kind, state.expected));
+        let (watching, kind, expected) = slf
+            .get()
+            .state
+            .with(py, |state| (state.end.watching_reads, state.kind, state.expected));
         if !watching {
             // Paused or closed after the descriptor was found readable.
             return Ok(());
@@ -222,54 +223,6 @@ impl SocketTransport {
     fn protocol_failed(slf: &Bound<'_, Self>, method: &str, error: PyErr) -> PyResult<()> {
         Self::flush_unsent(slf)?;
         Self::fatal_error(slf, error, &format!("Fatal error: protocol.{method}() call failed."))
-    }
-
-    /// Begins to watch the descriptor, unless reading is paused or over.
-    ///
-    /// # Errors
-    /// `RuntimeError` on a closed loop; the kernel's refusal to watch the descriptor.
-    pub(super) fn start_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let fd = slf.get().state.with(py, |state| {
-            let idle = state.closing || state.paused || state.watching_reads;
-            (!idle).then_some(state.fd)
-        });
-        let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let callback = Callback::Readable(slf.clone().unbind());
-        event_loop.get().watch_readable(py, fd, callback)?;
-        slf.get().state.with(py, |state| state.watching_reads = true);
-        Ok(())
-    }
-
-    pub(super) fn stop_reading(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        let fd = slf
-            .get()
-            .state
-            .with(py, |state| std::mem::take(&mut state.watching_reads).then_some(state.fd));
-        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
-            event_loop.get().unwatch_readable(py, fd);
-        }
-    }
-
-    /// asyncio's rule for an error that ends a connection: an `OSError` is the network's and is
-    /// only logged in debug mode, any other goes to the exception handler.
-    ///
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; `RuntimeError` on a closed one.
-    pub(super) fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
-        let py = slf.py();
-        if protocol::leaves_loop(py, &error) {
-            return Err(error);
-        }
-        let value = exception_of(py, &error).into_any();
-        if let Some(event_loop) = slf.get().event_loop(py) {
-            let told = slf.get().protocol(py);
-            protocol::report_fatal(&event_loop, slf, told, &error, message)?;
-        }
-        Self::force_close(slf, Some(value.unbind()))
     }
 }
 

@@ -1,19 +1,19 @@
 //! From the protocol to the socket.
 
-use ouroloop::net::{Flushed, Pressure, Pushed, Sent};
+use ouroloop::net::{Flushed, Pushed, Sent};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{Kind, SocketTransport, State};
-use crate::callback::Callback;
+use super::{Kind, SocketTransport};
 use crate::os_error::os_error;
 use crate::standard::Standard;
+use crate::transport::Unsent;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
+use crate::transport::endpoint::SocketEnd;
 use crate::transport::tls::TlsProtocol;
-use crate::transport::{Unsent, protocol};
 
 /// Once this much waits for the end of the turn, it waits no longer.
 const GATHERED_BYTES: usize = 8 * 1024;
@@ -81,10 +81,10 @@ impl SocketTransport {
         let py = slf.py();
         slf.get().refuse_inherited(py)?;
         let (wrote_eof, lent, losses) = slf.get().state.with(py, |state| {
-            if state.losses > 0 && !empty {
-                state.losses += 1;
+            if state.end.losses > 0 && !empty {
+                state.end.losses += 1;
             }
-            (state.wrote_eof, state.lent.is_some(), state.losses)
+            (state.wrote_eof, state.lent.is_some(), state.end.losses)
         });
         if wrote_eof {
             let message = format!("Cannot call {method}() after write_eof()");
@@ -110,12 +110,12 @@ impl SocketTransport {
                 Pushed::Queued => None,
                 Pushed::Refused(chunk) => Some(chunk),
             };
-            if state.watching_writes {
+            if state.end.watching_writes {
                 return (Intake::Blocked, false, refused);
             }
-            let limit = GATHERED_BYTES.min(state.marks.high());
+            let limit = GATHERED_BYTES.min(state.end.marks.high());
             if in_callback && state.stream.queued() <= limit {
-                let newly = !std::mem::replace(&mut state.unsent, true);
+                let newly = !std::mem::replace(&mut state.end.unsent, true);
                 (Intake::Later, newly, refused)
             } else {
                 (Intake::Now, false, refused)
@@ -177,10 +177,10 @@ impl SocketTransport {
             return false;
         }
         let (defers, newly) = slf.get().state.with(py, |state| {
-            if state.losses > 0 || state.watching_writes {
+            if state.end.losses > 0 || state.end.watching_writes {
                 return (false, false);
             }
-            (true, !std::mem::replace(&mut state.unsent, true))
+            (true, !std::mem::replace(&mut state.end.unsent, true))
         });
         if newly {
             event_loop.get().send_later(py, Unsent::Stream(slf.clone().unbind()));
@@ -199,8 +199,8 @@ impl SocketTransport {
             return Ok(());
         }
         let sent = slf.get().state.with(py, |state| {
-            if state.losses > 0 {
-                state.losses += 1;
+            if state.end.losses > 0 {
+                state.end.losses += 1;
                 return Ok(data.len());
             }
             if state.stream.queued() > 0 {
@@ -228,7 +228,7 @@ impl SocketTransport {
                 Pushed::Queued => None,
                 Pushed::Refused(chunk) => Some(chunk),
             };
-            (refused, state.watching_writes)
+            (refused, state.end.watching_writes)
         });
         drop(refused);
         if blocked { Self::maybe_pause(slf) } else { Self::flush_queue(slf) }
@@ -245,14 +245,15 @@ impl SocketTransport {
             return Ok(());
         }
         let tls = slf.get().state.with(py, |state| {
-            state.unsent = false;
-            match &state.protocol {
+            state.end.unsent = false;
+            match &state.end.protocol {
                 Some(protocol) if state.kind == Kind::Tls => Some(protocol.clone_ref(py)),
                 _ => None,
             }
         });
         let Some(tls) = tls else { return Self::flush_queue(slf) };
-        if slf.get().state.with(py, |state| state.stream.queued() > 0 && !state.watching_writes) {
+        if slf.get().state.with(py, |state| state.stream.queued() > 0 && !state.end.watching_writes)
+        {
             Self::flush_queue(slf)?;
         }
         // SAFETY: a protocol of the kind `Tls` is an instance of this class.
@@ -288,7 +289,7 @@ impl SocketTransport {
     pub(crate) fn on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let flushed = slf.get().state.with(py, |state| {
-            if !state.watching_writes || state.losses > 0 {
+            if !state.end.watching_writes || state.end.losses > 0 {
                 return None;
             }
             Some(state.stream.flush())
@@ -304,7 +305,7 @@ impl SocketTransport {
                     Self::stop_writing(slf);
                     Self::hand_over(slf)?;
                     if slf.get().is_closing(py) {
-                        slf.get().state.with(py, |state| state.losses += 1);
+                        slf.get().state.with(py, |state| state.end.losses += 1);
                         return Self::on_lost(slf);
                     }
                 }
@@ -316,55 +317,6 @@ impl SocketTransport {
                 "Fatal write error on socket transport",
             ),
         }
-    }
-
-    fn start_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let fd = slf.get().state.with(py, |state| (!state.watching_writes).then_some(state.fd));
-        let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let callback = Callback::Writable(slf.clone().unbind());
-        event_loop.get().watch_writable(py, fd, callback)?;
-        slf.get().state.with(py, |state| state.watching_writes = true);
-        Ok(())
-    }
-
-    pub(super) fn stop_writing(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        let fd = slf
-            .get()
-            .state
-            .with(py, |state| std::mem::take(&mut state.watching_writes).then_some(state.fd));
-        if let (Some(fd), Some(event_loop)) = (fd, slf.get().event_loop(py)) {
-            event_loop.get().unwatch_writable(py, fd);
-        }
-    }
-
-    /// Pauses the protocol if more waits than the high-water mark.
-    pub(super) fn maybe_pause(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let pressure = slf
-            .get()
-            .state
-            .with(slf.py(), |state: &mut State| state.marks.grown_to(state.stream.queued()));
-        Self::apply(slf, pressure)
-    }
-
-    /// Resumes the protocol if no more waits than the low-water mark.
-    fn maybe_resume(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let pressure = slf
-            .get()
-            .state
-            .with(slf.py(), |state: &mut State| state.marks.shrunk_to(state.stream.queued()));
-        Self::apply(slf, pressure)
-    }
-
-    fn apply(slf: &Bound<'_, Self>, pressure: Pressure) -> PyResult<()> {
-        let py = slf.py();
-        if pressure == Pressure::Unchanged {
-            return Ok(());
-        }
-        protocol::apply(pressure, slf, slf.get().event_loop(py), slf.get().protocol(py))
     }
 }
 

@@ -4,6 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;
 
 #[derive(Debug)]
