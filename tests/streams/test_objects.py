@@ -80,6 +80,20 @@ def test_limits_are_positive(world: World, loop: asyncio.AbstractEventLoop, limi
         world.StreamReader("many", loop)
 
 
+def test_no_limit_is_no_limit(world: World, run: Run) -> None:
+    message = r"^'<=' not supported between instances of 'NoneType' and 'int'$"
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match=message):
+            world.StreamReader(limit=None)
+        with pytest.raises(TypeError, match=message):
+            await world.open_connection("127.0.0.1", 9, limit=None)
+
+    run(main())
+    expected = "(limit=65536, loop=None)"
+    assert str(inspect.signature(world.StreamReader)) == expected
+
+
 def test_arguments_by_name(run: Run, world: World) -> None:
     async def main() -> None:
         reader = world.StreamReader(limit=100, loop=asyncio.get_running_loop())

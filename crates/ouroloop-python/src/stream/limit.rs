@@ -1,10 +1,35 @@
 //! A reader's limit: any positive number, as a program has given it and as native code compares it.
 
+use std::convert::Infallible;
+
+use pyo3::Borrowed;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 /// asyncio's limit for whoever names none.
 pub(super) const DEFAULT_LIMIT: i64 = 64 * 1024;
+
+/// A `limit` as a caller gives it, or does not: `None` is one, which is then refused.
+#[derive(Debug, Default)]
+pub(super) struct GivenLimit<'py>(pub(super) Option<Bound<'py, PyAny>>);
+
+impl<'py> FromPyObject<'_, 'py> for GivenLimit<'py> {
+    type Error = Infallible;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> Result<Self, Self::Error> {
+        Ok(Self(Some(object.to_owned())))
+    }
+}
+
+/// # Errors
+/// `ValueError` unless it is positive; `TypeError` for what is no number.
+pub(super) fn check(limit: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    match limit {
+        Some(limit) if limit.le(0)? => Err(PyValueError::new_err("Limit cannot be <= 0")),
+        _ => Ok(()),
+    }
+}
 
 /// How long a line may be, and half of what a reader takes before it pauses its transport.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! `open_connection`, `start_server` and their kin over Unix sockets.
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::limit::{GivenLimit, check};
 use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
@@ -19,22 +19,24 @@ use crate::waiter::running_loop;
 /// opens nothing.
 #[pyfunction]
 #[pyo3(
-    signature = (host=None, port=None, *, limit=None, **kwds),
+    signature = (host=None, port=None, *, limit=GivenLimit::default(), **kwds),
     text_signature = "(host=None, port=None, *, limit=65536, **kwds)"
 )]
 fn open_connection<'py>(
     py: Python<'py>,
     host: Option<Bound<'py, PyAny>>,
     port: Option<Bound<'py, PyAny>>,
-    limit: Option<Bound<'py, PyAny>>,
+    limit: GivenLimit<'py>,
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
-    let targets = PyTuple::new(py, [host, port])?;
-    Coroutine::new(py, "open_connection", |scope| {
-        let call = Call::keep(&scope, "create_connection", &targets, kwds.as_ref());
-        let limit = limit.map(|limit| scope.keep(&limit));
-        open(scope, call, limit)
-    })
+    opening(
+        py,
+        "open_connection",
+        "create_connection",
+        &PyTuple::new(py, [host, port])?,
+        limit,
+        kwds,
+    )
 }
 
 /// Opens a connection to a Unix socket and answers its `(reader, writer)`.
@@ -43,21 +45,23 @@ fn open_connection<'py>(
 /// call opens nothing.
 #[pyfunction]
 #[pyo3(
-    signature = (path=None, *, limit=None, **kwds),
+    signature = (path=None, *, limit=GivenLimit::default(), **kwds),
     text_signature = "(path=None, *, limit=65536, **kwds)"
 )]
 fn open_unix_connection<'py>(
     py: Python<'py>,
     path: Option<Bound<'py, PyAny>>,
-    limit: Option<Bound<'py, PyAny>>,
+    limit: GivenLimit<'py>,
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
-    let targets = PyTuple::new(py, [path])?;
-    Coroutine::new(py, "open_unix_connection", |scope| {
-        let call = Call::keep(&scope, "create_unix_connection", &targets, kwds.as_ref());
-        let limit = limit.map(|limit| scope.keep(&limit));
-        open(scope, call, limit)
-    })
+    opening(
+        py,
+        "open_unix_connection",
+        "create_unix_connection",
+        &PyTuple::new(py, [path])?,
+        limit,
+        kwds,
+    )
 }
 
 /// Starts a server that calls `client_connected_cb(reader, writer)` for each connection, and runs
@@ -67,7 +71,7 @@ fn open_unix_connection<'py>(
 /// answered.
 #[pyfunction]
 #[pyo3(
-    signature = (client_connected_cb, host=None, port=None, *, limit=None, **kwds),
+    signature = (client_connected_cb, host=None, port=None, *, limit=GivenLimit::default(), **kwds),
     text_signature = "(client_connected_cb, host=None, port=None, *, limit=65536, **kwds)"
 )]
 fn start_server<'py>(
@@ -75,16 +79,12 @@ fn start_server<'py>(
     client_connected_cb: Bound<'py, PyAny>,
     host: Option<Bound<'py, PyAny>>,
     port: Option<Bound<'py, PyAny>>,
-    limit: Option<Bound<'py, PyAny>>,
+    limit: GivenLimit<'py>,
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
     let targets = PyTuple::new(py, [host, port])?;
-    Coroutine::new(py, "start_server", |scope| {
-        let call = Call::keep(&scope, "create_server", &targets, kwds.as_ref());
-        let limit = limit.map(|limit| scope.keep(&limit));
-        let callback = scope.keep(&client_connected_cb);
-        start(scope, call, callback, limit)
-    })
+    let callback = client_connected_cb;
+    serving(py, "start_server", "create_server", callback, &targets, limit, kwds)
 }
 
 /// Starts a server on a Unix socket, as `start_server` does on others.
@@ -93,21 +93,51 @@ fn start_server<'py>(
 /// is answered.
 #[pyfunction]
 #[pyo3(
-    signature = (client_connected_cb, path=None, *, limit=None, **kwds),
+    signature = (client_connected_cb, path=None, *, limit=GivenLimit::default(), **kwds),
     text_signature = "(client_connected_cb, path=None, *, limit=65536, **kwds)"
 )]
 fn start_unix_server<'py>(
     py: Python<'py>,
     client_connected_cb: Bound<'py, PyAny>,
     path: Option<Bound<'py, PyAny>>,
-    limit: Option<Bound<'py, PyAny>>,
+    limit: GivenLimit<'py>,
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
     let targets = PyTuple::new(py, [path])?;
-    Coroutine::new(py, "start_unix_server", |scope| {
-        let call = Call::keep(&scope, "create_unix_server", &targets, kwds.as_ref());
-        let limit = limit.map(|limit| scope.keep(&limit));
-        let callback = scope.keep(&client_connected_cb);
+    let callback = client_connected_cb;
+    serving(py, "start_unix_server", "create_unix_server", callback, &targets, limit, kwds)
+}
+
+/// The coroutine of this name that opens a connection by this method of the loop.
+fn opening<'py>(
+    py: Python<'py>,
+    name: &'static str,
+    method: &'static str,
+    targets: &Bound<'py, PyTuple>,
+    limit: GivenLimit<'py>,
+    kwds: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Coroutine>> {
+    Coroutine::new(py, name, |scope| {
+        let call = Call::keep(&scope, method, targets, kwds.as_ref());
+        let limit = limit.0.map(|limit| scope.keep(&limit));
+        open(scope, call, limit)
+    })
+}
+
+/// The coroutine of this name that starts a server by this method of the loop.
+fn serving<'py>(
+    py: Python<'py>,
+    name: &'static str,
+    method: &'static str,
+    callback: Bound<'py, PyAny>,
+    targets: &Bound<'py, PyTuple>,
+    limit: GivenLimit<'py>,
+    kwds: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Coroutine>> {
+    Coroutine::new(py, name, |scope| {
+        let call = Call::keep(&scope, method, targets, kwds.as_ref());
+        let limit = limit.0.map(|limit| scope.keep(&limit));
+        let callback = scope.keep(&callback);
         start(scope, call, callback, limit)
     })
 }
@@ -149,20 +179,11 @@ impl Call {
     }
 }
 
-/// # Errors
-/// `ValueError` unless it is positive.
-fn check_limit(limit: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    match limit {
-        Some(limit) if limit.le(0)? => Err(PyValueError::new_err("Limit cannot be <= 0")),
-        _ => Ok(()),
-    }
-}
-
 async fn open(scope: Scope, call: Call, limit: Option<Kept>) -> PyResult<Py<PyAny>> {
     let (event_loop, reader, protocol, opened) = Python::attach(|py| -> PyResult<_> {
         let event_loop = running_loop(py)?;
         let limit = limit.map(|limit| scope.get(py, limit));
-        check_limit(limit.as_ref())?;
+        check(limit.as_ref())?;
         let reader = StreamReader::create(py, limit.as_ref(), &event_loop)?.into_any();
         let protocol = StreamReaderProtocol::create(&reader, None, &event_loop)?.into_any();
         let factory = Factory::new(Product::Ready(protocol.clone().unbind()));
@@ -238,7 +259,7 @@ impl Factory {
             Product::ForServer { limit, callback, event_loop } => {
                 let (limit, event_loop) =
                     (limit.as_ref().map(|limit| limit.bind(py)), event_loop.bind(py));
-                check_limit(limit)?;
+                check(limit)?;
                 let reader = StreamReader::create(py, limit, event_loop)?.into_any();
                 let callback = Some(callback.bind(py)).filter(|callback| !callback.is_none());
                 let protocol = StreamReaderProtocol::create(&reader, callback, event_loop)?;

@@ -1,7 +1,7 @@
 //! `StreamReader` as Python sees it.
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,28 +19,25 @@ use crate::method::{
     Arguments, Described, Method, Nullary, install_method, install_nullary, only_argument,
 };
 use crate::standard::Standard;
-use crate::stream::limit::{DEFAULT_LIMIT, Limit};
+use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check};
 use crate::waiter::Waiter;
 
 #[pymethods]
 impl StreamReader {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(limit=65536, loop=None)")]
     fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::new()
     }
 
-    #[pyo3(signature = (limit=None, r#loop=None))]
+    #[pyo3(signature = (limit=GivenLimit::default(), r#loop=None))]
     fn __init__<'py>(
         slf: &Bound<'py, Self>,
-        limit: Option<&Bound<'py, PyAny>>,
+        limit: GivenLimit<'py>,
         r#loop: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        if let Some(limit) = limit
-            && limit.le(0)?
-        {
-            return Err(PyValueError::new_err("Limit cannot be <= 0"));
-        }
+        let limit = limit.0.as_ref();
+        check(limit)?;
         Self::begin(slf, limit, &Future::default_loop(slf.py(), r#loop)?)
     }
 
