@@ -703,7 +703,7 @@ class Loop:
     async def sock_recv_into(self, sock: socket, buf: WriteableBuffer) -> int: ...
     async def sock_recvfrom(self, sock: socket, bufsize: int) -> tuple[bytes, Any]: ...
     async def sock_recvfrom_into(
-        self, sock: socket, buf: WriteableBuffer, nbytes: int | None = None
+        self, sock: socket, buf: WriteableBuffer, nbytes: int = 0
     ) -> tuple[int, Any]: ...
     async def sock_sendall(self, sock: socket, data: ReadableBuffer) -> None: ...
     async def sock_sendto(self, sock: socket, data: ReadableBuffer, address: Any) -> int: ...
@@ -712,19 +712,19 @@ class Loop:
         self,
         sock: socket,
         file: IO[bytes],
-        offset: int | None = None,
+        offset: int = 0,
         count: int | None = None,
         *,
-        fallback: bool | None = ...,
+        fallback: bool | None = True,
     ) -> int: ...
     async def sendfile(
         self,
         transport: asyncio.WriteTransport,
         file: IO[bytes],
-        offset: int | None = None,
+        offset: int = 0,
         count: int | None = None,
         *,
-        fallback: bool | None = ...,
+        fallback: bool | None = True,
     ) -> int: ...
 
 def adopt(native: type, standard: type) -> None: ...

@@ -470,7 +470,7 @@ impl Body for Passing {
 #[pymethods]
 impl Timeout {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(when)")]
     fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: AttachedCell::new(State::new(When::Never)) }
     }

@@ -335,7 +335,7 @@ fn class_of<'py, T: PyTypeInfo>(
 #[pymethods]
 impl Handle {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(callback, args, loop, context=None)")]
     fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: AttachedCell::new(State::default()) }
     }

@@ -153,7 +153,7 @@ impl Shelved for TimerHandle {
 #[pymethods]
 impl TimerHandle {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(when, callback, args, loop, context=None)")]
     fn py_new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,

@@ -19,7 +19,7 @@ use crate::standard::Standard;
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::new()
     }
@@ -198,7 +198,7 @@ impl Queue {
     /// What is in the queue can still be taken out, unless `immediate` is true: then it is
     /// dropped, and counts as done.
     #[cfg(Py_3_13)]
-    #[pyo3(signature = (immediate=None))]
+    #[pyo3(signature = (immediate=None), text_signature = "($self, immediate=False)")]
     fn shutdown(slf: &Bound<'_, Self>, immediate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         slf.get().state.with(py, |state| state.shut_down = true);

@@ -30,7 +30,10 @@ use native::Target;
 #[pymethods]
 impl Loop {
     /// Sends a file over a socket, from `offset` on, `count` bytes or all; answers how many.
-    #[pyo3(signature = (sock, file, offset=None, count=None, *, fallback=Truth(true)))]
+    #[pyo3(
+        signature = (sock, file, offset=None, count=None, *, fallback=Truth(true)),
+        text_signature = "($self, sock, file, offset=0, count=None, *, fallback=True)"
+    )]
     fn sock_sendfile<'py>(
         slf: &Bound<'py, Self>,
         sock: Py<PyAny>,
@@ -47,7 +50,10 @@ impl Loop {
     }
 
     /// Sends a file over a transport, from `offset` on, `count` bytes or all; answers how many.
-    #[pyo3(signature = (transport, file, offset=None, count=None, *, fallback=Truth(true)))]
+    #[pyo3(
+        signature = (transport, file, offset=None, count=None, *, fallback=Truth(true)),
+        text_signature = "($self, transport, file, offset=0, count=None, *, fallback=True)"
+    )]
     fn sendfile<'py>(
         slf: &Bound<'py, Self>,
         transport: Py<PyAny>,

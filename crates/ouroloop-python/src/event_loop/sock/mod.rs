@@ -59,7 +59,7 @@ impl Loop {
     }
 
     /// Receives a datagram into a writable buffer; answers the number of bytes and the address.
-    #[pyo3(signature = (sock, buf, nbytes=None))]
+    #[pyo3(signature = (sock, buf, nbytes=None), text_signature = "($self, sock, buf, nbytes=0)")]
     fn sock_recvfrom_into<'py>(
         slf: &Bound<'py, Self>,
         sock: Py<PyAny>,
