@@ -24,7 +24,7 @@ from ouroloop._names import public_names
 from ouroloop._native import tls_engine as tls_engine
 from ouroloop._run import Runner as Runner
 from ouroloop._run import run as run
-from ouroloop._tasks import show_native_tasks
+from ouroloop._tasks import record_native_waiters, show_native_tasks
 
 EventLoop = Loop
 
@@ -57,6 +57,7 @@ else:
     __all__ = sorted(_own | _public.keys())  # noqa: PLE0605
 
 show_native_tasks()
+record_native_waiters()
 
 __version__: str
 

@@ -1,8 +1,12 @@
-"""Make the standard module's ``all_tasks`` see native tasks.
+"""Make the standard module see native tasks, whether or not anything is installed.
 
 asyncio keeps the tasks that are not its own in a weak set, which ``all_tasks`` iterates over. Giving
 that one set a class that also iterates over the live native tasks makes them visible everywhere, also
 to code that imported ``all_tasks`` earlier, and spares each task its entry in the set.
+
+From Python 3.14 on, asyncio's own ``gather``, ``wait`` and ``TaskGroup`` record who awaits what, for call
+graphs, by two functions that know futures of the standard classes alone. Ours take their place and
+pass on what is not native.
 """
 
 import asyncio.tasks
@@ -42,3 +46,16 @@ def show_native_tasks() -> None:
     for registry in _registries():
         if type(registry) is WeakSet:
             registry.__class__ = _AllTasks
+
+
+_RECORDERS = ("future_add_to_awaited_by", "future_discard_from_awaited_by")
+
+
+def record_native_waiters() -> None:
+    """Put the functions that know native futures in the place of the standard ones."""
+    futures: Any = asyncio.futures
+    for name in _RECORDERS:
+        if hasattr(futures, f"_c_{name}"):
+            native = getattr(_native, name)
+            for namespace, alias in ((asyncio, name), (futures, name), (futures, f"_c_{name}")):
+                setattr(namespace, alias, native)

@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import ouroloop
 import pytest
 
 from .conftest import World, turns
@@ -100,3 +101,33 @@ def test_graph_goes_through_native_coroutines(world: World) -> None:
         return f"Task(name={task.get_name()!r}" in text
 
     assert world.run(main())
+
+
+def test_combinators_of_asyncio_record_native_tasks() -> None:
+    """Nothing is installed: asyncio's own gather, wait, shield and TaskGroup await native tasks."""
+
+    async def child(event: asyncio.Event) -> None:
+        await event.wait()
+
+    async def main() -> None:
+        event = asyncio.Event()
+        current = asyncio.current_task()
+
+        async def grouped() -> None:
+            async with asyncio.TaskGroup() as group:
+                children.append(group.create_task(child(event)))
+
+        children = [asyncio.ensure_future(child(event)) for _ in range(3)]
+        first: Any = children[0]
+        waiting = asyncio.ensure_future(asyncio.wait(children[1:2]))
+        group = asyncio.ensure_future(grouped())
+        together = asyncio.gather(first, asyncio.shield(children[2]))
+        await turns(3)
+        awaited_by = [task._asyncio_awaited_by for task in children]  # type: ignore[attr-defined]
+        assert awaited_by == [{current}, {waiting}, {current}, {group}]
+        event.set()
+        await asyncio.gather(waiting, group, together)
+        assert first._asyncio_awaited_by is None
+
+    with asyncio.Runner(loop_factory=ouroloop.new_event_loop) as runner:
+        runner.run(main())

@@ -33,11 +33,9 @@ class Describer:
         """Return ``text`` without what differs from run to run."""
         text = re.sub(r"0x[0-9a-f]+", "0x", text)
         text = re.sub(r"\bTask-\d+", lambda found: self._number(found[0]), text)
-        text = re.sub(r" (created )?at (/|<)[^ ,>\])]*:\d+", "", text)
+        text = re.sub(r" (created )?at (/[^ ,>\])]*|<\w+>):\d+", "", text)
         text = re.sub(r"\.\.\.[\w/]*\.py:\d+", "...", text)
         text = re.sub(r"when=[\d.]+", "when=…", text)
-        # Where a coroutine's code stands: a native one has none.
-        text = re.sub(r"(coro=<[^ ]*\(\)) (running|done, defined)\b", r"\1", text)
         # One object listens to both sides of a shield.
         text = text.replace(
             "shield.<locals>._outer_done_callback", "shield.<locals>._inner_done_callback"

@@ -21,6 +21,7 @@ mod shelf;
 mod slots;
 mod standard;
 mod stream;
+mod substitutes;
 mod sync;
 mod task;
 mod transport;

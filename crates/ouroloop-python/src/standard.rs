@@ -6,11 +6,17 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+#[cfg(Py_3_14)]
+use crate::future::awaited_by::Recorder;
+
 /// What is taken from the standard library, by module.
 #[derive(Debug)]
 pub(crate) struct Standard {
     pub(crate) cancelled_error: Py<PyAny>,
     pub(crate) invalid_state_error: Py<PyAny>,
+    /// The namespaces in which a stock loop finds its classes.
+    pub(crate) futures: Py<PyDict>,
+    pub(crate) tasks: Py<PyDict>,
     pub(crate) future: Py<PyAny>,
     pub(crate) task: Py<PyAny>,
     pub(crate) handle: Py<PyAny>,
@@ -56,11 +62,13 @@ pub(crate) struct Standard {
     pub(crate) partial: Py<PyAny>,
     pub(crate) coroutine: Py<PyAny>,
     #[cfg(Py_3_14)]
-    pub(crate) current_task: Py<PyAny>,
+    pub(crate) python_task: Py<PyAny>,
     #[cfg(Py_3_14)]
-    pub(crate) add_to_awaited_by: Py<PyAny>,
+    pub(crate) method: Py<PyAny>,
     #[cfg(Py_3_14)]
-    pub(crate) discard_from_awaited_by: Py<PyAny>,
+    pub(crate) add_to_awaited_by: Recorder,
+    #[cfg(Py_3_14)]
+    pub(crate) discard_from_awaited_by: Recorder,
     /// What `shield` leaves behind on the inner future; not every patch release has it.
     pub(crate) log_on_exception: Option<Py<PyAny>>,
     pub(crate) iscoroutinefunction: Py<PyAny>,
@@ -120,6 +128,8 @@ impl Standard {
         Ok(Self {
             cancelled_error: from("asyncio.exceptions", "CancelledError")?,
             invalid_state_error: from("asyncio.exceptions", "InvalidStateError")?,
+            futures: py.import("asyncio.futures")?.dict().unbind(),
+            tasks: py.import("asyncio.tasks")?.dict().unbind(),
             future: from("asyncio.futures", "Future")?,
             task: from("asyncio.tasks", "Task")?,
             handle: from("asyncio.events", "Handle")?,
@@ -165,11 +175,13 @@ impl Standard {
             partial: from("functools", "partial")?,
             coroutine: from("types", "CoroutineType")?,
             #[cfg(Py_3_14)]
-            current_task: from("asyncio.tasks", "current_task")?,
+            method: from("types", "MethodType")?,
             #[cfg(Py_3_14)]
-            add_to_awaited_by: from("asyncio.futures", "future_add_to_awaited_by")?,
+            python_task: from("asyncio.tasks", "_PyTask")?,
             #[cfg(Py_3_14)]
-            discard_from_awaited_by: from("asyncio.futures", "future_discard_from_awaited_by")?,
+            add_to_awaited_by: Recorder::named(py, "future_add_to_awaited_by")?,
+            #[cfg(Py_3_14)]
+            discard_from_awaited_by: Recorder::named(py, "future_discard_from_awaited_by")?,
             log_on_exception: from("asyncio.tasks", "_log_on_exception").ok(),
             iscoroutinefunction: from("inspect", "iscoroutinefunction")?,
             future_repr: from("asyncio.base_futures", "_future_repr")?,

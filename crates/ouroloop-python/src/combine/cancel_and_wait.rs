@@ -84,6 +84,10 @@ pub(super) fn watch<'py>(
     }
     let callback = partial(waiter.bind(py))?;
     future.call_method1(intern!(py, "add_done_callback"), (&callback,))?;
+    #[cfg(Py_3_14)]
+    if let Some(task) = super::child::awaiting_task(py, None)? {
+        Standard::get(py)?.add_to_awaited_by.record(future, task.bind(py))?;
+    }
     Ok(callback)
 }
 
@@ -93,6 +97,11 @@ pub(super) fn unwatch(future: &Bound<'_, PyAny>, watch: &Bound<'_, PyAny>) -> Py
     if let (Some(native), Ok(release)) = (exactly_native(future), watch.cast_exact::<Release>()) {
         native.get().remove_listener(py, &Listener::new(release));
         return Ok(());
+    }
+    // A coroutine that is closed when no loop runs leaves nobody waiting.
+    #[cfg(Py_3_14)]
+    if let Ok(Some(task)) = super::child::awaiting_task(py, None) {
+        Standard::get(py)?.discard_from_awaited_by.record(future, task.bind(py))?;
     }
     future.call_method1(intern!(py, "remove_done_callback"), (watch,)).map(drop)
 }

@@ -8,7 +8,11 @@ use crate::future::listen::Listener;
 use crate::future::{Future, Link, Outcome, Phase};
 #[cfg(Py_3_14)]
 use crate::standard::Standard;
+#[cfg(Py_3_14)]
+use crate::task::registry;
 use crate::task::step::exactly_native;
+#[cfg(Py_3_14)]
+use crate::waiter::running_loop;
 
 /// How a future that is done has ended.
 #[derive(Debug)]
@@ -84,7 +88,7 @@ pub(super) fn listen(future: &Bound<'_, PyAny>, listener: Listener) -> PyResult<
     future.call_method1(intern!(py, "add_done_callback"), (callable,))?;
     #[cfg(Py_3_14)]
     if let Some(awaiter) = listener.awaiter(py) {
-        Standard::get(py)?.add_to_awaited_by.bind(py).call1((future, awaiter))?;
+        Standard::get(py)?.add_to_awaited_by.record(future, &awaiter)?;
     }
     Ok(())
 }
@@ -112,8 +116,7 @@ pub(super) fn no_longer_awaited(future: &Bound<'_, PyAny>, listener: &Listener) 
     if exactly_native(future).is_none()
         && let Some(awaiter) = listener.awaiter(future.py())
     {
-        let discard = Standard::get(future.py())?.discard_from_awaited_by.bind(future.py());
-        discard.call1((future, awaiter))?;
+        Standard::get(future.py())?.discard_from_awaited_by.record(future, &awaiter)?;
     }
     #[cfg(not(Py_3_14))]
     let _ = (future, listener);
@@ -166,10 +169,9 @@ pub(super) fn awaiting_task<'py>(
     py: Python<'py>,
     event_loop: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Py<PyAny>>> {
-    let current_task = Standard::get(py)?.current_task.bind(py);
     let task = match event_loop {
-        Some(event_loop) => current_task.call1((event_loop,))?,
-        None => current_task.call0()?,
+        Some(event_loop) => registry::current(event_loop)?,
+        None => registry::current(&running_loop(py)?)?,
     };
-    Ok((!task.is_none()).then(|| task.unbind()))
+    Ok(task.map(Bound::unbind))
 }

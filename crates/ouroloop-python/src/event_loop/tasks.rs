@@ -11,13 +11,17 @@ use crate::future::Future;
 use crate::method::function_of;
 #[cfg(Py_3_12)]
 use crate::standard::Standard;
+use crate::substitutes;
 use crate::task::{Making, Task};
 
 #[pymethods]
 impl Loop {
     /// A pending future of this loop.
-    fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Future>> {
-        Future::create(slf)
+    fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        match substitutes::future_class(slf.py())? {
+            None => Ok(Future::create(slf)?.into_any()),
+            Some(class) => substitutes::make_future(&class, slf),
+        }
     }
 
     /// Schedules a coroutine as a task.
@@ -32,6 +36,12 @@ impl Loop {
         let py = slf.py();
         slf.get().check_closed(py)?;
         let Some(factory) = slf.get().task_factory(py) else {
+            if let Some(class) = substitutes::task_class(py)? {
+                let keywords = PyDict::new(py);
+                keywords.set_item(intern!(py, "name"), name)?;
+                keywords.set_item(intern!(py, "context"), context)?;
+                return substitutes::make_task(&class, slf, coro, Some(&keywords));
+            }
             let making = Making { coroutine: coro, name, context, eager_start: false };
             return Ok(Task::create(slf, &making)?.into_any());
         };
@@ -72,6 +82,8 @@ impl Loop {
                 return factory.bind(py).call((slf, coro), kwargs);
             }
             eager_start = true;
+        } else if let Some(class) = substitutes::task_class(py)? {
+            return substitutes::make_task(&class, slf, coro, kwargs);
         }
         let making = making_from(coro, kwargs, eager_start)?;
         Ok(Task::create(slf, &making)?.into_any())
@@ -94,11 +106,13 @@ impl Loop {
 }
 
 impl Loop {
-    /// Whether the loop's `create_task` is the native one, with no factory to ask.
+    /// Whether the loop's `create_task` is the native one, with no factory to ask and no substitute.
     pub(crate) fn makes_native_tasks(slf: &Bound<'_, Self>) -> PyResult<bool> {
         static OURS: PyOnceLock<usize> = PyOnceLock::new();
         let py = slf.py();
-        if slf.get().state.with(py, |state| state.task_factory.is_some()) {
+        if slf.get().state.with(py, |state| state.task_factory.is_some())
+            || substitutes::task_class(py)?.is_some()
+        {
             return Ok(false);
         }
         let ours = OURS.get_or_try_init(py, || -> PyResult<usize> {

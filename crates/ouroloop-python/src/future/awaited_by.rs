@@ -5,6 +5,7 @@
 //! of the future's own.
 
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 
@@ -38,29 +39,59 @@ impl Future {
 }
 
 impl Future {
-    /// The native task that awaits it, the first one if there are several.
+    /// The task that awaits it, the first one if there are several.
     pub(crate) fn awaiting_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let task = self.state.with(py, |state| {
-            state.links.iter().find_map(|link| match link {
-                Link::Wakeup(task) => Some(task.clone_ref(py)),
-                _ => None,
-            })
+        let links = self.state.with(py, |state| {
+            state.links.iter().map(|link| link.clone_ref(py)).collect::<Vec<_>>()
         });
-        task.map(|task| task.into_bound(py).into_any())
+        links.into_iter().find_map(|link| match link {
+            Link::Wakeup(task) => Some(task.into_bound(py).into_any()),
+            // Who cannot tell what it is, is no task.
+            Link::Call { callback, .. } => task_behind(callback.bind(py)).ok().flatten(),
+            Link::Listener(_) => None,
+        })
     }
 }
 
-/// The standard task whose wake-up a callback is.
+/// The standard task, of C or of Python, whose wake-up a callback is.
 fn task_behind<'py>(callback: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = callback.py();
+    let standard = Standard::get(py)?;
     // SAFETY: attached; compares the object's type.
-    if unsafe { ffi::PyCFunction_CheckExact(callback.as_ptr()) == 0 }
-        || callback.getattr("__name__")?.ne("task_wakeup")?
-    {
+    let (class, name) = if unsafe { ffi::PyCFunction_CheckExact(callback.as_ptr()) != 0 } {
+        (&standard.task, "task_wakeup")
+    } else if callback.get_type().is(&standard.method) {
+        (&standard.python_task, "__wakeup")
+    } else {
+        return Ok(None);
+    };
+    if callback.getattr(intern!(py, "__name__"))?.ne(name)? {
         return Ok(None);
     }
-    let owner = callback.getattr("__self__")?;
-    Ok(owner.is_instance(Standard::get(py)?.task.bind(py))?.then_some(owner))
+    let owner = callback.getattr(intern!(py, "__self__"))?;
+    Ok(owner.is_instance(class.bind(py))?.then_some(owner))
+}
+
+/// One of the standard functions that keep account of waiters, as C and as Python have it: each
+/// leaves alone what is not its own.
+#[derive(Debug)]
+pub(crate) struct Recorder([Py<PyAny>; 2]);
+
+impl Recorder {
+    /// # Errors
+    /// `AttributeError` where asyncio has no such function.
+    pub(crate) fn named(py: Python<'_>, name: &str) -> PyResult<Self> {
+        let futures = py.import("asyncio.futures")?;
+        let python = futures.getattr(format!("_py_{name}"))?;
+        Ok(Self([futures.getattr(name)?.unbind(), python.unbind()]))
+    }
+
+    /// # Errors
+    /// None that asyncio's have.
+    pub(crate) fn record(&self, fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = fut.py();
+        self.0.iter().try_for_each(|function| function.bind(py).call1((fut, waiter)).map(drop))
+    }
 }
 
 /// Whether an object counts as a future here: as in asyncio, those that only behave like one do not.
@@ -78,7 +109,7 @@ pub(crate) fn future_add_to_awaited_by(
 ) -> PyResult<()> {
     let py = fut.py();
     let Ok(native) = fut.cast::<Future>() else {
-        return Standard::get(py)?.add_to_awaited_by.bind(py).call1((fut, waiter)).map(drop);
+        return Standard::get(py)?.add_to_awaited_by.record(fut, waiter);
     };
     if !counts(waiter)? {
         return Ok(());
@@ -105,7 +136,7 @@ pub(crate) fn future_discard_from_awaited_by(
 ) -> PyResult<()> {
     let py = fut.py();
     let Ok(native) = fut.cast::<Future>() else {
-        return Standard::get(py)?.discard_from_awaited_by.bind(py).call1((fut, waiter)).map(drop);
+        return Standard::get(py)?.discard_from_awaited_by.record(fut, waiter);
     };
     let known = native.get().state.with(py, |state| state.rare(py, |rare| &rare.awaited_by));
     match known {

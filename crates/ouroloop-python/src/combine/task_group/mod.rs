@@ -249,8 +249,7 @@ impl TaskGroup {
             _ => {
                 #[cfg(Py_3_14)]
                 if let Some(parent) = this.parent(py) {
-                    let add = &crate::standard::Standard::get(py)?.add_to_awaited_by;
-                    add.bind(py).call1((task, parent))?;
+                    crate::standard::Standard::get(py)?.add_to_awaited_by.record(task, &parent)?;
                 }
                 let callback = slf.getattr(intern!(py, "_on_task_done"))?;
                 task.call_method1(intern!(py, "add_done_callback"), (callback,))?;
@@ -307,8 +306,7 @@ impl TaskGroup {
         if exactly_native(task).is_none()
             && let Some(parent) = this.parent(py)
         {
-            let discard = &crate::standard::Standard::get(py)?.discard_from_awaited_by;
-            discard.bind(py).call1((task, parent))?;
+            crate::standard::Standard::get(py)?.discard_from_awaited_by.record(task, &parent)?;
         }
         if tasks.is_empty() {
             this.complete(py)?;
