@@ -60,7 +60,7 @@ test-main: $(VENV)/.native
 	$(BIN)/python tests/conformance/run.py
 
 # Everything runs on the system's fastest mechanism; some of what waits for descriptors on the others too, native loops only.
-MULTIPLEXER_TESTS := $(addprefix tests/,datagram network pipes sockets transport)
+MULTIPLEXER_TESTS := $(addprefix tests/,datagram faults network pipes sockets transport)
 
 test-multiplexers: $(VENV)/.native
 	for mechanism in poll select; do \
