@@ -213,3 +213,36 @@ def test_the_loop_ends_before_the_child(factory: Callable[[], Any]) -> None:
     protocol.transport.close()
     loop.close()
     assert process.returncode == -signal.SIGKILL
+
+
+def test_a_child_that_cannot_be_reaped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exception handler hears of it, the child's own descriptor goes, and the loop goes on."""
+    asked: list[int] = []
+
+    def refuse(pid: int, options: int) -> Any:
+        asked.append(pid)
+        raise OSError(errno.EIO, "not today")
+
+    async def main() -> None:
+        if not isinstance(asyncio.get_running_loop(), ouroloop.Loop):
+            return  # asyncio's watchers differ by version
+        before = open_descriptors()
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", WAITS, stdin=-1)
+        monkeypatch.setattr(os, "waitpid", refuse)
+        assert process.stdin is not None
+        process.stdin.close()
+        await until(lambda: asked)
+        monkeypatch.undo()
+        assert asked == [process.pid]
+        os.waitpid(process.pid, 0)
+        transport: Any = process._transport  # type: ignore[attr-defined]
+        transport._process_exited(0)
+        assert await process.wait() == 0
+        assert open_descriptors() == before
+
+    _, reported = run(main())
+    if reported:
+        [context] = reported
+        assert context["exception"].errno == errno.EIO
+        assert context["message"].startswith("Exception in callback")
+    assert bool(reported) == bool(asked)

@@ -12,16 +12,17 @@
 
 use std::os::fd::AsRawFd;
 
-use ouroloop::process::{Exit, Reaped, reap, wait_without_reaping};
-use pyo3::exceptions::PyRuntimeError;
+use ouroloop::process::{Exit, reap, wait_without_reaping};
+use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::{Happening, SubprocessTransport};
 use crate::callback::Callback;
 use crate::event_loop::Loop;
 use crate::standard::Standard;
+use crate::transport::protocol::report_callback;
 
 /// Reported for a child whose status somebody else has read.
 const UNKNOWN_STATUS: i32 = 255;
@@ -65,10 +66,16 @@ impl SubprocessTransport {
     /// The child's descriptor is readable.
     pub(super) fn on_ended(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let reaped = slf.get().state.with(py, |state| state.exit.as_ref().map(Exit::reap));
-        let Some(reaped) = reaped else { return Ok(()) };
-        let Some(returncode) = Self::returncode_of(slf, reaped, LOST_TO_DESCRIPTOR)? else {
+        if slf.get().state.with(py, |state| state.exit.is_none()) {
             return Ok(());
+        }
+        let returncode = match Self::reap(slf, LOST_TO_DESCRIPTOR) {
+            Ok(Some(returncode)) => returncode,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                Self::stop_watching(slf);
+                return Self::report_unreaped(slf, error);
+            }
         };
         Self::stop_watching(slf);
         if cfg!(Py_3_14) {
@@ -79,30 +86,47 @@ impl SubprocessTransport {
         Ok(())
     }
 
-    /// The status as Python writes it; `None` for a child that still runs.
-    fn returncode_of(
-        slf: &Bound<'_, Self>,
-        reaped: Reaped,
-        complaint: &str,
-    ) -> PyResult<Option<i32>> {
+    /// Reaps the child by `os.waitpid`, as asyncio does, and answers its status as Python writes it;
+    /// `None` for a child that still runs.
+    ///
+    /// # Errors
+    /// What a substitute for `os.waitpid` raises.
+    fn reap(slf: &Bound<'_, Self>, complaint: &str) -> PyResult<Option<i32>> {
         let py = slf.py();
-        match reaped {
-            Reaped::Running => Ok(None),
-            Reaped::Exited(status) => Ok(Some(status)),
-            Reaped::Killed(signal) => Ok(Some(-signal)),
-            Reaped::Gone => {
+        let os = py.import(intern!(py, "os"))?;
+        let pid = slf.get().state.with(py, |state| state.pid.as_raw_pid());
+        let options = os.getattr(intern!(py, "WNOHANG"))?;
+        match os.call_method1(intern!(py, "waitpid"), (pid, options)) {
+            Ok(answer) => {
+                let (found, status): (i32, Bound<'_, PyAny>) = answer.extract()?;
+                if found == 0 {
+                    return Ok(None);
+                }
+                let convert = intern!(py, "waitstatus_to_exitcode");
+                os.call_method1(convert, (status,))?.extract().map(Some)
+            }
+            Err(error) if error.is_instance_of::<PyChildProcessError>(py) => {
                 if let Some(process) = slf.get().process(py) {
                     let known = process.getattr(intern!(py, "returncode"))?;
                     if !known.is_none() {
                         return known.extract().map(Some);
                     }
                 }
-                let pid = slf.get().state.with(py, |state| state.pid.as_raw_pid());
                 let logger = Standard::get(py)?.logger.bind(py);
                 logger.call_method1(intern!(py, "warning"), (complaint, pid))?;
                 Ok(Some(UNKNOWN_STATUS))
             }
+            Err(error) => Err(error),
         }
+    }
+
+    /// The loop's exception handler hears of a child that could not be reaped.
+    fn report_unreaped(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
+        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let callback = slf.getattr(intern!(py, "_process_exited"))?.unbind();
+        report_callback(&event_loop, callback, &PyTuple::empty(py), context, error)
     }
 
     fn wait_in_thread(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
@@ -119,8 +143,7 @@ impl SubprocessTransport {
 
     /// Reaps the child that a thread has seen end, and says so.
     fn reap_seen(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let pid = slf.get().state.with(slf.py(), |state| state.pid);
-        match Self::returncode_of(slf, reap(pid), LOST_TO_THREAD)? {
+        match Self::reap(slf, LOST_TO_THREAD)? {
             Some(returncode) => Self::exited(slf, returncode),
             None => Ok(()),
         }
