@@ -63,6 +63,10 @@ def _measure(kind: str, names: Sequence[str], arguments: argparse.Namespace) -> 
             grid = sweep.Grid(rounds, seconds=0.3 if quick else 1.0)
             if quick:
                 grid = replace(grid, sizes=(sweep.KIB,), connections=(1, 50, 1_000))
+            if arguments.sizes:
+                grid = replace(grid, sizes=arguments.sizes)
+            if arguments.connections:
+                grid = replace(grid, connections=arguments.connections)
             return sweep.run(names, grid, arguments.cases)
         case _:
             scale = memory.Scale(50_000, 5_000, 1_000) if quick else memory.Scale()
@@ -95,9 +99,17 @@ def _arguments() -> argparse.Namespace:
         help="cases of network and sweep, by how their names begin: protocol,streams,uvicorn,…",
     )
     parser.add_argument(
+        "--sizes", type=_numbers, help="of the sweep: bytes in a message, 64,1024,…"
+    )
+    parser.add_argument("--connections", type=_numbers, help="of the sweep: how many, 1,10,…")
+    parser.add_argument(
         "--json", type=Path, default=RESULTS / f"run-{time.strftime('%Y%m%d-%H%M%S')}.json"
     )
     return parser.parse_args()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 class SomeOf:

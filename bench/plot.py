@@ -117,13 +117,25 @@ def _draw_curve(axes: Any, loop: str, points: list[tuple[int, float]]) -> Any:
     return line
 
 
+def _take_best(sections: list[dict[str, Any]]) -> None:
+    for section in sections:
+        best = max if section["higher_is_better"] else min
+        for row in section["benchmarks"].values():
+            for series in row.values():
+                if series["samples"]:
+                    series["median"] = best(series["samples"])
+
+
 def main() -> None:
     """Plot every section of the file that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m bench.plot", description=__doc__)
     parser.add_argument("results", type=Path)
     parser.add_argument("--out", type=Path, help="a folder; that of the results if absent")
+    parser.add_argument("--best", action="store_true", help="each series' best sample, not median")
     arguments = parser.parse_args()
     document = json.loads(arguments.results.read_text())
+    if arguments.best:
+        _take_best(document["sections"])
     folder: Path = arguments.out or arguments.results.parent
     folder.mkdir(parents=True, exist_ok=True)
     # Without a date and with fixed identifiers, the same figures give the same file.

@@ -13,8 +13,8 @@ use crate::event_loop::{Loop, SCRATCH_BYTES};
 /// No read is larger than this, as under asyncio.
 pub(crate) const LARGEST_READ: usize = 256 * 1024;
 
-/// As much free memory may stay with the process: pieces of 64 KiB for 500 connections.
-const KEPT_MEMORY: usize = 32 * 1024 * 1024;
+/// As much free memory may stay with the process: pieces of 64 KiB for 250 connections.
+const KEPT_MEMORY: usize = 16 * 1024 * 1024;
 
 /// From this size on, the copy out of the loop's own buffer costs more than fresh room.
 pub(crate) const LARGE_READ: usize = 20 * 1024;
