@@ -150,7 +150,10 @@ def inner(frame: Frame, index: int) -> Any:
     if not hasattr(task, "get_coro") or task.done():
         return "no task that runs"
     coroutine = task.get_coro()
-    return [type(coroutine).__name__, len(task.get_stack(limit=1))]
+    # Up to 3.11 asyncio makes a generator where others make a coroutine of an awaitable.
+    asyncios = "_wrap_awaitable" in coroutine.__qualname__
+    kind = "asyncio's" if asyncios else type(coroutine).__name__
+    return [kind, len(task.get_stack(limit=1))]
 
 
 @act("tasks", "index")
