@@ -34,6 +34,7 @@ impl Loop {
         drop(this.engine.with(py, ouroloop::EventLoop::close));
         drop(this.files.with(py, std::mem::take));
         drop(this.scratch.with(py, std::mem::take));
+        drop(this.outgoing.with(py, std::mem::take));
         this.datagrams.set(py, None);
         // The threads of an inherited one are the parent's.
         if let Some(executor) = executor.filter(|_| !this.is_inherited()) {

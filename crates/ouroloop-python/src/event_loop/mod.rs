@@ -119,6 +119,9 @@ pub(crate) struct Loop {
     files: AttachedCell<HashMap<RawFd, Py<PyAny>>>,
     /// The room into which transports and `sock_recv` read.
     pub(crate) scratch: AttachedCell<Vec<u8>>,
+    /// The room in which TLS puts together what leaves: empty until then, and always filled, since to
+    /// fill it with zeroes costs more than to encrypt a small message.
+    pub(crate) outgoing: AttachedCell<Vec<u8>>,
     /// Of which a worker is to be called when the interpreter is let go of.
     owed_call: AttachedCell<Option<Pool<Job>>>,
     /// How much `sock_recv` last received at once: what the next call may expect.
@@ -349,6 +352,7 @@ impl Loop {
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),
+            outgoing: AttachedCell::new(Vec::new()),
             owed_call: AttachedCell::new(None),
             received: AttachedCell::new(0),
             datagrams: AttachedCell::new(None),

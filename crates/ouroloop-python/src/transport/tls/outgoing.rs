@@ -18,7 +18,7 @@ const LOUD_LOSSES: u32 = 5;
 /// Once this much waits for the end of the turn, it waits no longer.
 const GATHERED_BYTES: usize = RECORD_BYTES;
 
-/// The loop's scratch memory: what is about to be encrypted, then what is about to be sent.
+/// The loop's memory for what leaves: what is about to be encrypted, then what is about to be sent.
 const CIPHERTEXT: usize = RECORD_BYTES;
 
 /// Room that another record needs: with its header, its padding and its authentication.
@@ -180,13 +180,13 @@ impl TlsProtocol {
         Self::control_writing(slf)
     }
 
-    /// Lends the loop's scratch memory; who needs it meanwhile gets another.
+    /// Lends the loop's memory for what leaves; who needs it meanwhile gets another.
     fn with_scratch(
         slf: &Bound<'_, Self>,
         body: impl FnOnce(&mut [u8]) -> PyResult<()>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let place = &slf.get().event_loop(py).get().scratch;
+        let place = &slf.get().event_loop(py).get().outgoing;
         let mut scratch = place.replace(py, Vec::new());
         scratch.resize(SCRATCH_BYTES, 0);
         let answer = body(&mut scratch);
