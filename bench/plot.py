@@ -40,9 +40,9 @@ def plot(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
     axes = figure.subplots()
     for loop, (colour, marker) in STYLES.items():
         points = [
-            (row[loop]["median"], place)
+            (row[loop]["figure"], place)
             for place, row in enumerate(benchmarks.values())
-            if loop in row and row[loop]["median"] is not None
+            if loop in row and row[loop]["figure"] is not None
         ]
         if points:
             size = EMPHASIS if loop == "ouroloop" else NORMAL
@@ -96,15 +96,15 @@ def plot_sweep(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
 
 
 def _curves(section: dict[str, Any]) -> dict[tuple[str, int], dict[str, list[tuple[int, float]]]]:
-    """Sort the medians: by kind and size, then by loop, each with its number of connections."""
+    """Sort the figures: by kind and size, then by loop, each with its number of connections."""
     curves: dict[tuple[str, int], dict[str, list[tuple[int, float]]]] = {}
     for row in section["benchmarks"].values():
         for loop in (*STYLES, *VARIANTS):
-            if loop not in row or row[loop]["median"] is None:
+            if loop not in row or row[loop]["figure"] is None:
                 continue
             series = row[loop]
             panel = curves.setdefault((series["kind"], series["size"]), {})
-            panel.setdefault(loop, []).append((series["connections"], series["median"]))
+            panel.setdefault(loop, []).append((series["connections"], series["figure"]))
     return curves
 
 
@@ -117,13 +117,14 @@ def _draw_curve(axes: Any, loop: str, points: list[tuple[int, float]]) -> Any:
     return line
 
 
-def _take_best(sections: list[dict[str, Any]]) -> None:
+def _choose_figures(sections: list[dict[str, Any]], *, take_best: bool) -> None:
+    """Give each series the ``figure`` that is drawn: its median, or its best sample."""
     for section in sections:
         best = max if section["higher_is_better"] else min
         for row in section["benchmarks"].values():
             for series in row.values():
-                if series["samples"]:
-                    series["median"] = best(series["samples"])
+                measured = take_best and series["samples"]
+                series["figure"] = best(series["samples"]) if measured else series["median"]
 
 
 def main() -> None:
@@ -134,8 +135,7 @@ def main() -> None:
     parser.add_argument("--best", action="store_true", help="each series' best sample, not median")
     arguments = parser.parse_args()
     document = json.loads(arguments.results.read_text())
-    if arguments.best:
-        _take_best(document["sections"])
+    _choose_figures(document["sections"], take_best=arguments.best)
     folder: Path = arguments.out or arguments.results.parent
     folder.mkdir(parents=True, exist_ok=True)
     # Without a date and with fixed identifiers, the same figures give the same file.

@@ -9,7 +9,8 @@ import pytest
 
 from tests.loops import FACTORIES, Run, runner_of
 
-Python: Any = asyncio.tasks._PyTask, asyncio.futures._PyFuture  # type: ignore[attr-defined]
+PyTask: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
+PyFuture: Any = asyncio.futures._PyFuture  # type: ignore[attr-defined]
 
 # Before 3.12 both kinds of tasks share one account.
 CURRENT_TASK = getattr(asyncio.tasks, "_py_current_task", asyncio.tasks.current_task)
@@ -37,7 +38,7 @@ def way(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-class Marked(asyncio.tasks._PyTask):  # type: ignore[name-defined,misc]
+class Marked(PyTask):  # type: ignore[misc]
     """A task of a program's own."""
 
 
@@ -74,7 +75,7 @@ def test_tasks(run: Run, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_futures(run: Run, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Future(Python[1]):  # type: ignore[misc]
+    class Future(PyFuture):  # type: ignore[misc]
         pass
 
     async def main() -> None:

@@ -14,7 +14,7 @@ import ouroloop
 import pytest
 
 from tests.descriptors import children, open_descriptors
-from tests.loops import Run, until
+from tests.loops import Run, reporting_runner_of, until
 
 from .recorder import Recorder, child
 
@@ -215,8 +215,11 @@ def test_the_loop_ends_before_the_child(factory: Callable[[], Any]) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_child_that_cannot_be_reaped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exception handler hears of it, the child's own descriptor goes, and the loop goes on."""
+def test_a_child_that_cannot_be_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exception handler hears of it, the child's own descriptor goes, and the loop goes on.
+
+    asyncio's watchers differ by version; CPython 3.15 has a test of its own for its one.
+    """
     asked: list[int] = []
 
     def refuse(pid: int, options: int) -> Any:
@@ -224,8 +227,6 @@ def test_a_child_that_cannot_be_reaped(run: Run, monkeypatch: pytest.MonkeyPatch
         raise OSError(errno.EIO, "not today")
 
     async def main() -> None:
-        if not isinstance(asyncio.get_running_loop(), ouroloop.Loop):
-            return  # asyncio's watchers differ by version
         before = open_descriptors()
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", WAITS, stdin=-1)
         monkeypatch.setattr(os, "waitpid", refuse)
@@ -240,9 +241,6 @@ def test_a_child_that_cannot_be_reaped(run: Run, monkeypatch: pytest.MonkeyPatch
         assert await process.wait() == 0
         assert open_descriptors() == before
 
-    _, reported = run(main())
-    if reported:
-        [context] = reported
-        assert context["exception"].errno == errno.EIO
-        assert context["message"].startswith("Exception in callback")
-    assert bool(reported) == bool(asked)
+    _, [context] = reporting_runner_of(ouroloop.new_event_loop)(main())
+    assert context["exception"].errno == errno.EIO
+    assert context["message"].startswith("Exception in callback")

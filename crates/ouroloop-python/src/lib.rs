@@ -6,6 +6,7 @@ mod cell;
 mod combine;
 mod context;
 mod coroutine;
+mod embedded;
 mod event_loop;
 mod executor;
 mod future;

@@ -126,7 +126,8 @@ fn throw_into(iterator: &Bound<'_, PyAny>, error: PyErr) -> Resumed {
     let py = iterator.py();
     let throw = match iterator.getattr_opt(intern!(py, "throw")) {
         Ok(Some(throw)) => throw,
-        // A native future has no `throw`; what `await` steps through in asyncio raises what it is given.
+        // A native future has no `throw`; what `await` steps through in asyncio raises what it is
+        // given.
         Ok(None) if exactly_native(iterator).is_some() => return left_by(py, error),
         Ok(None) => return Resumed::Raised(error),
         Err(lookup) => return Resumed::Raised(lookup),

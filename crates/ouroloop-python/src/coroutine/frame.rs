@@ -11,6 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::Coroutine;
+use crate::embedded;
 
 const FILE: &str = "<ouroloop>";
 
@@ -44,15 +45,9 @@ def stand_in(coroutine, name):
 ";
 
 fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
-    static FUNCTIONS_MADE: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let made = FUNCTIONS_MADE.get_or_try_init(py, || -> PyResult<_> {
-        let builtins = py.import(intern!(py, "builtins"))?;
-        let code = builtins.call_method1(intern!(py, "compile"), (FUNCTIONS, FILE, "exec"))?;
-        let names = PyDict::new(py);
-        builtins.call_method1(intern!(py, "exec"), (code, &names))?;
-        Ok(names.unbind())
-    })?;
-    Ok(made.bind(py))
+    static DEFINED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let defined = DEFINED.get_or_try_init(py, || embedded::define(py, FUNCTIONS, FILE))?;
+    Ok(defined.bind(py))
 }
 
 /// The code object of a coroutine with this qualified name.

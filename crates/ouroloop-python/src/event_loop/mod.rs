@@ -119,8 +119,8 @@ pub(crate) struct Loop {
     files: AttachedCell<HashMap<RawFd, Py<PyAny>>>,
     /// The room into which transports and `sock_recv` read.
     pub(crate) scratch: AttachedCell<Vec<u8>>,
-    /// The room in which TLS puts together what leaves: empty until then, and always filled, since to
-    /// fill it with zeroes costs more than to encrypt a small message.
+    /// The room in which TLS puts together what leaves. Empty until then, and whole from then on, so
+    /// that no message has to fill it.
     pub(crate) outgoing: AttachedCell<Vec<u8>>,
     /// Of which a worker is to be called when the interpreter is let go of.
     owed_call: AttachedCell<Option<Pool<Job>>>,

@@ -24,7 +24,7 @@ impl<'py> FromPyObject<'_, 'py> for GivenLimit<'py> {
 
 /// # Errors
 /// `ValueError` unless it is positive; `TypeError` for what is no number.
-pub(super) fn check(limit: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+pub(super) fn check_limit(limit: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     match limit {
         Some(limit) if limit.le(0)? => Err(PyValueError::new_err("Limit cannot be <= 0")),
         _ => Ok(()),

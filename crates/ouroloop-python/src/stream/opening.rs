@@ -5,7 +5,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::limit::{GivenLimit, check};
+use super::limit::{GivenLimit, check_limit};
 use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
@@ -118,9 +118,8 @@ fn opening<'py>(
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
     Coroutine::new(py, name, |scope| {
-        let call = Call::keep(&scope, method, targets, kwds.as_ref());
-        let limit = limit.0.map(|limit| scope.keep(&limit));
-        open(scope, call, limit)
+        let call = Call::keep(&scope, method, targets, limit, kwds.as_ref());
+        open(scope, call)
     })
 }
 
@@ -135,10 +134,9 @@ fn serving<'py>(
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
     Coroutine::new(py, name, |scope| {
-        let call = Call::keep(&scope, method, targets, kwds.as_ref());
-        let limit = limit.0.map(|limit| scope.keep(&limit));
+        let call = Call::keep(&scope, method, targets, limit, kwds.as_ref());
         let callback = scope.keep(&callback);
-        start(scope, call, callback, limit)
+        start(scope, call, callback)
     })
 }
 
@@ -147,6 +145,8 @@ struct Call {
     method: &'static str,
     targets: Kept<PyTuple>,
     keywords: Option<Kept<PyDict>>,
+    /// That of the readers, if one is given.
+    limit: Option<Kept>,
 }
 
 impl Call {
@@ -154,10 +154,16 @@ impl Call {
         scope: &Scope,
         method: &'static str,
         targets: &Bound<'_, PyTuple>,
+        limit: GivenLimit<'_>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> Self {
         let keywords = keywords.map(|keywords| scope.keep(keywords));
-        Self { method, targets: scope.keep(targets), keywords }
+        let limit = limit.0.map(|limit| scope.keep(&limit));
+        Self { method, targets: scope.keep(targets), keywords, limit }
+    }
+
+    fn limit<'py>(&self, py: Python<'py>, scope: &Scope) -> Option<Bound<'py, PyAny>> {
+        self.limit.map(|limit| scope.get(py, limit))
     }
 
     fn make<'py>(
@@ -179,11 +185,11 @@ impl Call {
     }
 }
 
-async fn open(scope: Scope, call: Call, limit: Option<Kept>) -> PyResult<Py<PyAny>> {
+async fn open(scope: Scope, call: Call) -> PyResult<Py<PyAny>> {
     let (event_loop, reader, protocol, opened) = Python::attach(|py| -> PyResult<_> {
         let event_loop = running_loop(py)?;
-        let limit = limit.map(|limit| scope.get(py, limit));
-        check(limit.as_ref())?;
+        let limit = call.limit(py, &scope);
+        check_limit(limit.as_ref())?;
         let reader = StreamReader::create(py, limit.as_ref(), &event_loop)?.into_any();
         let protocol = StreamReaderProtocol::create(&reader, None, &event_loop)?.into_any();
         let factory = Factory::new(Product::Ready(protocol.clone().unbind()));
@@ -200,16 +206,11 @@ async fn open(scope: Scope, call: Call, limit: Option<Kept>) -> PyResult<Py<PyAn
     })
 }
 
-async fn start(
-    scope: Scope,
-    call: Call,
-    callback: Kept,
-    limit: Option<Kept>,
-) -> PyResult<Py<PyAny>> {
+async fn start(scope: Scope, call: Call, callback: Kept) -> PyResult<Py<PyAny>> {
     let started = Python::attach(|py| -> PyResult<_> {
         let event_loop = running_loop(py)?;
         let factory = Factory::new(Product::ForServer {
-            limit: limit.map(|limit| scope.get(py, limit).unbind()),
+            limit: call.limit(py, &scope).map(Bound::unbind),
             callback: scope.get(py, callback).unbind(),
             event_loop: event_loop.clone().unbind(),
         });
@@ -259,7 +260,7 @@ impl Factory {
             Product::ForServer { limit, callback, event_loop } => {
                 let (limit, event_loop) =
                     (limit.as_ref().map(|limit| limit.bind(py)), event_loop.bind(py));
-                check(limit)?;
+                check_limit(limit)?;
                 let reader = StreamReader::create(py, limit, event_loop)?.into_any();
                 let callback = Some(callback.bind(py)).filter(|callback| !callback.is_none());
                 let protocol = StreamReaderProtocol::create(&reader, callback, event_loop)?;

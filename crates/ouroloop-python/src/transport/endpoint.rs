@@ -13,10 +13,10 @@ use pyo3::prelude::*;
 use pyo3::pyclass::PyClass;
 use pyo3::pyclass::boolean_struct::True;
 
-use super::{descriptor, protocol};
+use super::{descriptor, protocol, warn_unclosed};
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
-use crate::event_loop::{Loop, log_debug, warn_resource};
+use crate::event_loop::{Loop, log_debug};
 use crate::future::Future;
 use crate::standard::exception_of;
 
@@ -224,7 +224,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     ///
     /// # Errors
     /// Those of the logger.
-    fn pause(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let pauses = slf
             .get()
             .with(slf.py(), |end| !end.closing && !std::mem::replace(&mut end.paused, true));
@@ -239,7 +239,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     ///
     /// # Errors
     /// Those of watching the descriptor and of the logger.
-    fn resume(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let resumes = slf
             .get()
             .with(slf.py(), |end| !end.closing && std::mem::replace(&mut end.paused, false));
@@ -405,16 +405,10 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
         Ok(())
     }
 
-    /// What a transport that nobody closed has to say when its memory goes; it is closed then.
-    fn close_unclosed(slf: &Bound<'_, Self>) {
+    /// What an unclosed transport says and does when its last reference goes.
+    fn say_unclosed(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let warned = if slf.get().is_inherited(py) {
-            Ok(())
-        } else {
-            slf.as_any().repr().and_then(|shown| {
-                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
-            })
-        };
+        let warned = warn_unclosed(slf.as_any(), slf.get().is_inherited(py));
         // Should somebody keep it: it is closed.
         slf.get().with(py, |end| {
             end.closing = true;

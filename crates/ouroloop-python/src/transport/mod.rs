@@ -23,6 +23,8 @@ use datagram::DatagramTransport;
 use endpoint::SocketEnd;
 use socket::SocketTransport;
 
+use crate::event_loop::warn_resource;
+
 /// A transport with something to send when the turn is over, or sooner.
 #[derive(Debug)]
 pub(crate) enum Unsent {
@@ -48,6 +50,17 @@ impl Unsent {
             Self::Datagrams(transport) => visit.call(transport),
         }
     }
+}
+
+/// Warns of a transport that nobody closed, unless this process inherited it from its parent.
+///
+/// # Errors
+/// The warning, where warnings are errors; those of `repr`.
+fn warn_unclosed(transport: &Bound<'_, PyAny>, inherited: bool) -> PyResult<()> {
+    if inherited {
+        return Ok(());
+    }
+    warn_resource(transport, &format!("unclosed transport {}", transport.repr()?))
 }
 
 /// Whether a transport of this crate is closing or closed.

@@ -19,7 +19,7 @@ use crate::method::{
     Arguments, Described, Method, Nullary, install_method, install_nullary, only_argument,
 };
 use crate::standard::Standard;
-use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check};
+use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check_limit};
 use crate::waiter::Waiter;
 
 #[pymethods]
@@ -37,7 +37,7 @@ impl StreamReader {
         r#loop: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let limit = limit.0.as_ref();
-        check(limit)?;
+        check_limit(limit)?;
         Self::begin(slf, limit, &Future::default_loop(slf.py(), r#loop)?)
     }
 

@@ -70,12 +70,14 @@ impl DatagramTransport {
         self.state.with(py, |state| !state.end.closing && !state.end.paused)
     }
 
-    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::pause(slf)
+    #[pyo3(name = "pause_reading")]
+    fn py_pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::pause_reading(slf)
     }
 
-    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if Self::resume(slf)? {
+    #[pyo3(name = "resume_reading")]
+    fn py_resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if Self::resume_reading(slf)? {
             Self::deliver_later(slf);
         }
         Ok(())

@@ -38,7 +38,7 @@ impl Deallocate for DatagramTransport {
     }
 
     fn last_words(slf: &Bound<'_, Self>) {
-        Self::close_unclosed(slf);
+        Self::say_unclosed(slf);
     }
 
     unsafe fn strip(slf: &Bound<'_, Self>) {

@@ -39,13 +39,14 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::context::{copy_current, run_in};
+use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::event_loop::{Loop, warn_resource};
 use crate::future::Future;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::protocol;
 use crate::transport::subprocess::PipeProtocol;
+use crate::transport::warn_unclosed;
 
 pub(crate) use event::{Happening, PipeEvent};
 pub(crate) use read::ReadPipeTransport;
@@ -359,13 +360,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// What an unclosed transport says and does when its last reference goes.
     fn say_unclosed(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let warned = if slf.get().is_inherited(py) {
-            Ok(())
-        } else {
-            slf.as_any().repr().and_then(|shown| {
-                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
-            })
-        };
+        let warned = warn_unclosed(slf.as_any(), slf.get().is_inherited(py));
         // Should somebody keep it: it is closed.
         slf.get().end(py, |end| (end.closing, end.losing) = (true, true));
         Self::stop(slf);

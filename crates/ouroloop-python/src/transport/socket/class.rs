@@ -87,12 +87,14 @@ impl SocketTransport {
         self.state.with(py, |state| state.end.paused)
     }
 
-    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::pause(slf)
+    #[pyo3(name = "pause_reading")]
+    fn py_pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::pause_reading(slf)
     }
 
-    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::resume(slf).map(drop)
+    #[pyo3(name = "resume_reading")]
+    fn py_resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::resume_reading(slf).map(drop)
     }
 
     #[pyo3(name = "write")]

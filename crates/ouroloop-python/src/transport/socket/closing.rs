@@ -73,7 +73,7 @@ impl Deallocate for SocketTransport {
     }
 
     fn last_words(slf: &Bound<'_, Self>) {
-        Self::close_unclosed(slf);
+        Self::say_unclosed(slf);
         if let Some(server) = slf.get().state.with(slf.py(), |state| state.server.take()) {
             Server::detach(server.bind(slf.py()), pointer(slf));
         }

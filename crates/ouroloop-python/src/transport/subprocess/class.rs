@@ -11,10 +11,11 @@ use pyo3::prelude::*;
 
 use super::{Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
-use crate::event_loop::{Loop, warn_resource};
+use crate::event_loop::Loop;
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::transport::warn_unclosed;
 
 #[pymethods]
 impl SubprocessTransport {
@@ -254,13 +255,7 @@ impl Deallocate for SubprocessTransport {
     }
 
     fn last_words(slf: &Bound<'_, Self>) {
-        let warned = if slf.get().is_inherited(slf.py()) {
-            Ok(())
-        } else {
-            slf.repr().and_then(|shown| {
-                warn_resource(slf.as_any(), &format!("unclosed transport {shown}"))
-            })
-        };
+        let warned = warn_unclosed(slf.as_any(), slf.get().is_inherited(slf.py()));
         for result in [warned, Self::close(slf)] {
             if let Err(error) = result {
                 error.write_unraisable(slf.py(), Some(slf.as_any()));

@@ -12,6 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use super::STREAMS;
+use crate::embedded;
 
 const FILE: &str = "<ouroloop>/asyncio/base_events.py";
 
@@ -55,13 +56,7 @@ impl Spawner {
     /// The function whose frame the call has.
     fn caller(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         static CALLERS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-        let callers = CALLERS.get_or_try_init(py, || -> PyResult<_> {
-            let builtins = py.import(intern!(py, "builtins"))?;
-            let code = builtins.call_method1(intern!(py, "compile"), (FUNCTIONS, FILE, "exec"))?;
-            let names = PyDict::new(py);
-            builtins.call_method1(intern!(py, "exec"), (code, &names))?;
-            Ok(names.unbind())
-        })?;
+        let callers = CALLERS.get_or_try_init(py, || embedded::define(py, FUNCTIONS, FILE))?;
         callers.bind(py).as_any().get_item(match self {
             Self::Exec => intern!(py, "subprocess_exec"),
             Self::Shell => intern!(py, "subprocess_shell"),

@@ -1,0 +1,18 @@
+//! Python code that is kept in Rust files: functions that have to be Python's for the frames they have.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// What `source` defines. Its frames say that it lies in `file`, which does not exist, so that nothing
+/// shows lines of another file for it.
+///
+/// # Errors
+/// What the code raises.
+pub(crate) fn define(py: Python<'_>, source: &str, file: &str) -> PyResult<Py<PyDict>> {
+    let builtins = py.import(intern!(py, "builtins"))?;
+    let code = builtins.call_method1(intern!(py, "compile"), (source, file, "exec"))?;
+    let names = PyDict::new(py);
+    builtins.call_method1(intern!(py, "exec"), (code, &names))?;
+    Ok(names.unbind())
+}
