@@ -15,15 +15,19 @@
 //! Where a step fails, and where a context has a callback for messages (which may raise, and only
 //! `_ssl` asks whether it did), the session goes by the `_ssl` methods.
 
-use std::ffi::{CString, c_int, c_ulong, c_void};
+use std::ffi::{CString, c_char, c_int, c_long, c_ulong, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
+use pyo3::PyTraverseError;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+
+use super::lent::{Control, Give, Lending, Take};
 
 const SSL_ERROR_WANT_READ: c_int = 2;
 const SSL_ERROR_ZERO_RETURN: c_int = 6;
@@ -37,8 +41,8 @@ macro_rules! library {
         /// OpenSSL's functions, under their own names.
         #[derive(Debug)]
         #[expect(non_snake_case, reason = "OpenSSL's names")]
-        struct Library {
-            $($name: unsafe extern "C" fn($($argument),*) $(-> $answer)?,)*
+        pub(super) struct Library {
+            $(pub(super) $name: unsafe extern "C" fn($($argument),*) $(-> $answer)?,)*
         }
 
         impl Library {
@@ -82,6 +86,24 @@ library! {
     BIO_read: fn(*mut c_void, *mut c_void, c_int) -> c_int;
     BIO_write: fn(*mut c_void, *const c_void, c_int) -> c_int;
     BIO_ctrl_pending: fn(*mut c_void) -> usize;
+    SSL_set0_rbio: fn(*mut c_void, *mut c_void);
+    SSL_set0_wbio: fn(*mut c_void, *mut c_void);
+    BIO_get_new_index: fn() -> c_int;
+    BIO_meth_new: fn(c_int, *const c_char) -> *mut c_void;
+    BIO_meth_set_read: fn(*mut c_void, Give) -> c_int;
+    BIO_meth_set_write: fn(*mut c_void, Take) -> c_int;
+    BIO_meth_set_ctrl: fn(*mut c_void, Control) -> c_int;
+    BIO_new: fn(*const c_void) -> *mut c_void;
+    BIO_ctrl: fn(*mut c_void, c_int, c_long, *mut c_void) -> c_long;
+    BIO_free: fn(*mut c_void) -> c_int;
+    BIO_up_ref: fn(*mut c_void) -> c_int;
+    BIO_set_init: fn(*mut c_void, c_int);
+    BIO_set_data: fn(*mut c_void, *mut c_void);
+    BIO_get_data: fn(*mut c_void) -> *mut c_void;
+    BIO_set_flags: fn(*mut c_void, c_int);
+    BIO_test_flags: fn(*const c_void, c_int) -> c_int;
+    BIO_clear_flags: fn(*mut c_void, c_int);
+    ERR_peek_error: fn() -> c_ulong;
     ERR_clear_error: fn();
     OpenSSL_version_num: fn() -> c_ulong;
 }
@@ -149,6 +171,11 @@ pub(super) struct Connection {
     ssl: NonNull<c_void>,
     incoming: NonNull<c_void>,
     outgoing: NonNull<c_void>,
+    /// Uses all of the above when it is dropped.
+    lending: Lending,
+    /// The `_ssl._SSLSocket` that keeps them alive: an `ssl.SSLObject` alone may lose it, in a collection
+    /// of garbage or by whoever sets its attribute.
+    owner: Py<PyAny>,
 }
 
 // SAFETY: the pointers are used by attached threads alone, that is one at a time.
@@ -157,7 +184,8 @@ unsafe impl Send for Connection {}
 unsafe impl Sync for Connection {}
 
 impl Connection {
-    /// The objects behind Python's, which have to outlive the answer; `None` where that is not proven.
+    /// The objects behind Python's, of which the two `MemoryBIO` have to outlive the answer; `None` where
+    /// they are not proven.
     ///
     /// # Errors
     /// Those of looking at Python's objects.
@@ -206,7 +234,17 @@ impl Connection {
         // SAFETY: `ssl_context` is what OpenSSL itself has answered.
         let is_known = related
             && library.owns(unsafe { (library.SSL_CTX_get_ssl_method)(ssl_context.as_ptr()) });
-        Ok(is_known.then_some(Self { library, ssl, incoming, outgoing }))
+        if !is_known {
+            return Ok(None);
+        }
+        // SAFETY: by the proof; `inner` and the `MemoryBIO`s hold them and outlive the answer.
+        let lending = unsafe { Lending::between(library, ssl, incoming, outgoing) };
+        let owner = inner.unbind();
+        Ok(lending.map(|lending| Self { library, ssl, incoming, outgoing, lending, owner }))
+    }
+
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)
     }
 
     /// How much ciphertext waits to be decrypted.
@@ -243,12 +281,22 @@ impl Connection {
         Ok(())
     }
 
+    /// Has the reads of `step` take `ciphertext` from where it is; answers what they left, which is to be
+    /// fed. None may wait before it.
+    pub(super) fn reading_from<'a, T>(
+        &self,
+        ciphertext: &'a [u8],
+        step: impl FnOnce() -> T,
+    ) -> (T, &'a [u8]) {
+        self.lending.read_from(ciphertext, step)
+    }
+
     /// Decrypts into `room`, all of which is written as far as the answer says.
     pub(super) fn read(&self, room: &mut [MaybeUninit<u8>]) -> Direct {
         let mut length = 0;
         // SAFETY: the `SSL` is alive and used by this thread alone; `room` is writable for its size.
         let done = unsafe {
-            (self.library.ERR_clear_error)();
+            self.forget_errors();
             let start = room.as_mut_ptr().cast();
             (self.library.SSL_read_ex)(self.ssl.as_ptr(), start, room.len(), &raw mut length)
         };
@@ -260,11 +308,27 @@ impl Connection {
         let mut length = 0;
         // SAFETY: as for `read`; `data` is readable for its size.
         let done = unsafe {
-            (self.library.ERR_clear_error)();
+            self.forget_errors();
             let start = data.as_ptr().cast();
             (self.library.SSL_write_ex)(self.ssl.as_ptr(), start, data.len(), &raw mut length)
         };
         if done == 1 { Direct::Done(length) } else { self.why() }
+    }
+
+    /// Encrypts the first bytes of `data` into `room`; answers also how much ciphertext that made. None may
+    /// wait before it. What there was no room for waits.
+    pub(super) fn write_to(&self, data: &[u8], room: &mut [u8]) -> (Direct, usize) {
+        self.lending.write_to(room, || self.write(data))
+    }
+
+    /// Errors that others left would be taken for this step's.
+    fn forget_errors(&self) {
+        // SAFETY: takes nothing; the queue is the thread's. Clearing walks through all of it.
+        unsafe {
+            if (self.library.ERR_peek_error)() != 0 {
+                (self.library.ERR_clear_error)();
+            }
+        }
     }
 
     /// Why the last step was not done.

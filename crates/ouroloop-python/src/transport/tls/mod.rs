@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`TlsProtocol`] | the machine: the lower transport's protocol; owns the [`Session`] |
 //! | [`TlsTransport`] | what the application's protocol is given; a face of the machine |
-//! | [`Session`] | the `ssl.SSLObject` and its two memory BIOs, and how bytes go through them |
+//! | [`Session`] | the `ssl.SSLObject` and its two memory BIOs, and how bytes go through or past them |
 //!
 //! # States of the connection ([`Phase`])
 //!
@@ -39,6 +39,7 @@ mod class;
 mod closing;
 mod handshake;
 mod incoming;
+mod lent;
 mod libssl;
 mod lower;
 mod names;

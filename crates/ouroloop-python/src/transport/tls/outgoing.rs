@@ -18,9 +18,6 @@ const LOUD_LOSSES: u32 = 5;
 /// Once this much waits for the end of the turn, it waits no longer.
 const GATHERED_BYTES: usize = RECORD_BYTES;
 
-/// The loop's memory for what leaves: what is about to be encrypted, then what is about to be sent.
-const CIPHERTEXT: usize = RECORD_BYTES;
-
 /// Room that another record needs: with its header, its padding and its authentication.
 const SEALED_RECORD: usize = RECORD_BYTES + 512;
 
@@ -30,6 +27,12 @@ enum Piece {
     Whole(Py<PyBytes>, usize),
     /// Several small ones, copied together: so many bytes.
     Joined(usize),
+}
+
+/// Ciphertext that is about to be sent: the first `length` bytes of `room`.
+struct Sealed<'a> {
+    room: &'a mut [u8],
+    length: usize,
 }
 
 impl TlsProtocol {
@@ -144,23 +147,23 @@ impl TlsProtocol {
     pub(super) fn encrypt(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().state.with(py, |state| state.deferred = false);
-        let answer = Self::with_scratch(slf, |scratch| {
-            let mut sealed = CIPHERTEXT;
-            while let Some(piece) = slf.get().next_piece(py, &mut scratch[..RECORD_BYTES]) {
-                let session = &slf.get().session;
-                let step = match &piece {
-                    Piece::Whole(bytes, start) => {
-                        session.encrypt(py, &bytes.as_bytes(py)[*start..])?
-                    }
-                    Piece::Joined(length) => session.encrypt(py, &scratch[..*length])?,
+        let answer = Self::with_scratch(slf, |record, sealed| {
+            while let Some(piece) = slf.get().next_piece(py, record) {
+                let data = match &piece {
+                    Piece::Whole(bytes, start) => &bytes.as_bytes(py)[*start..],
+                    Piece::Joined(length) => &record[..*length],
                 };
+                let full = slf.get().state.with(py, |state| state.lower_full);
+                let room = if full { &mut [][..] } else { &mut sealed.room[sealed.length..] };
+                let (step, length) = slf.get().session.encrypt(py, data, room)?;
+                sealed.length += length;
                 drop(piece);
                 let Step::Done(length) = step else { break };
                 slf.get().consume(py, length);
-                Self::drain(slf, scratch, &mut sealed)?;
+                Self::drain(slf, sealed)?;
             }
-            Self::drain(slf, scratch, &mut sealed)?;
-            Self::hand_down(slf, scratch, &mut sealed)
+            Self::drain(slf, sealed)?;
+            Self::hand_down(slf, sealed)
         });
         answer?;
         Self::control_writing(slf)
@@ -171,50 +174,51 @@ impl TlsProtocol {
     pub(super) fn send_ciphertext(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if slf.get().session.pending_out(py)? > 0 {
-            Self::with_scratch(slf, |scratch| {
-                let mut sealed = CIPHERTEXT;
-                Self::drain(slf, scratch, &mut sealed)?;
-                Self::hand_down(slf, scratch, &mut sealed)
+            Self::with_scratch(slf, |_, sealed| {
+                Self::drain(slf, sealed)?;
+                Self::hand_down(slf, sealed)
             })?;
         }
         Self::control_writing(slf)
     }
 
-    /// Lends the loop's memory for what leaves; who needs it meanwhile gets another.
+    /// Lends the loop's memory for what leaves: a record's worth of plain bytes, and the rest for
+    /// ciphertext. Who needs it meanwhile gets another.
     fn with_scratch(
         slf: &Bound<'_, Self>,
-        body: impl FnOnce(&mut [u8]) -> PyResult<()>,
+        body: impl FnOnce(&mut [u8], &mut Sealed<'_>) -> PyResult<()>,
     ) -> PyResult<()> {
         let py = slf.py();
         let place = &slf.get().event_loop(py).get().outgoing;
         let mut scratch = place.replace(py, Vec::new());
         scratch.resize(SCRATCH_BYTES, 0);
-        let answer = body(&mut scratch);
+        let (record, room) = scratch.split_at_mut(RECORD_BYTES);
+        let answer = body(record, &mut Sealed { room, length: 0 });
         drop(place.replace(py, scratch));
         answer
     }
 
-    /// Moves ciphertext from the session into scratch memory, up to `sealed`, and down where that is full.
-    fn drain(slf: &Bound<'_, Self>, scratch: &mut [u8], sealed: &mut usize) -> PyResult<()> {
+    /// Takes what waits in the session, and hands down where there is no room for another record.
+    fn drain(slf: &Bound<'_, Self>, sealed: &mut Sealed<'_>) -> PyResult<()> {
         let py = slf.py();
         loop {
+            if sealed.room.len() - sealed.length < SEALED_RECORD {
+                Self::hand_down(slf, sealed)?;
+            }
             if slf.get().state.with(py, |state| state.lower_full) {
                 return Ok(());
             }
-            let length = slf.get().session.drain(py, &mut scratch[*sealed..])?;
-            *sealed += length;
+            let length = slf.get().session.drain(py, &mut sealed.room[sealed.length..])?;
+            sealed.length += length;
             if length == 0 {
                 return Ok(());
-            }
-            if scratch.len() - *sealed < SEALED_RECORD {
-                Self::hand_down(slf, scratch, sealed)?;
             }
         }
     }
 
-    fn hand_down(slf: &Bound<'_, Self>, scratch: &[u8], sealed: &mut usize) -> PyResult<()> {
+    fn hand_down(slf: &Bound<'_, Self>, sealed: &mut Sealed<'_>) -> PyResult<()> {
         let py = slf.py();
-        let ciphertext = &scratch[CIPHERTEXT..std::mem::replace(sealed, CIPHERTEXT)];
+        let ciphertext = &sealed.room[..std::mem::take(&mut sealed.length)];
         match slf.get().lower(py) {
             Some(lower) if !ciphertext.is_empty() => lower.send(py, ciphertext),
             _ => Ok(()),

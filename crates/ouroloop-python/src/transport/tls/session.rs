@@ -51,11 +51,11 @@ pub(crate) struct Decrypted<'py> {
 
 #[derive(Debug)]
 pub(super) struct Session {
+    /// What the objects below are to OpenSSL, where that is known. The BIOs have to be dropped after it.
+    direct: Option<Connection>,
     object: Py<PyAny>,
     incoming: Py<PyAny>,
     outgoing: Py<PyAny>,
-    /// What these objects are to OpenSSL, where that is known. They keep it alive.
-    direct: Option<Connection>,
 }
 
 impl Session {
@@ -156,9 +156,8 @@ impl Session {
         }
     }
 
-    /// Decrypts in place, into a `bytes` object with room for all: no record is larger inside than
-    /// outside, unless it is compressed. Ciphertext goes in a record's worth at a time, since a BIO
-    /// keeps the memory that it once had.
+    /// Decrypts from where the ciphertext is, into a `bytes` object with room for all: no record is larger
+    /// inside than outside, unless it is compressed.
     fn decrypt_directly<'py>(
         &self,
         py: Python<'py>,
@@ -166,37 +165,18 @@ impl Session {
         ciphertext: &[u8],
         data: &mut Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<Read> {
-        let most = direct.pending_in() + direct.decrypted() + ciphertext.len();
-        let mut size = most.max(1);
-        let mut room = Room::new(py, size)?;
-        let mut filled = 0;
-        let mut pieces = ciphertext.chunks(RECORD_BYTES);
-        if let Some(piece) = pieces.next() {
-            direct.feed(piece)?;
-        }
-        let end = loop {
-            if filled == size {
-                data.push(room.finish(filled)?);
-                (size, filled) = (RECORD_BYTES, 0);
-                room = Room::new(py, size)?;
-            }
-            match direct.read(&mut room.content()[filled..]) {
-                Direct::Done(length) => filled += length,
-                Direct::Again => match pieces.next() {
-                    Some(piece) => direct.feed(piece)?,
-                    None => break Some(Read::Again),
-                },
-                Direct::Closed => break Some(Read::Closed),
-                Direct::Unclear => break None,
-            }
+        let waiting = direct.pending_in();
+        let most = waiting + direct.decrypted() + ciphertext.len();
+        let mut read = || read_all(py, direct, most.max(1), data);
+        let end = if waiting > 0 || ciphertext.is_empty() {
+            direct.feed(ciphertext)?;
+            read()
+        } else {
+            let (end, rest) = direct.reading_from(ciphertext, read);
+            direct.feed(rest)?;
+            end
         };
-        if filled > 0 {
-            data.push(room.finish(filled)?);
-        }
-        for piece in pieces {
-            direct.feed(piece)?;
-        }
-        end.map_or_else(|| self.decrypt_by_method(py, data), Ok)
+        end?.map_or_else(|| self.decrypt_by_method(py, data), Ok)
     }
 
     /// Decrypts into memory of the application's.
@@ -230,21 +210,35 @@ impl Session {
         }
     }
 
-    /// Encrypts the first bytes of `data`; answers how many.
-    pub(super) fn encrypt(&self, py: Python<'_>, data: &[u8]) -> PyResult<Step<usize>> {
+    /// Encrypts the first bytes of `data`. Answers how many, and how much ciphertext is in `room`, which has to
+    /// be empty or to fit a record; what is not there waits to be drained.
+    pub(super) fn encrypt(
+        &self,
+        py: Python<'_>,
+        data: &[u8],
+        room: &mut [u8],
+    ) -> PyResult<(Step<usize>, usize)> {
         let data = &data[..data.len().min(RECORD_BYTES)];
+        let mut sealed = 0;
         if let Some(direct) = &self.direct {
-            match direct.write(data) {
-                Direct::Done(length) => return Ok(Step::Done(length)),
-                Direct::Again => return Ok(Step::Again),
+            let step;
+            (step, sealed) = if room.is_empty() || direct.pending_out() > 0 {
+                (direct.write(data), 0)
+            } else {
+                direct.write_to(data, room)
+            };
+            match step {
+                Direct::Done(length) => return Ok((Step::Done(length), sealed)),
+                Direct::Again => return Ok((Step::Again, sealed)),
                 Direct::Closed | Direct::Unclear => {}
             }
         }
         let data = PyBytes::new(py, data);
-        match step(py, self.object(py).call_method1(intern!(py, "write"), (data,)))? {
-            Step::Done(count) => Ok(Step::Done(count.extract()?)),
-            Step::Again => Ok(Step::Again),
-        }
+        let step = step(py, self.object(py).call_method1(intern!(py, "write"), (data,)))?;
+        Ok(match step {
+            Step::Done(count) => (Step::Done(count.extract()?), sealed),
+            Step::Again => (Step::Again, sealed),
+        })
     }
 
     /// Takes ciphertext for the peer out; answers how much there was, at most the size of `room`.
@@ -261,10 +255,42 @@ impl Session {
     }
 
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(direct) = &self.direct {
+            direct.visit(visit)?;
+        }
         visit.call(&self.object)?;
         visit.call(&self.incoming)?;
         visit.call(&self.outgoing)
     }
+}
+
+/// Reads until there is no more, into a `bytes` object of `size` and, where that does not do, further ones;
+/// `None` where the `_ssl` method has the word.
+fn read_all<'py>(
+    py: Python<'py>,
+    direct: &Connection,
+    mut size: usize,
+    data: &mut Vec<Bound<'py, PyBytes>>,
+) -> PyResult<Option<Read>> {
+    let mut room = Room::new(py, size)?;
+    let mut filled = 0;
+    let end = loop {
+        if filled == size {
+            data.push(room.finish(filled)?);
+            (size, filled) = (RECORD_BYTES, 0);
+            room = Room::new(py, size)?;
+        }
+        match direct.read(&mut room.content()[filled..]) {
+            Direct::Done(length) => filled += length,
+            Direct::Again => break Some(Read::Again),
+            Direct::Closed => break Some(Read::Closed),
+            Direct::Unclear => break None,
+        }
+    };
+    if filled > 0 {
+        data.push(room.finish(filled)?);
+    }
+    Ok(end)
 }
 
 /// Tells "more bytes are needed" from the other errors of the `ssl` module.
