@@ -20,6 +20,13 @@
 //! since then, as far as the clock was asked; no timer that was already due was scheduled
 //! meanwhile; and it is not the first turn of a run. The clock is asked every
 //! [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for that to matter.
+//!
+//! # How much one turn reads
+//!
+//! What a callback reads for another one, which runs a turn later, leaves the processor's cache if a
+//! thousand descriptors are read before. So a look asks a mechanism that has turns for no more
+//! descriptors than are likely to bring [`READ_PER_LOOK`] bytes ([`EventLoop::read_for_later`]), but for
+//! [`LEAST_PER_LOOK`] at least; those that it has not told of are first in the next look.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -42,6 +49,11 @@ pub const UNSEEN_CALLBACKS: usize = 128;
 pub const UNSEEN_NANOS: Nanos = 50_000;
 /// The clock is asked once in this many turns while looks are left out and turns are quick.
 pub const TURNS_PER_CLOCK: usize = 8;
+
+/// About this many bytes are read for later in one turn: a quarter of a processor's own cache or less.
+pub const READ_PER_LOOK: usize = 512 * 1024;
+/// As many descriptors are told of by one look, however much they bring.
+pub const LEAST_PER_LOOK: usize = 8;
 
 /// A timer that is due within so many nanoseconds of the last look may be due at once.
 const NEAR_NANOS: Nanos = 1_000_000_000;
@@ -94,6 +106,9 @@ pub struct EventLoop<C, K = MonotonicClock> {
     clock: K,
     process: Process,
     spare_events: Option<Events>,
+    /// What was read for later since the last look, and how many descriptors that had found ready.
+    read: usize,
+    found: usize,
     seen: Nanos,
     unseen_callbacks: usize,
     unseen_turns: usize,
@@ -132,6 +147,8 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             clock,
             process,
             spare_events: Some(Events::default()),
+            read: 0,
+            found: 0,
             unseen_callbacks: 0,
             unseen_turns: 0,
             turns_per_clock: TURNS_PER_CLOCK,
@@ -265,6 +282,12 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.waker.clone()
     }
 
+    /// So many bytes were read from a ready descriptor and lie there until another callback takes them.
+    #[inline]
+    pub fn read_for_later(&mut self, bytes: usize) {
+        self.read = self.read.saturating_add(bytes);
+    }
+
     /// Every callback that the loop holds.
     pub fn callbacks(&self) -> impl Iterator<Item = &C> {
         self.ready.iter().chain(self.timers.iter()).chain(self.sources.iter())
@@ -296,7 +319,9 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             Sleep::Granted => timeout,
             Sleep::Refused => Timeout::Zero,
         };
-        let events = self.spare_events.take().unwrap_or_default();
+        let mut events = self.spare_events.take().unwrap_or_default();
+        events.limit(self.readers_per_look());
+        self.read = 0;
         Some(Wait { multiplexer: Arc::clone(&self.multiplexer), events, timeout, outcome: Ok(()) })
     }
 
@@ -308,7 +333,9 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         let waited = wait.blocks();
         let Wait { mut events, outcome, .. } = wait;
         let called = self.waker.awake();
+        self.found = 0;
         for event in events.drain() {
+            self.found += 1;
             if event.fd == self.waker.interrupt().descriptor() {
                 self.waker.interrupt().clear();
             } else {
@@ -365,6 +392,15 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
 
     /// Turns of which [`TURNS_PER_CLOCK`] take longer than [`UNSEEN_NANOS`] are slow: among them
     /// the clock costs little, and not to ask it could cost many times the bound.
+    /// How many descriptors are to bring as much as one look may, if each brings what those of the
+    /// last look did.
+    fn readers_per_look(&self) -> usize {
+        READ_PER_LOOK
+            .saturating_mul(self.found)
+            .checked_div(self.read)
+            .map_or(usize::MAX, |readers| readers.max(LEAST_PER_LOOK))
+    }
+
     fn judge_pace(&mut self, elapsed: Nanos) {
         let turns = self.unseen_turns.max(1);
         let slow =

@@ -9,7 +9,11 @@ use std::thread;
 
 use ouroloop::EventLoop;
 use ouroloop::clock::{Clock, ManualClock};
-use ouroloop::event_loop::{TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS};
+use ouroloop::event_loop::{
+    LEAST_PER_LOOK, READ_PER_LOOK, TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS,
+};
+#[cfg(target_os = "linux")]
+use ouroloop::multiplex::Epoll;
 use ouroloop::multiplex::Poll;
 use proptest::prelude::*;
 use support::{Token, busy_turn, mechanisms, number, pair, turn};
@@ -168,6 +172,33 @@ fn a_timer_that_is_due_is_found_by_the_next_turn_however_busy_the_loop() {
     clock.advance(2 * UNSEEN_NANOS);
     turns.schedule(clock.now(), Token(3));
     assert!(busy_turn(&mut turns, again).contains(&Token(3)));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn descriptors_that_bring_much_take_turns() {
+    const PAIRS: usize = 3 * LEAST_PER_LOOK;
+    let epoll = Arc::new(Epoll::new().expect("an epoll instance"));
+    let mut turns = EventLoop::with_clock(epoll, ManualClock::default()).expect("a loop");
+    let mut pairs: Vec<_> = (0..PAIRS).map(|_| pair()).collect();
+    for (token, (near, far)) in (0..).zip(&mut pairs) {
+        turns.set_reader(number(near), Token(token)).expect("a watch");
+        far.write_all(b"x").expect("room");
+    }
+    let much = |turns: &mut TestLoop, _| turns.read_for_later(READ_PER_LOOK);
+    assert_eq!(turn(&mut turns, much).len(), PAIRS);
+    // All stay readable; each is told of once before one is told of again.
+    let mut told = Vec::new();
+    for _ in 0..PAIRS / LEAST_PER_LOOK {
+        let some = turn(&mut turns, much);
+        assert_eq!(some.len(), LEAST_PER_LOOK);
+        told.extend(some.into_iter().map(|Token(token)| token));
+    }
+    told.sort_unstable();
+    assert!(told.iter().copied().eq(0..u32::try_from(PAIRS).expect("few")));
+    // They bring little now: after a turn that finds out, all are told of at once.
+    turn(&mut turns, |turns, _| turns.read_for_later(1));
+    assert_eq!(turn(&mut turns, nothing).len(), PAIRS);
 }
 
 #[test]

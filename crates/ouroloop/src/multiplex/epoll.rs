@@ -12,17 +12,13 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
 use crate::fork::{self, Process};
 
-use super::{Event, Events, Interest, Multiplexer, Timeout, timespec};
-
-/// Readiness of at most this many descriptors is collected by one wait.
-const EVENTS_PER_WAIT: usize = 1024;
+use super::{EVENTS_PER_WAIT, Event, Events, Interest, Multiplexer, Timeout, timespec};
 
 /// An epoll instance.
 #[derive(Debug)]
@@ -41,8 +37,20 @@ impl Epoll {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, process })
     }
 
-    fn wait_for(&self, events: &mut Events, timeout: Option<&Timespec>) -> Result<usize, Errno> {
-        epoll::wait(&self.epoll, spare_capacity(&mut events.kernel), timeout)
+    /// One wait, whose events follow those that are there.
+    fn wait_for(&self, events: &mut Events, timeout: Option<&Timespec>) -> Result<(), Errno> {
+        events.kernel.reserve(EVENTS_PER_WAIT);
+        let room = &mut events.kernel.spare_capacity_mut()[..events.most];
+        let (told, _) = epoll::wait(&self.epoll, room, timeout)?;
+        events.ready.extend(told.iter().map(|event| {
+            let (fd, flags) = (event.data.u64(), event.flags);
+            Event {
+                fd: u32::try_from(fd).unwrap_or(u32::MAX).cast_signed(),
+                readable: flags.intersects(EventFlags::OUT.complement()),
+                writable: flags.intersects(EventFlags::IN.complement()),
+            }
+        }));
+        Ok(())
     }
 }
 
@@ -89,8 +97,6 @@ impl Multiplexer for Epoll {
         if !self.process.is_current() {
             return Err(fork::refusal());
         }
-        events.kernel.clear();
-        events.kernel.reserve(EVENTS_PER_WAIT);
         let mut answer = self.wait_for(events, timeout.timespec().as_ref());
         if let (Err(Errno::NOSYS | Errno::PERM), Timeout::After(nanos)) = (answer, timeout) {
             // No `epoll_pwait2` (Linux before 5.11, or a sandbox): whole milliseconds, rounded up
@@ -99,18 +105,8 @@ impl Multiplexer for Epoll {
             answer = self.wait_for(events, Some(&rounded));
         }
         match answer {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Ok(()) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        let Events { ready, kernel } = events;
-        ready.extend(kernel.drain(..).map(|event| {
-            let (fd, flags) = (event.data.u64(), event.flags);
-            Event {
-                fd: u32::try_from(fd).unwrap_or(u32::MAX).cast_signed(),
-                readable: flags.intersects(EventFlags::OUT.complement()),
-                writable: flags.intersects(EventFlags::IN.complement()),
-            }
-        }));
-        Ok(())
     }
 }

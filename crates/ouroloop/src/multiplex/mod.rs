@@ -105,10 +105,14 @@ pub trait Multiplexer: Send + Sync + fmt::Debug {
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()>;
 }
 
+/// Readiness of at most this many descriptors is collected by one wait, where the mechanism has turns: those
+/// that it tells of are last in the next.
+pub(crate) const EVENTS_PER_WAIT: usize = 1024;
+
 /// The room for a wait's answer, kept between waits.
-#[derive(Default)]
 pub struct Events {
     ready: Vec<Event>,
+    most: usize,
     #[cfg(target_os = "linux")]
     kernel: Vec<rustix::event::epoll::Event>,
 }
@@ -123,7 +127,23 @@ impl fmt::Debug for Events {
     }
 }
 
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            ready: Vec::new(),
+            most: EVENTS_PER_WAIT,
+            #[cfg(target_os = "linux")]
+            kernel: Vec::new(),
+        }
+    }
+}
+
 impl Events {
+    /// Has a mechanism that has turns tell of `most` descriptors at most, [`EVENTS_PER_WAIT`] or fewer.
+    pub(crate) fn limit(&mut self, most: usize) {
+        self.most = most.clamp(1, EVENTS_PER_WAIT);
+    }
+
     /// Hands out the events and empties the room.
     pub fn drain(&mut self) -> impl Iterator<Item = Event> + '_ {
         self.ready.drain(..)

@@ -71,18 +71,25 @@ impl SocketTransport {
         let Some(reader) = protocol.and_then(|protocol| stream::receiver(protocol.bind(py))) else {
             return Self::read_bytes(slf, expected);
         };
+        let receive = |room: &mut [MaybeUninit<u8>]| {
+            let received = slf.get().receive(py, room);
+            if let Received::Data(length) = received {
+                event_loop.get().engine.with(py, |engine| engine.read_for_later(length));
+            }
+            received
+        };
         let fed = if reader.get().keeps_whole(py) {
             // What a coroutine waits for need not be cut out of a larger piece.
             let most = match reader.get().wanted(py) {
                 wanted if wanted > LARGE_READ => wanted.min(LARGEST_READ),
                 _ => LARGEST_READ,
             };
-            match bytes::read(&event_loop, expected, most, |room| slf.get().receive(py, room))? {
+            match bytes::read(&event_loop, expected, most, receive)? {
                 Ok(data) => StreamReader::feed(&reader, &data),
                 Err(received) => return Self::no_data(slf, received),
             }
         } else {
-            match Self::read_behind(slf, &event_loop, &reader, expected) {
+            match Self::read_behind(&event_loop, &reader, expected, receive) {
                 Ok(Received::Data(_)) => Ok(()),
                 Ok(received) => return Self::no_data(slf, received),
                 Err(error) => Err(error),
@@ -94,20 +101,18 @@ impl SocketTransport {
     /// A read behind what a reader's buffer has: at once where much comes, by way of the loop's own
     /// buffer where room for it would be larger than the data.
     fn read_behind(
-        slf: &Bound<'_, Self>,
         event_loop: &Bound<'_, Loop>,
         reader: &Bound<'_, StreamReader>,
         expected: usize,
+        receive: impl Fn(&mut [MaybeUninit<u8>]) -> Received,
     ) -> PyResult<Received> {
-        let py = slf.py();
-        let receive = |room: &mut [MaybeUninit<u8>]| slf.get().receive(py, room);
         if expected > LARGE_READ
-            && let Some(received) = StreamReader::feed_directly(reader, LARGEST_READ, receive)?
+            && let Some(received) = StreamReader::feed_directly(reader, LARGEST_READ, &receive)?
         {
             return Ok(received);
         }
         let mut scratch = bytes::Scratch::borrow(event_loop);
-        let received = slf.get().receive(py, scratch.room());
+        let received = receive(scratch.room());
         if let Received::Data(length) = received {
             // SAFETY: the stream has initialised this many bytes.
             StreamReader::feed_copy(reader, unsafe { scratch.filled(length) })?;
