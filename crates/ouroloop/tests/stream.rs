@@ -4,7 +4,7 @@
 mod support;
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -192,4 +192,29 @@ fn an_adopted_descriptor_neither_blocks_nor_is_inherited() {
     assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
     let flags = rustix::io::fcntl_getfd(&fd).expect("flags");
     assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+}
+
+#[test]
+fn a_read_into_two_places_goes_on_in_the_second() {
+    let (near, mut far) = pair();
+    let mut stream: Chunks = Stream::adopt(OwnedFd::from(near)).expect("a stream");
+    let (mut first, mut second) = ([MaybeUninit::new(b'.'); 4], [MaybeUninit::new(b'.'); 3]);
+    assert!(matches!(stream.receive_into(&mut first, &mut second), Received::WouldBlock));
+    far.write_all(b"0123456789").expect("room");
+    assert!(matches!(stream.receive_into(&mut first, &mut second), Received::Data(7)));
+    assert_eq!((text(&first), text(&second)), ("0123", "456"));
+    assert!(matches!(stream.receive_into(&mut [], &mut []), Received::Data(0)));
+    assert!(matches!(stream.receive_into(&mut first, &mut second), Received::Data(3)));
+    assert_eq!((text(&first), text(&second)), ("7893", "456"));
+    drop(far);
+    assert!(matches!(stream.receive_into(&mut first, &mut second), Received::Eof));
+    stream.close();
+    assert!(matches!(stream.receive_into(&mut first, &mut second), Received::Failed(_)));
+}
+
+/// The content of room that was initialised when it was made.
+fn text(room: &[MaybeUninit<u8>]) -> &str {
+    // SAFETY: the caller has initialised all of it.
+    let bytes = unsafe { &*(std::ptr::from_ref(room) as *const [u8]) };
+    std::str::from_utf8(bytes).expect("digits")
 }

@@ -3,7 +3,7 @@
 //! | content | is | becomes |
 //! | --- | --- | --- |
 //! | `Gathered` | bytes of Rust's, often none | `Whole` by the next piece, if it was empty |
-//! | `Whole` | the one piece that came, as the object it came as | given out as it is; `Gathered` by the next piece |
+//! | `Whole` | the one piece that came, as the object it came as, or two that came at once | given out as it is; `Gathered` by the next piece, and two by all but taking the first as it is |
 //! | `Shown` | a `bytearray` that Python code has seen | `Gathered`, once it is empty and nobody else has it |
 //!
 //! `reader._buffer` is a `bytearray` under asyncio, and programs change it. Showing it makes the
@@ -23,13 +23,25 @@ use crate::cell::AttachedCell;
 #[derive(Debug)]
 enum Content {
     Gathered { bytes: Vec<u8>, start: usize },
-    Whole { bytes: Py<PyBytes>, start: usize },
+    Whole { bytes: Py<PyBytes>, start: usize, behind: Option<Py<PyBytes>> },
     Shown(Py<PyByteArray>),
 }
 
 impl Content {
     const fn empty() -> Self {
         Self::Gathered { bytes: Vec::new(), start: 0 }
+    }
+
+    /// All bytes, and how many of the first are none of the content any more.
+    fn into_vec(self, py: Python<'_>) -> Result<(Vec<u8>, usize), Self> {
+        match self {
+            Self::Gathered { bytes, start } => Ok((bytes, start)),
+            Self::Whole { bytes, start, behind } => {
+                let behind = behind.as_ref().map_or(&[][..], |behind| behind.as_bytes(py));
+                Ok(([&bytes.as_bytes(py)[start..], behind].concat(), 0))
+            }
+            Self::Shown(_) => Err(self),
+        }
     }
 }
 
@@ -60,9 +72,10 @@ impl Buffer {
     /// Lends what is there for a moment in which no Python code runs.
     #[inline]
     pub(super) fn with<R>(&self, py: Python<'_>, access: impl FnOnce(&[u8]) -> R) -> R {
+        self.join(py);
         self.content.with(py, |content| match content {
             Content::Gathered { bytes, start } => access(&bytes[*start..]),
-            Content::Whole { bytes, start } => access(&bytes.as_bytes(py)[*start..]),
+            Content::Whole { bytes, start, .. } => access(&bytes.as_bytes(py)[*start..]),
             // SAFETY: `access` runs no Python code.
             Content::Shown(array) => access(unsafe { bytes_of(array) }),
         })
@@ -70,7 +83,30 @@ impl Buffer {
 
     #[inline]
     pub(super) fn len(&self, py: Python<'_>) -> usize {
-        self.with(py, <[u8]>::len)
+        self.content.with(py, |content| match content {
+            Content::Gathered { bytes, start } => bytes.len() - *start,
+            Content::Whole { bytes, start, behind } => {
+                let behind = behind.as_ref().map_or(0, |behind| behind.as_bytes(py).len());
+                bytes.as_bytes(py).len() - *start + behind
+            }
+            // SAFETY: only the length is looked at.
+            Content::Shown(array) => unsafe { bytes_of(array) }.len(),
+        })
+    }
+
+    /// Makes one piece of two.
+    fn join(&self, py: Python<'_>) {
+        let are_two = self
+            .content
+            .with(py, |content| matches!(content, Content::Whole { behind: Some(_), .. }));
+        if !are_two {
+            return;
+        }
+        let joined = match self.content.replace(py, Content::empty()).into_vec(py) {
+            Ok((bytes, start)) => Content::Gathered { bytes, start },
+            Err(shown) => shown,
+        };
+        drop(self.content.replace(py, joined));
     }
 
     #[inline]
@@ -88,6 +124,14 @@ impl Buffer {
         })
     }
 
+    /// Keeps two pieces as the objects that they are; for a buffer that keeps the next one whole.
+    pub(super) fn push_pair(&self, first: &Bound<'_, PyBytes>, second: &Bound<'_, PyBytes>) {
+        let py = first.py();
+        debug_assert!(self.keeps_whole(py), "bytes would be lost");
+        let (bytes, behind) = (first.clone().unbind(), Some(second.clone().unbind()));
+        drop(self.content.replace(py, Content::Whole { bytes, start: 0, behind }));
+    }
+
     /// Puts a piece behind what is there.
     ///
     /// # Errors
@@ -97,7 +141,7 @@ impl Buffer {
         if !self.keeps_whole(py) {
             return self.extend(py, piece.as_bytes());
         }
-        let whole = Content::Whole { bytes: piece.clone().unbind(), start: 0 };
+        let whole = Content::Whole { bytes: piece.clone().unbind(), start: 0, behind: None };
         drop(self.content.replace(py, whole));
         Ok(())
     }
@@ -108,6 +152,7 @@ impl Buffer {
     /// Those of [`Buffer::push`].
     pub(super) fn extend(&self, py: Python<'_>, piece: &[u8]) -> PyResult<()> {
         self.hide(py);
+        self.join(py);
         let shown = self.content.with(py, |content| match content {
             Content::Gathered { bytes, start } => {
                 if *start > bytes.len() / 2 {
@@ -117,7 +162,7 @@ impl Buffer {
                 bytes.extend_from_slice(piece);
                 Ok(None)
             }
-            Content::Whole { bytes, start } => {
+            Content::Whole { bytes, start, .. } => {
                 let old = &bytes.as_bytes(py)[*start..];
                 let mut gathered = Vec::with_capacity(old.len() + piece.len());
                 gathered.extend_from_slice(old);
@@ -147,10 +192,9 @@ impl Buffer {
         receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
     ) -> Option<Received> {
         self.hide(py);
-        let (mut bytes, start) = match self.content.replace(py, Content::empty()) {
-            Content::Gathered { bytes, start } => (bytes, start),
-            Content::Whole { bytes, start } => (bytes.as_bytes(py)[start..].to_vec(), 0),
-            shown @ Content::Shown(_) => {
+        let (mut bytes, start) = match self.content.replace(py, Content::empty()).into_vec(py) {
+            Ok(gathered) => gathered,
+            Err(shown) => {
                 drop(self.content.replace(py, shown));
                 return None;
             }
@@ -172,7 +216,19 @@ impl Buffer {
     pub(super) fn take<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyBytes>> {
         // Making an object must not happen while the cell is lent, so the content is taken out.
         match self.content.replace(py, Content::empty()) {
-            Content::Whole { bytes, start } => {
+            Content::Whole { bytes, start: 0, behind: Some(second) }
+                if count == bytes.as_bytes(py).len() =>
+            {
+                let rest = Content::Whole { bytes: second, start: 0, behind: None };
+                drop(self.content.replace(py, rest));
+                Ok(bytes.into_bound(py))
+            }
+            two @ Content::Whole { behind: Some(_), .. } => {
+                drop(self.content.replace(py, two));
+                self.join(py);
+                self.take(py, count)
+            }
+            Content::Whole { bytes, start, behind: None } => {
                 let rest = &bytes.as_bytes(py)[start..];
                 if count >= rest.len() && start == 0 {
                     return Ok(bytes.into_bound(py));
@@ -180,7 +236,8 @@ impl Buffer {
                 let end = start + count.min(rest.len());
                 let taken = PyBytes::new(py, &bytes.as_bytes(py)[start..end]);
                 if end < bytes.as_bytes(py).len() {
-                    drop(self.content.replace(py, Content::Whole { bytes, start: end }));
+                    let rest = Content::Whole { bytes, start: end, behind: None };
+                    drop(self.content.replace(py, rest));
                 }
                 Ok(taken)
             }
@@ -231,9 +288,12 @@ impl Buffer {
 
     /// The content as a `bytearray`, which it is from then on.
     pub(super) fn show<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
+        self.join(py);
         let array = match self.content.replace(py, Content::empty()) {
             Content::Shown(array) => array.into_bound(py),
-            Content::Whole { bytes, start } => PyByteArray::new(py, &bytes.as_bytes(py)[start..]),
+            Content::Whole { bytes, start, .. } => {
+                PyByteArray::new(py, &bytes.as_bytes(py)[start..])
+            }
             Content::Gathered { bytes, start } => PyByteArray::new(py, &bytes[start..]),
         };
         self.replace(&array);
@@ -268,7 +328,10 @@ impl Buffer {
         unsafe {
             self.content.traverse(|content| match content {
                 Content::Gathered { .. } => Ok(()),
-                Content::Whole { bytes, .. } => visit.call(bytes),
+                Content::Whole { bytes, behind, .. } => {
+                    visit.call(bytes)?;
+                    visit.call(behind)
+                }
                 Content::Shown(array) => visit.call(array),
             })
         }

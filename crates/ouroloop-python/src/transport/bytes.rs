@@ -50,6 +50,29 @@ pub(crate) fn read<'py>(
     }
 }
 
+/// What came of one read, in one piece or two.
+pub(crate) type Pair<'py> = (Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>);
+
+/// One read into two `bytes` objects of up to `size` each: the second has what does not fit into the first.
+/// An error is a read that brought nothing.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn read_pair(
+    py: Python<'_>,
+    size: usize,
+    receive: impl FnOnce(&mut [MaybeUninit<u8>], &mut [MaybeUninit<u8>]) -> Received,
+) -> PyResult<Result<Pair<'_>, Received>> {
+    let (mut first, mut second) = (Room::new(py, size)?, Room::new(py, size)?);
+    let length = match receive(first.content(), second.content()) {
+        Received::Data(length) => length,
+        nothing => return Ok(Err(nothing)),
+    };
+    let rest = length.saturating_sub(size);
+    let second = if rest > 0 { Some(second.finish(rest)?) } else { None };
+    Ok(Ok((first.finish(length.min(size))?, second)))
+}
+
 /// The loop's own buffer, borrowed for one read; who needs it meanwhile gets another.
 pub(crate) struct Scratch<'a, 'py> {
     event_loop: &'a Bound<'py, Loop>,

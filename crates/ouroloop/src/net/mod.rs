@@ -10,6 +10,7 @@ pub mod connect;
 pub mod datagram;
 pub(crate) mod drain;
 pub mod listener;
+mod scatter;
 pub mod sendfile;
 pub mod stream;
 pub mod watermarks;

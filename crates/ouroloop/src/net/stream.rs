@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use crate::net::drain::{Sink, drain};
+use crate::net::scatter;
 use crate::net::write_queue::WriteQueue;
 
 /// Where the flag is missing, SIGPIPE is ignored by Rust's and Python's start-up alike.
@@ -219,6 +220,19 @@ impl<B: AsRef<[u8]>> Stream<B> {
     pub fn receive(&self, buffer: &mut [MaybeUninit<u8>]) -> Received {
         let Some(fd) = &self.fd else { return Received::Failed(closed()) };
         receive(fd, buffer)
+    }
+
+    /// Like [`Stream::receive`], into `first` and, what does not fit, into `second`.
+    #[inline]
+    pub fn receive_into(
+        &self,
+        first: &mut [MaybeUninit<u8>],
+        second: &mut [MaybeUninit<u8>],
+    ) -> Received {
+        let Some(fd) = &self.fd else { return Received::Failed(closed()) };
+        read(fd.as_fd(), first.len() + second.len(), |fd| {
+            scatter::receive(fd, [&mut *first, &mut *second])
+        })
     }
 
     /// Like [`Stream::receive`], for a buffer that holds bytes already.

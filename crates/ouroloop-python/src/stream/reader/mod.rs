@@ -208,6 +208,20 @@ impl StreamReader {
         Self::fed(slf)
     }
 
+    /// Takes in two pieces that came at once. The buffer must be one that keeps them. For plain readers.
+    ///
+    /// # Errors
+    /// Those of [`StreamReader::feed_copy`].
+    pub(crate) fn feed_pair(
+        slf: &Bound<'_, Self>,
+        first: &Bound<'_, PyBytes>,
+        second: &Bound<'_, PyBytes>,
+    ) -> PyResult<()> {
+        slf.get().refuse_after_eof(slf.py())?;
+        slf.get().buffer.push_pair(first, second);
+        Self::fed(slf)
+    }
+
     /// Copies a piece that came and is not empty. For plain readers.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use ouroloop::net::Received;
+use ouroloop::net::{Received, Stream};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -15,6 +15,7 @@ use crate::os_error::os_error;
 use crate::stream::{self, StreamReader};
 use crate::transport::bytes;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ};
+use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::tls::TlsProtocol;
 
@@ -45,22 +46,31 @@ impl SocketTransport {
     fn read_bytes(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        match bytes::read(&event_loop, expected, LARGEST_READ, |room| slf.get().receive(py, room))?
-        {
+        match bytes::read(&event_loop, expected, LARGEST_READ, |room| {
+            slf.get().receive(py, |stream| stream.receive(room))
+        })? {
             Ok(data) => Self::deliver(slf, &data),
             Err(received) => Self::no_data(slf, received),
         }
     }
 
     /// One read, whose length is remembered.
-    fn receive(&self, py: Python<'_>, room: &mut [MaybeUninit<u8>]) -> Received {
+    fn receive(&self, py: Python<'_>, read: impl FnOnce(&Stream<Chunk>) -> Received) -> Received {
         self.state.with(py, |state| {
-            let received = state.stream.receive(room);
+            let received = read(&state.stream);
             if let Received::Data(length) = received {
                 state.expected = length;
             }
             received
         })
+    }
+
+    /// Has the loop know what lies there until a task takes it.
+    fn note(event_loop: &Bound<'_, Loop>, received: Received) -> Received {
+        if let Received::Data(length) = received {
+            event_loop.get().engine.with(event_loop.py(), |engine| engine.read_for_later(length));
+        }
+        received
     }
 
     /// A read into the buffer of the reader that takes it, if no method has to be called for that.
@@ -72,27 +82,32 @@ impl SocketTransport {
             return Self::read_bytes(slf, expected);
         };
         let receive = |room: &mut [MaybeUninit<u8>]| {
-            let received = slf.get().receive(py, room);
-            if let Received::Data(length) = received {
-                event_loop.get().engine.with(py, |engine| engine.read_for_later(length));
-            }
-            received
+            Self::note(&event_loop, slf.get().receive(py, |stream| stream.receive(room)))
         };
-        let fed = if reader.get().keeps_whole(py) {
-            // What a coroutine waits for need not be cut out of a larger piece.
-            let most = match reader.get().wanted(py) {
-                wanted if wanted > LARGE_READ => wanted.min(LARGEST_READ),
-                _ => LARGEST_READ,
-            };
-            match bytes::read(&event_loop, expected, most, receive)? {
-                Ok(data) => StreamReader::feed(&reader, &data),
-                Err(received) => return Self::no_data(slf, received),
-            }
-        } else {
+        let wanted = reader.get().wanted(py);
+        let fed = if !reader.get().keeps_whole(py) {
             match Self::read_behind(&event_loop, &reader, expected, receive) {
                 Ok(Received::Data(_)) => Ok(()),
                 Ok(received) => return Self::no_data(slf, received),
                 Err(error) => Err(error),
+            }
+        } else if expected > LARGE_READ && (LARGE_READ..=LARGEST_READ / 2).contains(&wanted) {
+            // There is likely more than a coroutine waits for, and that in the same pieces.
+            let pair = bytes::read_pair(py, wanted, |first, second| {
+                let receive = |stream: &Stream<Chunk>| stream.receive_into(first, second);
+                Self::note(&event_loop, slf.get().receive(py, receive))
+            });
+            match pair? {
+                Ok((data, None)) => StreamReader::feed(&reader, &data),
+                Ok((first, Some(second))) => StreamReader::feed_pair(&reader, &first, &second),
+                Err(received) => return Self::no_data(slf, received),
+            }
+        } else {
+            // What a coroutine waits for need not be cut out of a larger piece.
+            let most = if wanted > LARGE_READ { wanted.min(LARGEST_READ) } else { LARGEST_READ };
+            match bytes::read(&event_loop, expected, most, receive)? {
+                Ok(data) => StreamReader::feed(&reader, &data),
+                Err(received) => return Self::no_data(slf, received),
             }
         };
         fed.or_else(|error| Self::protocol_failed(slf, "data_received", error))
@@ -136,6 +151,8 @@ impl SocketTransport {
         };
         // SAFETY: the stream has initialised this many bytes.
         unsafe { scratch.set_len(length) };
+        // A stream above uses it a turn later; a protocol does not, and is not held up by it either.
+        event_loop.get().engine.with(py, |engine| engine.read_for_later(length));
         Self::call_protocol(slf, |protocol| {
             // SAFETY: a protocol of the kind `Tls` is an instance of this class.
             let protocol = unsafe { protocol.cast_unchecked::<TlsProtocol>() };
