@@ -50,7 +50,8 @@ pub const UNSEEN_NANOS: Nanos = 50_000;
 /// The clock is asked once in this many turns while looks are left out and turns are quick.
 pub const TURNS_PER_CLOCK: usize = 8;
 
-/// About this many bytes are read for later in one turn: a quarter of a processor's own cache or less.
+/// About this many bytes are read for later in one turn: a quarter of the second-level cache of the
+/// processor on which this was measured.
 pub const READ_PER_LOOK: usize = 512 * 1024;
 /// As many descriptors are told of by one look, however much they bring.
 pub const LEAST_PER_LOOK: usize = 8;

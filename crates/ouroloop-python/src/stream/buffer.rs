@@ -32,13 +32,18 @@ impl Content {
         Self::Gathered { bytes: Vec::new(), start: 0 }
     }
 
-    /// All bytes, and how many of the first are none of the content any more.
-    fn into_vec(self, py: Python<'_>) -> Result<(Vec<u8>, usize), Self> {
+    /// All bytes, with space for `room` more if they have to be copied, and how many of the first are none
+    /// of the content any more.
+    fn into_vec(self, py: Python<'_>, room: usize) -> Result<(Vec<u8>, usize), Self> {
         match self {
             Self::Gathered { bytes, start } => Ok((bytes, start)),
             Self::Whole { bytes, start, behind } => {
                 let behind = behind.as_ref().map_or(&[][..], |behind| behind.as_bytes(py));
-                Ok(([&bytes.as_bytes(py)[start..], behind].concat(), 0))
+                let first = &bytes.as_bytes(py)[start..];
+                let mut gathered = Vec::with_capacity(first.len() + behind.len() + room);
+                gathered.extend_from_slice(first);
+                gathered.extend_from_slice(behind);
+                Ok((gathered, 0))
             }
             Self::Shown(_) => Err(self),
         }
@@ -102,7 +107,7 @@ impl Buffer {
         if !are_two {
             return;
         }
-        let joined = match self.content.replace(py, Content::empty()).into_vec(py) {
+        let joined = match self.content.replace(py, Content::empty()).into_vec(py, 0) {
             Ok((bytes, start)) => Content::Gathered { bytes, start },
             Err(shown) => shown,
         };
@@ -152,31 +157,19 @@ impl Buffer {
     /// Those of [`Buffer::push`].
     pub(super) fn extend(&self, py: Python<'_>, piece: &[u8]) -> PyResult<()> {
         self.hide(py);
-        self.join(py);
-        let shown = self.content.with(py, |content| match content {
-            Content::Gathered { bytes, start } => {
-                if *start > bytes.len() / 2 {
-                    bytes.drain(..*start);
-                    *start = 0;
+        match self.content.replace(py, Content::empty()).into_vec(py, piece.len()) {
+            Ok((mut bytes, mut start)) => {
+                if start > bytes.len() / 2 {
+                    bytes.drain(..start);
+                    start = 0;
                 }
                 bytes.extend_from_slice(piece);
-                Ok(None)
-            }
-            Content::Whole { bytes, start, .. } => {
-                let old = &bytes.as_bytes(py)[*start..];
-                let mut gathered = Vec::with_capacity(old.len() + piece.len());
-                gathered.extend_from_slice(old);
-                gathered.extend_from_slice(piece);
-                Err(gathered)
-            }
-            Content::Shown(array) => Ok(Some(array.clone_ref(py))),
-        });
-        match shown {
-            Ok(None) => Ok(()),
-            Ok(Some(array)) => extend_shown(array.bind(py), piece),
-            Err(bytes) => {
-                drop(self.content.replace(py, Content::Gathered { bytes, start: 0 }));
+                drop(self.content.replace(py, Content::Gathered { bytes, start }));
                 Ok(())
+            }
+            Err(shown) => {
+                drop(self.content.replace(py, shown));
+                extend_shown(&self.show(py), piece)
             }
         }
     }
@@ -192,7 +185,8 @@ impl Buffer {
         receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Received,
     ) -> Option<Received> {
         self.hide(py);
-        let (mut bytes, start) = match self.content.replace(py, Content::empty()).into_vec(py) {
+        let (mut bytes, start) = match self.content.replace(py, Content::empty()).into_vec(py, room)
+        {
             Ok(gathered) => gathered,
             Err(shown) => {
                 drop(self.content.replace(py, shown));

@@ -23,3 +23,9 @@ pub use listener::{Accepted, Listener};
 pub use stream::{Closed, Flushed, Pushed, Received, Sent, ShutDown, Stream};
 pub use watermarks::{InvalidLimits, Pressure, Watermarks};
 pub use write_queue::WriteQueue;
+
+/// The error of the system call that has just failed.
+fn last_error() -> rustix::io::Errno {
+    let error = std::io::Error::last_os_error();
+    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
+}

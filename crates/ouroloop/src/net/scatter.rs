@@ -20,10 +20,5 @@ pub(super) fn receive(
     // SAFETY: the header points to two pieces, and they to rooms, which outlive the call and are borrowed
     // for nobody else; the kernel writes to them alone.
     let received = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
-    usize::try_from(received).map_err(|_| last_error())
-}
-
-fn last_error() -> Errno {
-    let error = std::io::Error::last_os_error();
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+    usize::try_from(received).map_err(|_| super::last_error())
 }

@@ -65,8 +65,8 @@ impl SocketTransport {
         })
     }
 
-    /// Has the loop know what lies there until a task takes it.
-    fn note(event_loop: &Bound<'_, Loop>, received: Received) -> Received {
+    /// Has the loop know how much lies there until a task takes it.
+    fn count_for_later(event_loop: &Bound<'_, Loop>, received: Received) -> Received {
         if let Received::Data(length) = received {
             event_loop.get().engine.with(event_loop.py(), |engine| engine.read_for_later(length));
         }
@@ -82,7 +82,7 @@ impl SocketTransport {
             return Self::read_bytes(slf, expected);
         };
         let receive = |room: &mut [MaybeUninit<u8>]| {
-            Self::note(&event_loop, slf.get().receive(py, |stream| stream.receive(room)))
+            Self::count_for_later(&event_loop, slf.get().receive(py, |stream| stream.receive(room)))
         };
         let wanted = reader.get().wanted(py);
         let fed = if !reader.get().keeps_whole(py) {
@@ -95,7 +95,7 @@ impl SocketTransport {
             // There is likely more than a coroutine waits for, and that in the same pieces.
             let pair = bytes::read_pair(py, wanted, |first, second| {
                 let receive = |stream: &Stream<Chunk>| stream.receive_into(first, second);
-                Self::note(&event_loop, slf.get().receive(py, receive))
+                Self::count_for_later(&event_loop, slf.get().receive(py, receive))
             });
             match pair? {
                 Ok((data, None)) => StreamReader::feed(&reader, &data),
@@ -145,14 +145,14 @@ impl SocketTransport {
         let received = slf.get().state.with(py, |state| {
             state.stream.receive(&mut scratch.spare_capacity_mut()[..SCRATCH_BYTES])
         });
+        // A stream above uses it a turn later; a protocol does not, and is not held up by it either.
+        let received = Self::count_for_later(&event_loop, received);
         let Received::Data(length) = received else {
             drop(event_loop.get().scratch.replace(py, scratch));
             return Self::no_data(slf, received);
         };
         // SAFETY: the stream has initialised this many bytes.
         unsafe { scratch.set_len(length) };
-        // A stream above uses it a turn later; a protocol does not, and is not held up by it either.
-        event_loop.get().engine.with(py, |engine| engine.read_for_later(length));
         Self::call_protocol(slf, |protocol| {
             // SAFETY: a protocol of the kind `Tls` is an instance of this class.
             let protocol = unsafe { protocol.cast_unchecked::<TlsProtocol>() };

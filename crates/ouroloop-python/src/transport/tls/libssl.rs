@@ -27,7 +27,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::lent::{Control, Give, Lending, Take};
+use super::bio::{Control, Give, LendingBios, Take};
 
 const SSL_ERROR_WANT_READ: c_int = 2;
 const SSL_ERROR_ZERO_RETURN: c_int = 6;
@@ -172,7 +172,7 @@ pub(super) struct Connection {
     incoming: NonNull<c_void>,
     outgoing: NonNull<c_void>,
     /// Uses all of the above when it is dropped.
-    lending: Lending,
+    bios: LendingBios,
     /// The `_ssl._SSLSocket` that keeps them alive: an `ssl.SSLObject` alone may lose it, in a collection
     /// of garbage or by whoever sets its attribute.
     owner: Py<PyAny>,
@@ -238,9 +238,9 @@ impl Connection {
             return Ok(None);
         }
         // SAFETY: by the proof; `inner` and the `MemoryBIO`s hold them and outlive the answer.
-        let lending = unsafe { Lending::between(library, ssl, incoming, outgoing) };
+        let bios = unsafe { LendingBios::between(library, ssl, incoming, outgoing) };
         let owner = inner.unbind();
-        Ok(lending.map(|lending| Self { library, ssl, incoming, outgoing, lending, owner }))
+        Ok(bios.map(|bios| Self { library, ssl, incoming, outgoing, bios, owner }))
     }
 
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -288,7 +288,7 @@ impl Connection {
         ciphertext: &'a [u8],
         step: impl FnOnce() -> T,
     ) -> (T, &'a [u8]) {
-        self.lending.read_from(ciphertext, step)
+        self.bios.read_from(ciphertext, step)
     }
 
     /// Decrypts into `room`, all of which is written as far as the answer says.
@@ -318,7 +318,7 @@ impl Connection {
     /// Encrypts the first bytes of `data` into `room`; answers also how much ciphertext that made. None may
     /// wait before it. What there was no room for waits.
     pub(super) fn write_to(&self, data: &[u8], room: &mut [u8]) -> (Direct, usize) {
-        self.lending.write_to(room, || self.write(data))
+        self.bios.write_to(room, || self.write(data))
     }
 
     /// Errors that others left would be taken for this step's.

@@ -35,11 +35,11 @@
 //! `bytes` objects, until the transport below is flushed (see [`super::socket`]): small writes
 //! share a record and all of them one system call. Over any other transport they are encrypted at once.
 
+mod bio;
 mod class;
 mod closing;
 mod handshake;
 mod incoming;
-mod lent;
 mod libssl;
 mod lower;
 mod names;

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
 use super::{Addressed, Arrival, MANY};
+use crate::net::last_error;
 
 /// The headers of one call, of which only those in use are ever written.
 type Headers = [MaybeUninit<libc::mmsghdr>; MANY];
@@ -88,10 +89,5 @@ pub(in super::super) fn send<'a>(
 }
 
 fn call(mut call: impl FnMut() -> libc::c_int) -> Result<usize, Errno> {
-    rustix::io::retry_on_intr(|| {
-        usize::try_from(call()).map_err(|_| {
-            let error = std::io::Error::last_os_error();
-            Errno::from_io_error(&error).unwrap_or(Errno::IO)
-        })
-    })
+    rustix::io::retry_on_intr(|| usize::try_from(call()).map_err(|_| last_error()))
 }

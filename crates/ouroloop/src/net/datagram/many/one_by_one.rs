@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::{Addressed, Arrival, MANY};
+use crate::net::last_error;
 
 #[cfg(target_vendor = "apple")]
 const FLAGS: SendFlags = SendFlags::DONTWAIT;
@@ -31,10 +32,7 @@ pub(in super::super) fn receive(
             // a name, all of which outlive the call and are borrowed for nobody else.
             let length =
                 unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
-            usize::try_from(length).map_err(|_| {
-                let error = std::io::Error::last_os_error();
-                Errno::from_io_error(&error).unwrap_or(Errno::IO)
-            })
+            usize::try_from(length).map_err(|_| last_error())
         });
         Some(length.map(|length| arrival.describe(&header, length)))
     })

@@ -55,7 +55,7 @@ impl Methods {
 
 /// The data of a BIO: the memory BIO behind it, and what is lent in its stead.
 #[derive(Debug)]
-struct Between {
+struct BioData {
     memory: NonNull<c_void>,
     /// What is left of it: bytes for OpenSSL to take, or room for it to fill.
     lent: Cell<NonNull<[u8]>>,
@@ -63,11 +63,11 @@ struct Between {
     moved: Cell<usize>,
 }
 
-impl Between {
+impl BioData {
     /// Lends memory to `step`; answers how much of it has been used.
     fn lend<T>(&self, lent: NonNull<[u8]>, step: impl FnOnce() -> T) -> (T, usize) {
         /// Takes back what was lent, even if the step panics.
-        struct Return<'a>(&'a Between);
+        struct Return<'a>(&'a BioData);
 
         impl Drop for Return<'_> {
             fn drop(&mut self) {
@@ -99,15 +99,15 @@ fn nothing() -> NonNull<[u8]> {
 
 /// What stands between a session's `SSL` and its memory BIOs.
 #[derive(Debug)]
-pub(super) struct Lending {
+pub(super) struct LendingBios {
     library: &'static Library,
     ssl: NonNull<c_void>,
     /// Owned; OpenSSL's BIOs point to them too.
-    source: NonNull<Between>,
-    sink: NonNull<Between>,
+    source: NonNull<BioData>,
+    sink: NonNull<BioData>,
 }
 
-impl Lending {
+impl LendingBios {
     /// Puts itself between; `None` if OpenSSL has no memory.
     ///
     /// # Safety
@@ -129,11 +129,11 @@ impl Lending {
                 return None;
             };
             let [source, sink] = [(giving, incoming), (taking, outgoing)].map(|(bio, memory)| {
-                let between = Between { memory, lent: Cell::new(nothing()), moved: Cell::new(0) };
-                let between = Box::into_raw(Box::new(between));
-                (library.BIO_set_data)(bio.as_ptr(), between.cast());
+                let data = BioData { memory, lent: Cell::new(nothing()), moved: Cell::new(0) };
+                let data = Box::into_raw(Box::new(data));
+                (library.BIO_set_data)(bio.as_ptr(), data.cast());
                 (library.BIO_set_init)(bio.as_ptr(), 1);
-                NonNull::new_unchecked(between)
+                NonNull::new_unchecked(data)
             });
             (library.SSL_set0_rbio)(ssl.as_ptr(), giving.as_ptr());
             (library.SSL_set0_wbio)(ssl.as_ptr(), taking.as_ptr());
@@ -161,7 +161,7 @@ impl Lending {
     }
 }
 
-impl Drop for Lending {
+impl Drop for LendingBios {
     fn drop(&mut self) {
         let library = self.library;
         // SAFETY: as in `between`, the other way round. The BIOs between are freed, and then their data.
@@ -179,14 +179,11 @@ impl Drop for Lending {
 /// The library, and the data of the BIO that it calls with.
 ///
 /// # Safety
-/// The BIO is one of a [`Lending`], which is alive.
-unsafe fn data<'a>(bio: *mut c_void) -> Option<(&'static Library, &'a Between)> {
+/// The BIO is one of a [`LendingBios`], which is alive.
+unsafe fn data<'a>(bio: *mut c_void) -> Option<(&'static Library, &'a BioData)> {
     let library = METHODS.get()?.as_ref()?.library;
     // SAFETY: the caller's promise; the data is set before OpenSSL knows the BIO.
-    unsafe {
-        (library.BIO_clear_flags)(bio, BIO_FLAGS);
-        Some((library, (library.BIO_get_data)(bio).cast::<Between>().as_ref()?))
-    }
+    Some((library, unsafe { (library.BIO_get_data)(bio).cast::<BioData>().as_ref()? }))
 }
 
 /// OpenSSL reads.
@@ -194,17 +191,18 @@ unsafe extern "C" fn give(bio: *mut c_void, place: *mut c_char, length: c_int) -
     // SAFETY: OpenSSL calls with the BIO whose method this is. `place` is writable for `length`; what is
     // lent is readable until it is taken back. The memory BIO is alive, as its Python object is.
     unsafe {
-        let Some((library, between)) = data(bio) else { return -1 };
-        let lent = between.lent.get();
+        let Some((library, data)) = data(bio) else { return -1 };
+        (library.BIO_clear_flags)(bio, BIO_FLAGS);
+        let lent = data.lent.get();
         if lent.is_empty() {
-            let answer = (library.BIO_read)(between.memory.as_ptr(), place.cast(), length);
-            let flags = (library.BIO_test_flags)(between.memory.as_ptr(), BIO_FLAGS);
+            let answer = (library.BIO_read)(data.memory.as_ptr(), place.cast(), length);
+            let flags = (library.BIO_test_flags)(data.memory.as_ptr(), BIO_FLAGS);
             (library.BIO_set_flags)(bio, flags);
             return answer;
         }
         let taken = usize::try_from(length).unwrap_or(0).min(lent.len());
         place.copy_from_nonoverlapping(lent.cast().as_ptr(), taken);
-        between.advance(taken);
+        data.advance(taken);
         c_int::try_from(taken).unwrap_or(length)
     }
 }
@@ -213,15 +211,16 @@ unsafe extern "C" fn give(bio: *mut c_void, place: *mut c_char, length: c_int) -
 unsafe extern "C" fn take(bio: *mut c_void, place: *const c_char, length: c_int) -> c_int {
     // SAFETY: as for `give`: `place` is readable for `length`, and what is lent is writable.
     unsafe {
-        let Some((library, between)) = data(bio) else { return -1 };
+        let Some((library, data)) = data(bio) else { return -1 };
+        (library.BIO_clear_flags)(bio, BIO_FLAGS);
         let given = usize::try_from(length).unwrap_or(0);
-        let lent = between.lent.get();
+        let lent = data.lent.get();
         if lent.len() < given || lent.is_empty() {
-            between.lent.set(nothing());
-            return (library.BIO_write)(between.memory.as_ptr(), place.cast(), length);
+            data.lent.set(nothing());
+            return (library.BIO_write)(data.memory.as_ptr(), place.cast(), length);
         }
         lent.cast::<c_char>().as_ptr().copy_from_nonoverlapping(place, given);
-        between.advance(given);
+        data.advance(given);
         length
     }
 }
@@ -235,12 +234,7 @@ unsafe extern "C" fn control(
 ) -> c_long {
     // SAFETY: as for `give`; the arguments go on as they came.
     unsafe {
-        let Some(Some(methods)) = METHODS.get() else { return 0 };
-        let library = methods.library;
-        let between = (library.BIO_get_data)(bio).cast::<Between>();
-        match between.as_ref() {
-            Some(between) => (library.BIO_ctrl)(between.memory.as_ptr(), command, number, pointer),
-            None => 0,
-        }
+        let Some((library, data)) = data(bio) else { return 0 };
+        (library.BIO_ctrl)(data.memory.as_ptr(), command, number, pointer)
     }
 }
