@@ -65,22 +65,6 @@ def test_many_small_writes_of_a_turn_share_records(run_native: Run, contexts: Co
     run_native(main())
 
 
-@pytest.mark.parametrize("size", [7, 1000, 100_000])
-def test_buffered_protocols(run: Run, contexts: Contexts, size: int) -> None:
-    async def main() -> None:
-        data = b"0123456789" * 20_000
-        async with serving(contexts, lambda: Refilling(size)) as (address, made):
-            client = await connect(contexts, Recorder, address)
-            client.transport.write(data)
-            await until(lambda: made and len(made[0].data) >= len(data))
-            assert made[0].data == data
-            client.transport.close()
-            await until(lambda: client.lost)
-            assert made[0].calls == ["made", "eof", "lost"]
-
-    run(main())
-
-
 def test_extra_information(run: Run, contexts: Contexts) -> None:
     async def main() -> None:
         context = contexts.client()

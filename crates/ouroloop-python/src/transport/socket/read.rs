@@ -156,9 +156,9 @@ impl SocketTransport {
         Self::call_protocol(slf, |protocol| {
             // SAFETY: a protocol of the kind `Tls` is an instance of this class.
             let protocol = unsafe { protocol.cast_unchecked::<TlsProtocol>() };
-            let decrypted = TlsProtocol::absorb(protocol, &scratch);
+            let absorbed = TlsProtocol::absorb(protocol, &scratch);
             drop(event_loop.get().scratch.replace(py, scratch));
-            TlsProtocol::advance(protocol, decrypted?)
+            TlsProtocol::advance(protocol, absorbed?)
         })
         .or_else(|error| Self::protocol_failed(slf, "buffer_updated", error))
     }

@@ -64,22 +64,24 @@ struct BioData {
 }
 
 impl BioData {
-    /// Lends memory to `step`; answers how much of it has been used.
+    /// Lends memory to `step`; answers how much of it has been used. A step may lend again once all is used.
     fn lend<T>(&self, lent: NonNull<[u8]>, step: impl FnOnce() -> T) -> (T, usize) {
         /// Takes back what was lent, even if the step panics.
-        struct Return<'a>(&'a BioData);
+        struct Return<'a> {
+            data: &'a BioData,
+            before: (NonNull<[u8]>, usize),
+        }
 
         impl Drop for Return<'_> {
             fn drop(&mut self) {
-                self.0.lent.set(nothing());
+                self.data.lent.set(self.before.0);
+                self.data.moved.set(self.before.1);
             }
         }
 
-        self.moved.set(0);
-        self.lent.set(lent);
-        let lent = Return(self);
+        let before = (self.lent.replace(lent), self.moved.replace(0));
+        let _return = Return { data: self, before };
         let answer = step();
-        drop(lent);
         (answer, self.moved.get())
     }
 
@@ -139,6 +141,25 @@ impl LendingBios {
             (library.SSL_set0_wbio)(ssl.as_ptr(), taking.as_ptr());
             Some(Self { library, ssl, source, sink })
         }
+    }
+
+    /// How much ciphertext of what is lent was not taken.
+    pub(super) fn to_take(&self) -> usize {
+        // SAFETY: it is freed with `self`.
+        unsafe { self.source.as_ref() }.lent.get().len()
+    }
+
+    /// Has `put` keep the ciphertext that is lent and was not taken: more is to come behind it.
+    pub(super) fn keep_lent<E>(&self, put: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        // SAFETY: it is freed with `self`.
+        let source = unsafe { self.source.as_ref() };
+        let lent = source.lent.get();
+        if !lent.is_empty() {
+            // SAFETY: who lends it keeps it in place, and nobody writes to it.
+            put(unsafe { lent.as_ref() })?;
+            source.advance(lent.len());
+        }
+        Ok(())
     }
 
     /// Has `step` take `ciphertext` before what the memory BIO has; answers what it left of it.

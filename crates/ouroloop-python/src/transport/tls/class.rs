@@ -52,9 +52,9 @@ impl TlsProtocol {
         let ciphertext = unsafe { buffer.bind(py).as_bytes() };
         let ciphertext = ciphertext[..nbytes.min(ciphertext.len())].to_vec();
         drop(buffer);
-        let decrypted = Self::absorb(slf, &ciphertext)?;
+        let absorbed = Self::absorb(slf, &ciphertext)?;
         drop(ciphertext);
-        Self::advance(slf, decrypted)
+        Self::advance(slf, absorbed)
     }
 
     fn eof_received(slf: &Bound<'_, Self>) -> PyResult<bool> {
@@ -82,7 +82,7 @@ impl TlsProtocol {
 
     #[pyo3(name = "_do_read")]
     fn do_read(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::read(slf, None)
+        Self::read(slf)
     }
 
     #[pyo3(name = "_resume")]

@@ -39,7 +39,7 @@ impl TlsProtocol {
 
     /// Gives the application what is there and says `close_notify`.
     pub(super) fn flush_reads(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::read(slf, None)?;
+        Self::read(slf)?;
         if slf.get().phase(slf.py()) != Phase::Flushing {
             // The application has aborted the connection, or an error has.
             return Ok(());

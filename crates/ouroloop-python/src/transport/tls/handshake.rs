@@ -105,7 +105,7 @@ impl TlsProtocol {
             protocol.call_method1(intern!(py, "connection_made"), (transport,))?;
         }
         Self::wake_waiter(slf, None)?;
-        Self::read(slf, None)
+        Self::read(slf)
     }
 
     /// The time for the handshake is over.

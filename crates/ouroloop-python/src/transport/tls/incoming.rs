@@ -1,7 +1,8 @@
 //! From the lower transport to the application's protocol.
 //!
 //! A native socket hands over ciphertext in two steps, so that its buffer is free again when the
-//! application's code runs: [`TlsProtocol::absorb`] takes it in, [`TlsProtocol::advance`] acts on it.
+//! application's code runs: [`TlsProtocol::absorb`] takes it in, [`TlsProtocol::advance`] acts on it. Of that
+//! code, `get_buffer` alone runs in the first step.
 
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
@@ -12,62 +13,104 @@ use super::{Kind, Phase, TlsProtocol};
 use crate::stream;
 use crate::transport::socket::writable_bytes;
 
+/// What was done with ciphertext before the application's code is run on what came of it.
+#[derive(Debug)]
+pub(crate) enum Absorbed<'py> {
+    /// It waits in the session.
+    Fed,
+    /// This is for `data_received`.
+    Decrypted(Decrypted<'py>),
+    /// The application's own memory has it, unless an error is to be told.
+    Filled(PyResult<Filled<'py>>),
+}
+
+/// What memory of a `BufferedProtocol` was filled with.
+#[derive(Debug)]
+pub(crate) struct Filled<'py> {
+    protocol: Bound<'py, PyAny>,
+    length: usize,
+    end: PyResult<Read>,
+}
+
 impl TlsProtocol {
-    /// Takes ciphertext in, and decrypts it where it will be given to `data_received`.
+    /// Takes ciphertext in, and decrypts it to where the application will find it.
     ///
     /// # Errors
     /// `MemoryError`.
     pub(crate) fn absorb<'py>(
         slf: &Bound<'py, Self>,
         ciphertext: &[u8],
-    ) -> PyResult<Option<Decrypted<'py>>> {
+    ) -> PyResult<Absorbed<'py>> {
         let py = slf.py();
-        let decrypts = slf.get().state.with(py, |state| {
-            state.phase == Phase::Wrapped && state.kind == Kind::Plain && !state.reading_paused
+        let session = &slf.get().session;
+        let kind = slf.get().state.with(py, |state| {
+            (state.phase == Phase::Wrapped && !state.reading_paused).then_some(state.kind)
         });
-        if decrypts {
-            return Ok(Some(slf.get().session.decrypt(py, ciphertext)));
-        }
-        slf.get().session.feed(py, ciphertext)?;
-        Ok(None)
+        Ok(match kind {
+            Some(Kind::Plain) => Absorbed::Decrypted(session.decrypt(py, ciphertext)),
+            Some(Kind::Buffered) => session.feed_to(py, ciphertext, || Self::fill(slf))?,
+            None => {
+                session.feed(py, ciphertext)?;
+                Absorbed::Fed
+            }
+        })
     }
 
     /// Does what the new bytes make possible.
     ///
     /// # Errors
     /// What ends the lower transport: all but the errors of TLS and of the application's protocol.
-    pub(crate) fn advance(slf: &Bound<'_, Self>, decrypted: Option<Decrypted<'_>>) -> PyResult<()> {
+    pub(crate) fn advance(slf: &Bound<'_, Self>, absorbed: Absorbed<'_>) -> PyResult<()> {
+        if !matches!(absorbed, Absorbed::Fed) {
+            return Self::deliver(slf, absorbed);
+        }
         match slf.get().phase(slf.py()) {
             Phase::Unwrapped => Ok(()),
             Phase::Handshake => Self::go_on_with_handshake(slf),
-            Phase::Wrapped => Self::read(slf, decrypted),
+            Phase::Wrapped => Self::read(slf),
             Phase::Flushing => Self::flush_reads(slf),
             Phase::Shutdown => Self::go_on_with_shutdown(slf),
         }
     }
 
-    /// Gives the application what can be decrypted, or has been, and sends what it answers.
-    pub(super) fn read(slf: &Bound<'_, Self>, decrypted: Option<Decrypted<'_>>) -> PyResult<()> {
+    /// Gives the application what can be decrypted, and sends what it answers.
+    pub(super) fn read(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if !matches!(slf.get().phase(py), Phase::Wrapped | Phase::Flushing) {
+        let (phase, paused, kind) =
+            slf.get().state.with(py, |state| (state.phase, state.reading_paused, state.kind));
+        if !matches!(phase, Phase::Wrapped | Phase::Flushing) {
             return Ok(());
         }
-        match Self::read_and_answer(slf, decrypted) {
-            Err(error) if error.is_instance_of::<PyException>(py) => {
+        let absorbed = match kind {
+            _ if paused => Absorbed::Fed,
+            Kind::Plain => Absorbed::Decrypted(slf.get().session.decrypt(py, &[])),
+            Kind::Buffered => Self::fill(slf),
+        };
+        Self::deliver(slf, absorbed)
+    }
+
+    fn deliver(slf: &Bound<'_, Self>, absorbed: Absorbed<'_>) -> PyResult<()> {
+        match Self::deliver_and_answer(slf, absorbed) {
+            Err(error) if error.is_instance_of::<PyException>(slf.py()) => {
                 Self::fatal_error(slf, &error, "Fatal error on SSL protocol")
             }
             answer => answer,
         }
     }
 
-    fn read_and_answer(slf: &Bound<'_, Self>, decrypted: Option<Decrypted<'_>>) -> PyResult<()> {
+    fn deliver_and_answer(slf: &Bound<'_, Self>, absorbed: Absorbed<'_>) -> PyResult<()> {
         let py = slf.py();
-        let (paused, kind) = slf.get().state.with(py, |state| (state.reading_paused, state.kind));
-        match decrypted {
-            Some(decrypted) => Self::deliver(slf, decrypted)?,
-            None if paused => return Self::control_lower_reading(slf),
-            None if kind == Kind::Buffered => Self::read_into_protocol(slf)?,
-            None => Self::deliver(slf, slf.get().session.decrypt(py, &[]))?,
+        match absorbed {
+            Absorbed::Fed => return Self::control_lower_reading(slf),
+            Absorbed::Decrypted(Decrypted { data, end }) => {
+                if let Some(data) = data
+                    && let Some(protocol) = slf.get().app_protocol(py)
+                {
+                    Self::after_protocol(slf, stream::deliver(&protocol, &data))?;
+                }
+                Self::end_of_read(slf, end)?;
+            }
+            Absorbed::Filled(filled) => Self::tell_filled(slf, filled?)?,
         }
         let (deferred, backlog) =
             slf.get().state.with(py, |state| (state.deferred, state.backlog_bytes > 0));
@@ -77,19 +120,17 @@ impl TlsProtocol {
         Self::control_lower_reading(slf)
     }
 
-    fn deliver(slf: &Bound<'_, Self>, decrypted: Decrypted<'_>) -> PyResult<()> {
-        let py = slf.py();
-        if let Some(data) = decrypted.data
-            && let Some(protocol) = slf.get().app_protocol(py)
-        {
-            Self::after_protocol(slf, stream::deliver(&protocol, &data))?;
-        }
-        Self::end_of_read(slf, decrypted.end)
+    /// Has a `BufferedProtocol` say where the data shall be, and decrypts it to there.
+    fn fill<'py>(slf: &Bound<'py, Self>) -> Absorbed<'py> {
+        let Some(protocol) = slf.get().app_protocol(slf.py()) else { return Absorbed::Fed };
+        Absorbed::Filled(Self::decrypt_into(slf, protocol))
     }
 
-    fn read_into_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn decrypt_into<'py>(
+        slf: &Bound<'py, Self>,
+        protocol: Bound<'py, PyAny>,
+    ) -> PyResult<Filled<'py>> {
         let py = slf.py();
-        let Some(protocol) = slf.get().app_protocol(py) else { return Ok(()) };
         let pending = slf.get().session.pending_in(py)?;
         let object = protocol.call_method1(intern!(py, "get_buffer"), (pending,))?;
         let target = writable_bytes(&object)?;
@@ -98,24 +139,28 @@ impl TlsProtocol {
         let room = unsafe {
             std::slice::from_raw_parts_mut(target.buf_ptr().cast::<u8>(), target.len_bytes())
         };
-        let mut filled = 0;
+        let mut length = 0;
         let end = loop {
-            if filled == room.len() {
+            if length == room.len() {
                 // asyncio takes a buffer without room for the end of the stream.
-                break Ok(if filled == 0 { Read::Closed } else { Read::Data(filled) });
+                break Ok(if length == 0 { Read::Closed } else { Read::Data(length) });
             }
-            match slf.get().session.read_into(py, &mut room[filled..]) {
-                Ok(Read::Data(length)) => filled += length,
+            match slf.get().session.read_into(py, &mut room[length..]) {
+                Ok(Read::Data(read)) => length += read,
                 end => break end,
             }
         };
-        drop(target);
+        Ok(Filled { protocol, length, end })
+    }
+
+    fn tell_filled(slf: &Bound<'_, Self>, filled: Filled<'_>) -> PyResult<()> {
+        let Filled { protocol, length, end } = filled;
         if matches!(end, Ok(Read::Data(_))) {
             Self::call_soon(slf, "_do_read")?;
         }
-        if filled > 0 {
-            let answer = protocol.call_method1(intern!(py, "buffer_updated"), (filled,));
-            Self::after_protocol(slf, answer.map(drop))?;
+        if length > 0 {
+            let name = intern!(slf.py(), "buffer_updated");
+            Self::after_protocol(slf, protocol.call_method1(name, (length,)).map(drop))?;
         }
         Self::end_of_read(slf, end)
     }
@@ -141,7 +186,7 @@ impl TlsProtocol {
     /// The application wants data again.
     pub(super) fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().phase(slf.py()) {
-            Phase::Wrapped => Self::read(slf, None),
+            Phase::Wrapped => Self::read(slf),
             Phase::Flushing => Self::flush_reads(slf),
             Phase::Shutdown => Self::go_on_with_shutdown(slf),
             Phase::Unwrapped | Phase::Handshake => Ok(()),

@@ -250,7 +250,8 @@ impl Connection {
     /// How much ciphertext waits to be decrypted.
     pub(super) fn pending_in(&self) -> usize {
         // SAFETY: the BIO is alive, as its `MemoryBIO` is.
-        unsafe { (self.library.BIO_ctrl_pending)(self.incoming.as_ptr()) }
+        let kept = unsafe { (self.library.BIO_ctrl_pending)(self.incoming.as_ptr()) };
+        self.bios.to_take() + kept
     }
 
     /// How much ciphertext waits to be sent.
@@ -268,6 +269,11 @@ impl Connection {
     /// # Errors
     /// `MemoryError`.
     pub(super) fn feed(&self, ciphertext: &[u8]) -> PyResult<()> {
+        self.bios.keep_lent(|earlier| self.keep(earlier))?;
+        self.keep(ciphertext)
+    }
+
+    fn keep(&self, ciphertext: &[u8]) -> PyResult<()> {
         for piece in ciphertext.chunks(1 << 30) {
             let length = c_int::try_from(piece.len()).unwrap_or(c_int::MAX);
             // SAFETY: the BIO is alive; `piece` is readable for its length.
@@ -281,14 +287,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Has the reads of `step` take `ciphertext` from where it is; answers what they left, which is to be
-    /// fed. None may wait before it.
-    pub(super) fn reading_from<'a, T>(
-        &self,
-        ciphertext: &'a [u8],
-        step: impl FnOnce() -> T,
-    ) -> (T, &'a [u8]) {
-        self.bios.read_from(ciphertext, step)
+    /// As [`Self::feed`] and `step` after it, whose reads take the ciphertext from where it is if none
+    /// waits before it.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn feed_to<T>(&self, ciphertext: &[u8], step: impl FnOnce() -> T) -> PyResult<T> {
+        if ciphertext.is_empty() || self.pending_in() > 0 {
+            self.feed(ciphertext)?;
+            return Ok(step());
+        }
+        let (answer, rest) = self.bios.read_from(ciphertext, step);
+        self.feed(rest)?;
+        Ok(answer)
     }
 
     /// Decrypts into `room`, all of which is written as far as the answer says.

@@ -28,6 +28,7 @@
 //! The session is used by the loop's thread alone and never while the state is lent, since it may
 //! run Python code (callbacks of the context). Python code of the application runs last in every
 //! step: when it calls back into the machine, the step has nothing in hand that it still needs.
+//! `get_buffer` does not: while it runs, the session answers as if the ciphertext were in its BIO.
 //!
 //! # When bytes leave
 //!

@@ -129,6 +129,20 @@ impl Session {
         self.incoming.bind(py).call_method1(intern!(py, "write"), (bytes,)).map(drop)
     }
 
+    /// As [`Self::feed`] and `step` after it. OpenSSL may take the ciphertext from where it is.
+    pub(super) fn feed_to<T>(
+        &self,
+        py: Python<'_>,
+        ciphertext: &[u8],
+        step: impl FnOnce() -> T,
+    ) -> PyResult<T> {
+        if let Some(direct) = &self.direct {
+            return direct.feed_to(ciphertext, step);
+        }
+        self.feed(py, ciphertext)?;
+        Ok(step())
+    }
+
     /// Takes in ciphertext and decrypts all that there is.
     pub(super) fn decrypt<'py>(&self, py: Python<'py>, ciphertext: &[u8]) -> Decrypted<'py> {
         let mut data = Vec::new();
@@ -165,17 +179,8 @@ impl Session {
         ciphertext: &[u8],
         data: &mut Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<Read> {
-        let waiting = direct.pending_in();
-        let most = waiting + direct.decrypted() + ciphertext.len();
-        let mut read = || read_all(py, direct, most.max(1), data);
-        let end = if waiting > 0 || ciphertext.is_empty() {
-            direct.feed(ciphertext)?;
-            read()
-        } else {
-            let (end, rest) = direct.reading_from(ciphertext, read);
-            direct.feed(rest)?;
-            end
-        };
+        let most = direct.pending_in() + direct.decrypted() + ciphertext.len();
+        let end = direct.feed_to(ciphertext, || read_all(py, direct, most.max(1), data))?;
         end?.map_or_else(|| self.decrypt_by_method(py, data), Ok)
     }
 
