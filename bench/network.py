@@ -1,18 +1,20 @@
 """Servers under load: their CPU time a message, throughput and latency.
 
-Each sample is a server process of its own, on its own processor, with the load generator on
-another. The generator reads the server's CPU clock itself, when its connections are open and warm
-and again when its window ends, so neither start nor connecting is counted.
+The servers of a case are processes on one processor and all there at once, but one at a time has
+work: they take turns of a fraction of a second, so that a slow spell of the machine falls on all.
+The load generator, on another processor, reads the server's CPU clock itself, when its connections
+are open and warm and again when its window ends, so neither start nor connecting is counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from bench.programs import FLOOR, RunError, load, serving
+from bench.programs import FLOOR, RunError, Server, load, serving
 from bench.results import Section, Series, rotated
 
 CONNECTIONS = 50
-WARM_UP = 0.3
+WARM_UP = 0.15
 WARM_UP_A_CONNECTION = 0.0004
 """Of many connections the last are still being accepted when the load begins."""
 WINDOW_A_CONNECTION = 0.0003
@@ -73,19 +75,35 @@ def run(names: Sequence[str], effort: Effort, wanted: Iterable[str] = ()) -> lis
         if prefixes and not case.name.startswith(prefixes):
             continue
         contestants = [FLOOR, *names] if case.has_floor else list(names)
-        for round_number in range(effort.rounds):
-            for name in rotated(contestants, round_number):
-                series = cost.series(case.name, name)
-                sample(case, name, effort.seconds, series)
-                rates = series.details.get("throughput", [])
-                throughput.series(case.name, name).samples = rates
-        if case.half_load and effort.half_load:
-            _half_load(case, contestants, effort, throughput, latency)
+        with started(case, contestants, cost) as servers:
+            for round_number in range(effort.rounds):
+                for name in rotated(list(servers), round_number):
+                    series = cost.series(case.name, name)
+                    sample(case, servers[name], effort.seconds, series)
+                    rates = series.details.get("throughput", [])
+                    throughput.series(case.name, name).samples = rates
+            if case.half_load and effort.half_load:
+                _half_load(case, servers, effort, throughput, latency)
     return [section for section in (cost, throughput, latency) if section.rows]
 
 
+@contextmanager
+def started(case: Case, names: Iterable[str], section: Section) -> Iterator[dict[str, Server]]:
+    """Start the case's server on each loop; the section is told of those that do not start."""
+    with ExitStack() as stack:
+        servers = {}
+        for name in names:
+            series = section.series(case.name, name)
+            try:
+                server = serving(case.server, name, udp=case.udp, tls=case.tls)
+                servers[name] = stack.enter_context(server)
+            except RunError as error:
+                series.error = str(error)
+        yield servers
+
+
 def _half_load(
-    case: Case, contestants: Sequence[str], effort: Effort, throughput: Section, latency: Section
+    case: Case, servers: dict[str, Server], effort: Effort, throughput: Section, latency: Section
 ) -> None:
     """Give every loop half of what the slowest can take, the same to all."""
     medians = [series.median for series in throughput.rows[case.name].values()]
@@ -94,24 +112,23 @@ def _half_load(
         return
     rate = min(reached) / 2
     for round_number in range(effort.rounds):
-        for name in rotated(contestants, round_number):
+        for name in rotated(list(servers), round_number):
             series = latency.series(case.name, name)
             series.details["rate"] = rate
-            sample(case, name, effort.seconds, series, rate)
+            sample(case, servers[name], effort.seconds, series, rate)
 
 
 def sample(
-    case: Case, name: str, seconds: float, series: Series, rate: float | None = None
+    case: Case, server: Server, seconds: float, series: Series, rate: float | None = None
 ) -> None:
-    """Add a sample of the case on the loop ``name``, or of the latency at this rate."""
+    """Add a sample of the case on a server, or of the latency at this rate."""
     warm_up = max(WARM_UP, case.connections * WARM_UP_A_CONNECTION)
     seconds = max(seconds, case.connections * WINDOW_A_CONNECTION)
+    options: list[object] = ["--connections", case.connections, "--warm-up", warm_up]
+    options += ["--seconds", seconds, "--server", server.pid]
+    options += [] if rate is None else ["--rate", rate]
     try:
-        with serving(case.server, name, udp=case.udp, tls=case.tls) as server:
-            options: list[object] = ["--connections", case.connections, "--warm-up", warm_up]
-            options += ["--seconds", seconds, "--server", server.pid]
-            options += [] if rate is None else ["--rate", rate]
-            report = load(*case.load, server.address, *options)
+        report = load(*case.load, server.address, *options)
     except RunError as error:
         series.error = str(error)
         return

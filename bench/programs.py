@@ -1,4 +1,4 @@
-"""The processes of a run: the load generator, the floor, and one server at a time."""
+"""The processes of a run: the load generator, the floor and the servers."""
 
 import atexit
 import functools
@@ -110,11 +110,13 @@ def serving(module: str, loop: str, *, udp: bool = False, tls: bool = False) -> 
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors)
         try:
-            yield Server(process.pid, _announced_port(process))
-        except RunError as error:
-            errors.seek(0)
-            last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise RunError("; ".join([str(error), *last])) from None
+            try:
+                port = _announced_port(process)
+            except RunError as error:
+                errors.seek(0)
+                last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+                raise RunError("; ".join([str(error), *last])) from None
+            yield Server(process.pid, port)
         finally:
             process.kill()
             process.communicate()

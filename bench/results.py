@@ -100,15 +100,24 @@ class Section:
 
     def _ratio(self, kind: str, row: dict[str, Series]) -> str:
         known = {loop: figure for loop, series in row.items() if (figure := self.figure(series))}
-        ours = known.get(INSTALLED if kind == INSTALLED_TIMES_RIVAL else OURS)
+        ours = INSTALLED if kind == INSTALLED_TIMES_RIVAL else OURS
         others = (FLOOR,) if kind == TIMES_FLOOR else RIVALS
-        figures = [known[other] for other in others if other in known]
-        if ours is None or not figures:
+        found = [other for other in others if other in known]
+        if ours not in known or not found:
             return "–"
-        if kind == TIMES_FLOOR:
-            return f"{ours / figures[0]:.2f}"
-        ratio = ours / max(figures) if self.higher_is_better else min(figures) / ours
-        return f"{ratio:.2f}"
+        best = (max if self.higher_is_better else min)(found, key=known.__getitem__)
+        ratio = self._times(row[ours], row[best])
+        return f"{ratio if kind == TIMES_FLOOR or self.higher_is_better else 1 / ratio:.2f}"
+
+    def _times(self, ours: Series, other: Series) -> float:
+        """One series as a multiple of another: the median over the rounds, if both have all."""
+        if self.take_best or len(ours.samples) != len(other.samples):
+            mine, its = self.figure(ours), self.figure(other)
+            assert mine is not None
+            assert its is not None
+            return mine / its
+        pairs = zip(ours.samples, other.samples, strict=True)
+        return statistics.median(mine / its for mine, its in pairs)
 
     def _cell(self, series: Series | None) -> str:
         if series is None:

@@ -1,6 +1,6 @@
 """Echo over sizes and connections: what a message costs as connections grow.
 
-Each sample is taken as in ``network``. Ours takes part on each multiplexer too: poll and select are told of
+Samples are taken as in ``network``. Ours takes part on each multiplexer too: poll and select are told of
 every descriptor at every wait, and select has no room for many.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.loops import ON_MULTIPLEXERS, OURS
-from bench.network import Case, sample
+from bench.network import Case, sample, started
 from bench.programs import FLOOR
 from bench.results import Section, rotated
 
@@ -50,13 +50,14 @@ def run(names: Sequence[str], grid: Grid, wanted: Sequence[str] = ()) -> list[Se
             row = f"{kind} {size_text(size)} × {connections:,}"
             case = Case(row, server, ("echo", "--size", size), connections=connections)
             contestants = [FLOOR, *names, *(name for name in variants if _fits(name, connections))]
-            for round_number in range(grid.rounds):
-                for name in rotated(contestants, round_number):
-                    series = cost.series(row, name)
-                    series.details |= {"kind": kind, "size": size, "connections": connections}
-                    sample(case, name, grid.seconds, series)
-                    rates = series.details.get("throughput", [])
-                    throughput.series(row, name).samples = rates
+            with started(case, contestants, cost) as servers:
+                for round_number in range(grid.rounds):
+                    for name in rotated(list(servers), round_number):
+                        series = cost.series(row, name)
+                        series.details |= {"kind": kind, "size": size, "connections": connections}
+                        sample(case, servers[name], grid.seconds, series)
+                        rates = series.details.get("throughput", [])
+                        throughput.series(row, name).samples = rates
     return [cost, throughput]
 
 

@@ -1,8 +1,9 @@
-//! Methods that take their arguments where the interpreter has them.
+//! Methods and classes that take their arguments where the interpreter has them.
 //!
 //! PyO3 makes a tuple of `*args` and goes through a description of the signature at each call. For
 //! the few methods that programs call all the time this module puts a plain `METH_FASTCALL`
-//! function in their place: [`install_method`] replaces the descriptor in the class.
+//! function in their place: [`install_method`] replaces the descriptor in the class. A call of a class
+//! makes a tuple and a dict, for `__new__` and `__init__`: [`install_constructor`] goes past them.
 
 use std::any::Any;
 use std::ffi::CStr;
@@ -14,7 +15,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 /// The arguments of one call, borrowed from the caller.
 pub(crate) struct Arguments<'a, 'py> {
@@ -25,6 +26,30 @@ pub(crate) struct Arguments<'a, 'py> {
 }
 
 impl<'a, 'py> Arguments<'a, 'py> {
+    /// # Safety
+    /// They are as the vectorcall protocol has them, and stay during `'a`: `count` objects and one more for
+    /// each of `names`.
+    unsafe fn new(
+        py: Python<'py>,
+        arguments: *const *mut ffi::PyObject,
+        count: ffi::Py_ssize_t,
+        names: *mut ffi::PyObject,
+    ) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let naming = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
+            let (count, naming) =
+                (usize::try_from(count).unwrap_or(0), usize::try_from(naming).unwrap_or(0));
+            let all = if arguments.is_null() {
+                &[][..]
+            } else {
+                std::slice::from_raw_parts(arguments, count + naming)
+            };
+            let (positional, values) = all.split_at(count);
+            Self { positional, names, values, py }
+        }
+    }
+
     /// How many arguments have no name.
     pub(crate) fn len(&self) -> usize {
         self.positional.len()
@@ -72,6 +97,18 @@ impl<'a, 'py> Arguments<'a, 'py> {
     pub(crate) fn only_keyword(&self, name: &str) -> Option<Borrowed<'a, 'py, PyAny>> {
         let (given, value) = self.keywords().next().filter(|_| self.values.len() == 1)?;
         given.to_str().is_ok_and(|given| given == name).then_some(value)
+    }
+
+    /// The arguments that have names, if there are any.
+    fn keyword_dict(&self) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if self.values.is_empty() {
+            return Ok(None);
+        }
+        let keywords = PyDict::new(self.py);
+        for (name, value) in self.keywords() {
+            keywords.set_item(name, value)?;
+        }
+        Ok(Some(keywords))
     }
 
     /// The arguments that have names.
@@ -139,6 +176,18 @@ pub(crate) trait Unary {
         slf: &Bound<'py, Self::Class>,
         argument: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// A class that is called all the time.
+pub(crate) trait Construct: PyClass {
+    /// Makes an instance, or leaves it to `__new__` and `__init__`; of subclasses it is not asked.
+    ///
+    /// # Errors
+    /// What the call raises.
+    fn construct<'py>(
+        py: Python<'py>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>>;
 }
 
 /// The error for a keyword that a method does not know.
@@ -209,17 +258,31 @@ unsafe extern "C" fn any_arguments<M: Method>(
     // name.
     unsafe {
         let py = Python::assume_attached();
-        let naming = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
-        let (count, naming) =
-            (usize::try_from(count).unwrap_or(0), usize::try_from(naming).unwrap_or(0));
-        let all = if arguments.is_null() {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(arguments, count + naming)
-        };
-        let (positional, values) = all.split_at(count);
+        let arguments = Arguments::new(py, arguments, count, names);
         let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
-        run(py, || M::call(&object, &Arguments { positional, names, values, py }))
+        run(py, || M::call(&object, &arguments))
+    }
+}
+
+unsafe extern "C" fn construct<T: Construct>(
+    class: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter calls this attached, with the class that has it (subclasses do not inherit
+    // the slot), and arguments as for a method. `count` may have a flag.
+    unsafe {
+        let py = Python::assume_attached();
+        let arguments = Arguments::new(py, arguments, ffi::PyVectorcall_NARGS(count), names);
+        let by_parts = || {
+            let positional = arguments.rest(0)?;
+            let keywords = arguments.keyword_dict()?;
+            let keywords = keywords.as_ref().map_or(ptr::null_mut(), Bound::as_ptr);
+            let Some(call) = ffi::PyType_Type.tp_call else { return Err(PyErr::fetch(py)) };
+            Bound::from_owned_ptr_or_err(py, call(class, positional.as_ptr(), keywords))
+        };
+        run(py, || T::construct(py, &arguments)?.map_or_else(by_parts, Ok))
     }
 }
 
@@ -294,6 +357,16 @@ pub(crate) fn install_nullary<M: Nullary>(py: Python<'_>) -> PyResult<()> {
 pub(crate) fn install_unary<M: Unary>(py: Python<'_>) -> PyResult<()> {
     let function = ffi::PyMethodDefPointer { PyCFunction: one_argument::<M> };
     install::<M::Class>(py, &M::DESCRIBED, function, ffi::METH_O)
+}
+
+/// Has calls of a class go to its [`Construct`]; before Python sees the class.
+pub(crate) fn install_constructor<T: Construct>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: attached; nobody has called the class, and the function fits the slot's contract.
+    unsafe {
+        (*class).tp_vectorcall = Some(construct::<T>);
+        ffi::PyType_Modified(class);
+    }
 }
 
 fn install<T: PyClass>(

@@ -9,7 +9,9 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 use super::iter::FutureIter;
 use super::{Future, Home, Link, Links, Phase, State};
 use crate::context::copy_current;
+use crate::event_loop::Loop;
 use crate::instance_dict;
+use crate::method::{Arguments, Construct};
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 
@@ -34,6 +36,20 @@ impl Future {
         }
         drop(self.state.replace(py, State::new(Home::of(event_loop))));
         self.remember_source(py, event_loop)
+    }
+}
+
+impl Construct for Future {
+    /// `Future(loop=loop)` of a native loop.
+    fn construct<'py>(
+        _py: Python<'py>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let event_loop = arguments.only_keyword("loop").filter(|_| arguments.len() == 0);
+        match event_loop.map(|event_loop| event_loop.cast::<Loop>()) {
+            Some(Ok(native)) => Ok(Some(Self::create(&native)?.into_any())),
+            _ => Ok(None),
+        }
     }
 }
 

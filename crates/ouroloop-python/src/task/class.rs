@@ -6,7 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Making, Name, Task, unsupported};
+use crate::event_loop::Loop;
 use crate::future::{Future, Home};
+use crate::method::{Arguments, Construct};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -231,4 +233,37 @@ impl Task {
         drop(slf.get().state.replace(py, super::State::empty()));
         Self::begin(slf, making, &event_loop)
     }
+}
+
+impl Construct for Task {
+    /// `Task(coro, loop=loop, …)` of a native loop.
+    fn construct<'py>(
+        _py: Python<'py>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (Some(coroutine), 1) = (arguments.get(0), arguments.len()) else { return Ok(None) };
+        let mut making = Making {
+            coroutine: coroutine.to_owned(),
+            name: None,
+            context: None,
+            eager_start: false,
+        };
+        let mut event_loop = None;
+        for (name, value) in arguments.keywords() {
+            match name.to_str()? {
+                "loop" => event_loop = value.cast::<Loop>().ok(),
+                "name" => making.name = given(value),
+                "context" => making.context = given(value),
+                "eager_start" if cfg!(Py_3_12) => making.eager_start = value.is_truthy()?,
+                _ => return Ok(None),
+            }
+        }
+        let Some(event_loop) = event_loop else { return Ok(None) };
+        Ok(Some(Self::create(&event_loop, &making)?.into_any()))
+    }
+}
+
+/// An optional argument's value.
+fn given<'py>(value: Borrowed<'_, 'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    (!value.is_none()).then(|| value.to_owned())
 }
