@@ -65,11 +65,37 @@ def test_much_does_not_wait(run_native: Run) -> None:
         async with connected(Recorder()) as (transport, peer):
             transport.write(b"small")
             assert nothing_to_read(peer)
-            transport.write(bytes(20_000))
+            transport.write(bytes(70_000))
             # No turn of the loop lies between.
             peer.settimeout(5)
             assert peer.recv(5) == b"small"
-            assert await read_exactly(peer, 20_000) == bytes(20_000)
+            assert await read_exactly(peer, 70_000) == bytes(70_000)
+
+    run_native(main())
+
+
+def test_a_large_piece_waits_for_more_of_its_callback_only(run_native: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with connected(Recorder()) as (transport, peer):
+            before = segments_received(peer)
+
+            def write() -> None:
+                for _ in range(3):
+                    transport.write(bytes(10_000))
+                    assert nothing_to_read(peer)
+
+            def look() -> None:
+                peer.settimeout(5)
+                assert len(peer.recv(30_000, socket.MSG_WAITALL)) == 30_000
+
+            # Both run in the same turn.
+            looked = loop.create_future()
+            loop.call_soon(write)
+            loop.call_soon(look)
+            loop.call_soon(looked.set_result, None)
+            await looked
+            assert segments_received(peer) == before + 1
 
     run_native(main())
 

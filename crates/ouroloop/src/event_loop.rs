@@ -26,7 +26,7 @@
 //! What a callback reads for another one, which runs a turn later, leaves the processor's cache if a
 //! thousand descriptors are read before. So a look asks a mechanism that has turns for no more
 //! descriptors than are likely to bring [`READ_PER_LOOK`] bytes ([`EventLoop::read_for_later`]), but for
-//! [`LEAST_PER_LOOK`] at least; those that it has not told of are first in the next look.
+//! one at least; those that it has not told of are first in the next look.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -50,11 +50,9 @@ pub const UNSEEN_NANOS: Nanos = 50_000;
 /// The clock is asked once in this many turns while looks are left out and turns are quick.
 pub const TURNS_PER_CLOCK: usize = 8;
 
-/// About this many bytes are read for later in one turn: a quarter of the second-level cache of the
-/// processor on which this was measured.
-pub const READ_PER_LOOK: usize = 512 * 1024;
-/// As many descriptors are told of by one look, however much they bring.
-pub const LEAST_PER_LOOK: usize = 8;
+/// About this many bytes are read for later in one turn: an eighth of the second-level cache of the
+/// processor on which this was measured. The kernel's copies of them have to fit in, too.
+pub const READ_PER_LOOK: usize = 256 * 1024;
 
 /// A timer that is due within so many nanoseconds of the last look may be due at once.
 const NEAR_NANOS: Nanos = 1_000_000_000;
@@ -391,17 +389,17 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
                 || self.clock.now() < self.seen.saturating_add(UNSEEN_NANOS))
     }
 
-    /// Turns of which [`TURNS_PER_CLOCK`] take longer than [`UNSEEN_NANOS`] are slow: among them
-    /// the clock costs little, and not to ask it could cost many times the bound.
     /// How many descriptors are to bring as much as one look may, if each brings what those of the
     /// last look did.
     fn readers_per_look(&self) -> usize {
         READ_PER_LOOK
             .saturating_mul(self.found)
             .checked_div(self.read)
-            .map_or(usize::MAX, |readers| readers.max(LEAST_PER_LOOK))
+            .map_or(usize::MAX, |readers| readers.max(1))
     }
 
+    /// Turns of which [`TURNS_PER_CLOCK`] take longer than [`UNSEEN_NANOS`] are slow: among them
+    /// the clock costs little, and not to ask it could cost many times the bound.
     fn judge_pace(&mut self, elapsed: Nanos) {
         let turns = self.unseen_turns.max(1);
         let slow =

@@ -9,9 +9,7 @@ use std::thread;
 
 use ouroloop::EventLoop;
 use ouroloop::clock::{Clock, ManualClock};
-use ouroloop::event_loop::{
-    LEAST_PER_LOOK, READ_PER_LOOK, TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS,
-};
+use ouroloop::event_loop::{READ_PER_LOOK, TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS};
 #[cfg(target_os = "linux")]
 use ouroloop::multiplex::Epoll;
 use ouroloop::multiplex::Poll;
@@ -177,7 +175,8 @@ fn a_timer_that_is_due_is_found_by_the_next_turn_however_busy_the_loop() {
 #[cfg(target_os = "linux")]
 #[test]
 fn descriptors_that_bring_much_take_turns() {
-    const PAIRS: usize = 3 * LEAST_PER_LOOK;
+    const PAIRS: usize = 12;
+    const TOGETHER: usize = 4;
     let epoll = Arc::new(Epoll::new().expect("an epoll instance"));
     let mut turns = EventLoop::with_clock(epoll, ManualClock::default()).expect("a loop");
     let mut pairs: Vec<_> = (0..PAIRS).map(|_| pair()).collect();
@@ -185,17 +184,20 @@ fn descriptors_that_bring_much_take_turns() {
         turns.set_reader(number(near), Token(token)).expect("a watch");
         far.write_all(b"x").expect("room");
     }
-    let much = |turns: &mut TestLoop, _| turns.read_for_later(READ_PER_LOOK);
+    let much = |turns: &mut TestLoop, _| turns.read_for_later(READ_PER_LOOK / TOGETHER);
     assert_eq!(turn(&mut turns, much).len(), PAIRS);
     // All stay readable; each is told of once before one is told of again.
     let mut told = Vec::new();
-    for _ in 0..PAIRS / LEAST_PER_LOOK {
+    for _ in 0..PAIRS / TOGETHER {
         let some = turn(&mut turns, much);
-        assert_eq!(some.len(), LEAST_PER_LOOK);
+        assert_eq!(some.len(), TOGETHER);
         told.extend(some.into_iter().map(|Token(token)| token));
     }
     told.sort_unstable();
     assert!(told.iter().copied().eq(0..u32::try_from(PAIRS).expect("few")));
+    // However much they bring, one is told of.
+    turn(&mut turns, |turns, _| turns.read_for_later(2 * READ_PER_LOOK));
+    assert_eq!(turn(&mut turns, |turns, _| turns.read_for_later(1)).len(), 1);
     // They bring little now: after a turn that finds out, all are told of at once.
     turn(&mut turns, |turns, _| turns.read_for_later(1));
     assert_eq!(turn(&mut turns, nothing).len(), PAIRS);

@@ -113,6 +113,8 @@ pub(crate) struct Loop {
     pub(crate) current: Current,
     /// Transports with something written in this turn.
     unsent: AttachedCell<Vec<Unsent>>,
+    /// They are not to wait for the end of the turn.
+    hurried: AttachedCell<bool>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
@@ -204,6 +206,12 @@ impl Loop {
     #[inline]
     pub(crate) fn send_later(&self, py: Python<'_>, transport: Unsent) {
         self.unsent.with(py, |unsent| unsent.push(transport));
+    }
+
+    /// Has them leave when the callback that runs is over.
+    #[inline]
+    pub(crate) fn send_after_callback(&self, py: Python<'_>) {
+        self.hurried.set(py, true);
     }
 
     /// Sends what the callbacks of this turn have written.
@@ -349,6 +357,7 @@ impl Loop {
             }),
             current: Current::new(),
             unsent: AttachedCell::new(Vec::new()),
+            hurried: AttachedCell::new(false),
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),

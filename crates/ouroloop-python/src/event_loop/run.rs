@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use super::{Loop, Phase, debug};
 use crate::standard::Standard;
 
-/// Writes wait for the end of the turn, but not for more callbacks than this.
+/// Small writes wait for the end of the turn, but not for more callbacks than this.
 const CALLBACKS_PER_SEND: usize = 64;
 
 /// The identifier of the calling thread, as `threading.get_ident()` gives it.
@@ -193,7 +193,7 @@ impl Loop {
                 Self::send_now(slf)?;
                 return Err(error);
             }
-            if number % CALLBACKS_PER_SEND == 0 {
+            if this.hurried.replace(py, false) || number % CALLBACKS_PER_SEND == 0 {
                 Self::send_now(slf)?;
             }
         }

@@ -15,8 +15,12 @@ use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::tls::TlsProtocol;
 
-/// Once this much waits for the end of the turn, it waits no longer.
+/// Once this much waits for the end of the turn, it leaves when the callback that wrote it is over: by the
+/// end of the turn it would be out of the processor's cache.
 const GATHERED_BYTES: usize = 8 * 1024;
+
+/// Once this much waits for the end of the callback, it waits no longer.
+const MOST_GATHERED: usize = 64 * 1024;
 
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
 const LOUD_LOSSES: u32 = 5;
@@ -25,6 +29,8 @@ const LOUD_LOSSES: u32 = 5;
 enum Intake {
     /// It waits for the end of the turn.
     Later,
+    /// It waits for the end of the callback.
+    Soon,
     /// It is to leave now.
     Now,
     /// The kernel is full: it waits for the descriptor to become writable.
@@ -113,20 +119,21 @@ impl SocketTransport {
             if state.end.watching_writes {
                 return (Intake::Blocked, false, refused);
             }
-            let limit = GATHERED_BYTES.min(state.end.marks.high());
-            if in_callback && state.stream.queued() <= limit {
-                let newly = !std::mem::replace(&mut state.end.unsent, true);
-                (Intake::Later, newly, refused)
-            } else {
-                (Intake::Now, false, refused)
+            let queued = state.stream.queued();
+            if !in_callback || queued > MOST_GATHERED.min(state.end.marks.high()) {
+                return (Intake::Now, false, refused);
             }
+            let newly = !std::mem::replace(&mut state.end.unsent, true);
+            (if queued > GATHERED_BYTES { Intake::Soon } else { Intake::Later }, newly, refused)
         });
         drop(refused);
+        if newly_unsent {
+            event_loop.get().send_later(py, Unsent::Stream(slf.clone().unbind()));
+        }
         match intake {
-            Intake::Later => {
-                if newly_unsent {
-                    event_loop.get().send_later(py, Unsent::Stream(slf.clone().unbind()));
-                }
+            Intake::Later => Ok(()),
+            Intake::Soon => {
+                event_loop.get().send_after_callback(py);
                 Ok(())
             }
             Intake::Now => Self::flush(slf),
