@@ -46,7 +46,7 @@ impl Construct for Future {
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let event_loop = arguments.only_keyword("loop").filter(|_| arguments.len() == 0);
-        match event_loop.map(|event_loop| event_loop.cast::<Loop>()) {
+        match event_loop.map(Borrowed::cast::<Loop>) {
             Some(Ok(native)) => Ok(Some(Self::create(&native)?.into_any())),
             _ => Ok(None),
         }

@@ -8,14 +8,19 @@
 //! A table begins with a single place, which is all that a client needs, and grows as places are
 //! fought over. Only objects that cannot change are kept.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use rustix::net::SocketAddrAny;
 
-const MOST: usize = 64;
+/// A table of as many places takes 150 KiB. A server's many peers need several times as many places as they
+/// are, or they drive each other out.
+const MOST: usize = 1024;
+
+/// An odd number without a pattern: 2^64 over the golden ratio.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -101,13 +106,36 @@ fn place(table: &Table, hash: u64) -> Option<usize> {
 
 #[inline]
 fn hash_address(address: &SocketAddrAny) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = AddressHasher(0);
     address.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Quick, and no more than that: whoever makes addresses collide only makes them be translated again.
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0 >> 32
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks(8) {
+            let mut whole = [0; 8];
+            whole[..word.len()].copy_from_slice(word);
+            self.write_u64(u64::from_ne_bytes(whole));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(MIX);
+    }
 }
 
 /// Objects lie 16 bytes apart; the rest of a pointer is mixed by a multiplication.
 #[inline]
 fn hash_object(object: *mut pyo3::ffi::PyObject) -> u64 {
-    ((object.addr() as u64) >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+    ((object.addr() as u64) >> 4).wrapping_mul(MIX) >> 32
 }
