@@ -184,10 +184,7 @@ pub(crate) trait Construct: PyClass {
     ///
     /// # Errors
     /// What the call raises.
-    fn construct<'py>(
-        py: Python<'py>,
-        arguments: &Arguments<'_, 'py>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>>;
+    fn construct<'py>(arguments: &Arguments<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>>;
 }
 
 /// The error for a keyword that a method does not know.
@@ -282,7 +279,7 @@ unsafe extern "C" fn construct<T: Construct>(
             let Some(call) = ffi::PyType_Type.tp_call else { return Err(PyErr::fetch(py)) };
             Bound::from_owned_ptr_or_err(py, call(class, positional.as_ptr(), keywords))
         };
-        run(py, || T::construct(py, &arguments)?.map_or_else(by_parts, Ok))
+        run(py, || T::construct(&arguments)?.map_or_else(by_parts, Ok))
     }
 }
 

@@ -41,10 +41,7 @@ impl Future {
 
 impl Construct for Future {
     /// `Future(loop=loop)` of a native loop.
-    fn construct<'py>(
-        _py: Python<'py>,
-        arguments: &Arguments<'_, 'py>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn construct<'py>(arguments: &Arguments<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let event_loop = arguments.only_keyword("loop").filter(|_| arguments.len() == 0);
         match event_loop.map(Borrowed::cast::<Loop>) {
             Some(Ok(native)) => Ok(Some(Self::create(&native)?.into_any())),

@@ -237,10 +237,7 @@ impl Task {
 
 impl Construct for Task {
     /// `Task(coro, loop=loop, …)` of a native loop.
-    fn construct<'py>(
-        _py: Python<'py>,
-        arguments: &Arguments<'_, 'py>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn construct<'py>(arguments: &Arguments<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (Some(coroutine), 1) = (arguments.get(0), arguments.len()) else { return Ok(None) };
         let mut making = Making {
             coroutine: coroutine.to_owned(),
