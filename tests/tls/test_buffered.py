@@ -268,6 +268,9 @@ class Synchronous(asyncio.Transport):
     def abort(self) -> None:
         self.protocol.connection_lost(None)
 
+    def _force_close(self, _exc: BaseException | None) -> None:
+        self.abort()
+
     close = abort
 
 

@@ -48,7 +48,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     queue::install(py)?;
     combine::install(py);
     stream::install(py)?;
-    transport::socket::install(py);
+    transport::socket::install(py)?;
     transport::datagram::install(py);
     transport::server::install(py);
     transport::pipe::install(py);

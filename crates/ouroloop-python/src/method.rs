@@ -225,6 +225,22 @@ pub(crate) fn only_argument<'a, 'py>(
     Ok(argument)
 }
 
+/// As [`only_argument`], of a method that needs it.
+///
+/// # Errors
+/// `TypeError` for any other arguments, or none.
+#[inline]
+pub(crate) fn needed_argument<'a, 'py>(
+    method: &str,
+    name: &str,
+    arguments: &Arguments<'a, 'py>,
+) -> PyResult<Borrowed<'a, 'py, PyAny>> {
+    only_argument(method, name, arguments)?.ok_or_else(|| {
+        let message = format!("{method}() missing 1 required positional argument: '{name}'");
+        PyTypeError::new_err(message)
+    })
+}
+
 /// Runs a method's body; what it raises, or a panic, becomes the interpreter's pending error.
 #[inline]
 fn run<'py>(

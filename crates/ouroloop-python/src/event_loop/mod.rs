@@ -37,7 +37,7 @@ mod unix_target;
 mod wakeup;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
@@ -112,7 +112,7 @@ pub(crate) struct Loop {
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
     /// Transports with something written in this turn.
-    unsent: AttachedCell<Vec<Unsent>>,
+    unsent: AttachedCell<VecDeque<Unsent>>,
     /// They are not to wait for the end of the turn.
     hurried: AttachedCell<bool>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
@@ -205,7 +205,7 @@ impl Loop {
     /// Remembers a transport whose writes leave when the turn is over, or sooner.
     #[inline]
     pub(crate) fn send_later(&self, py: Python<'_>, transport: Unsent) {
-        self.unsent.with(py, |unsent| unsent.push(transport));
+        self.unsent.with(py, |unsent| unsent.push_back(transport));
     }
 
     /// Has them leave when the callback that runs is over.
@@ -221,12 +221,8 @@ impl Loop {
     #[inline]
     pub(crate) fn send_now(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let unsent = &slf.get().unsent;
-        if unsent.with(py, |unsent| unsent.is_empty()) {
-            return Ok(());
-        }
         let mut answer = Ok(());
-        for transport in unsent.with(py, std::mem::take) {
+        while let Some(transport) = slf.get().unsent.with(py, VecDeque::pop_front) {
             let sent = transport.send(py);
             answer = answer.and(sent);
         }
@@ -356,7 +352,7 @@ impl Loop {
                 signals: None,
             }),
             current: Current::new(),
-            unsent: AttachedCell::new(Vec::new()),
+            unsent: AttachedCell::new(VecDeque::new()),
             hurried: AttachedCell::new(false),
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),

@@ -16,7 +16,8 @@ use crate::future::{Future, Home};
 use crate::instance_dict;
 use crate::kinship::class_of;
 use crate::method::{
-    Arguments, Described, Method, Nullary, install_method, install_nullary, only_argument,
+    Arguments, Described, Method, Nullary, install_method, install_nullary, needed_argument,
+    only_argument,
 };
 use crate::standard::Standard;
 use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check_limit};
@@ -382,10 +383,7 @@ impl Method for ReadExactly {
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         const NAME: &str = "StreamReader.readexactly";
-        let Some(size) = only_argument(NAME, "n", arguments)? else {
-            let message = format!("{NAME}() missing 1 required positional argument: 'n'");
-            return Err(PyTypeError::new_err(message));
-        };
+        let size = needed_argument(NAME, "n", arguments)?;
         let goal = Exactly::new(Size::of(&size));
         Ok(Coroutine::of(slf.py(), NAME, Reading::new(slf, goal))?.into_any())
     }

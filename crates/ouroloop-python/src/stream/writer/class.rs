@@ -1,7 +1,6 @@
 //! `StreamWriter` as Python sees it.
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,7 +12,7 @@ use crate::coroutine::Coroutine;
 use crate::instance_dict;
 use crate::kinship::class_of;
 use crate::method::{
-    Arguments, Described, Method, Nullary, install_method, install_nullary, only_argument,
+    Arguments, Described, Method, Nullary, install_method, install_nullary, needed_argument,
 };
 use crate::slots::Deallocate;
 use crate::stream::release::Release;
@@ -273,11 +272,7 @@ impl Method for Write {
         slf: &Bound<'py, StreamWriter>,
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        const NAME: &str = "StreamWriter.write";
-        let Some(data) = only_argument(NAME, "data", arguments)? else {
-            let message = format!("{NAME}() missing 1 required positional argument: 'data'");
-            return Err(PyTypeError::new_err(message));
-        };
+        let data = needed_argument("StreamWriter.write", "data", arguments)?;
         StreamWriter::write(slf, &data)?;
         Ok(slf.py().None().into_bound(slf.py()))
     }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use super::{SocketTransport, VALUE_OFFSET, kind_of};
 use crate::event_loop::sendfile::native_mode;
 use crate::instance_dict;
+use crate::method::{Arguments, Described, Method, install_method, needed_argument};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
@@ -97,11 +98,6 @@ impl SocketTransport {
         Self::resume_reading(slf).map(drop)
     }
 
-    #[pyo3(name = "write")]
-    fn py_write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        Self::write(slf, data)
-    }
-
     #[pyo3(name = "writelines")]
     fn py_writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::writelines(slf, list_of_data)
@@ -179,4 +175,35 @@ impl SocketTransport {
             (state.end.take_references(), rest)
         }));
     }
+}
+
+/// `write(data)`.
+struct Write;
+
+impl Method for Write {
+    type Class = SocketTransport;
+    const DESCRIBED: Described = Described {
+        name: c"write",
+        doc: c"write($self, data)\n--\n\nWrite bytes, without waiting for anything.",
+    };
+
+    #[inline]
+    fn call<'py>(
+        slf: &Bound<'py, SocketTransport>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let data = needed_argument("SocketTransport.write", "data", arguments)?;
+        SocketTransport::write(slf, &data)?;
+        Ok(slf.py().None().into_bound(slf.py()))
+    }
+}
+
+/// Makes the class complete.
+///
+/// # Errors
+/// Those of making its methods.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    crate::instance_dict::install::<SocketTransport>(py);
+    crate::slots::install_deallocate::<SocketTransport>(py);
+    install_method::<Write>(py)
 }

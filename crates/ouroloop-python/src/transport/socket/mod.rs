@@ -54,8 +54,10 @@ use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState};
 use crate::transport::server::Server;
+
 use crate::transport::tls::TlsProtocol;
 use crate::transport::{descriptor, protocol};
+pub(crate) use class::install;
 
 pub(crate) use read::writable_bytes;
 
@@ -301,10 +303,4 @@ fn is_internet(address: &SocketAddrAny) -> bool {
 fn disable_nagle(socket: &OwnedFd) {
     // Refused by sockets of other protocols than TCP, which have no such delay.
     let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
-}
-
-/// Makes the class complete.
-pub(crate) fn install(py: Python<'_>) {
-    crate::instance_dict::install::<SocketTransport>(py);
-    crate::slots::install_deallocate::<SocketTransport>(py);
 }
