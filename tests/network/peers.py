@@ -97,17 +97,17 @@ def info(host: str, port: int = 1) -> tuple[Any, ...]:
 
 
 class Serving(asyncio.Protocol):
-    """A connection of :func:`serve`'s; what a test makes is kept in ``made``."""
+    """A connection of :func:`serve`'s; those that were made are kept in ``made``."""
 
     made: ClassVar[list["Serving"]] = []
 
     def __init__(self) -> None:
-        self.made.append(self)
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.made.append(self)
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
