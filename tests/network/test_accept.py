@@ -111,6 +111,7 @@ def test_a_factory_may_leave_the_loop(kind: type[BaseException]) -> None:
 
 def test_a_factory_may_close_the_server(run_native: Run) -> None:
     reported: list[Any] = []
+    created: list[Serving] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -118,7 +119,8 @@ def test_a_factory_may_close_the_server(run_native: Run) -> None:
 
         def factory() -> Serving:
             server.close()
-            return Serving()
+            created.append(Serving())
+            return created[-1]
 
         server = await loop.create_server(factory, HOST, 0)
         clients = [socket.create_connection(address_of(server)) for _ in range(3)]
@@ -132,7 +134,7 @@ def test_a_factory_may_close_the_server(run_native: Run) -> None:
     run_native(main(), debug=True)
     (context,) = reported
     assert isinstance(context["exception"], AssertionError)
-    assert context["protocol"] is Serving.made[0]
+    assert context["protocol"] is created[0]
 
 
 number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0)
