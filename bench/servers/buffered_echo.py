@@ -1,11 +1,9 @@
 """Echo with a protocol that has its data put into its own memory."""
 
 import asyncio
-import socket
-import ssl
 from typing import cast
 
-from bench.servers.serving import BACKLOG, for_ever, serve
+from bench.servers.serving import serve_protocol
 
 ROOM = 64 * 1024
 
@@ -31,12 +29,5 @@ class Echo(asyncio.BufferedProtocol):
         self.transport.write(bytes(self.room[:nbytes]))
 
 
-async def main(listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-    """Serve for ever."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Echo, sock=listener, backlog=BACKLOG, ssl=tls)
-    await for_ever(server)
-
-
 if __name__ == "__main__":
-    serve(main)
+    serve_protocol(Echo)

@@ -1,11 +1,9 @@
 """Echo with a transport and a protocol."""
 
 import asyncio
-import socket
-import ssl
 from typing import cast
 
-from bench.servers.serving import BACKLOG, for_ever, serve
+from bench.servers.serving import serve_protocol
 
 
 class Echo(asyncio.Protocol):
@@ -22,12 +20,5 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
-async def main(listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-    """Serve for ever."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Echo, sock=listener, backlog=BACKLOG, ssl=tls)
-    await for_ever(server)
-
-
 if __name__ == "__main__":
-    serve(main)
+    serve_protocol(Echo)

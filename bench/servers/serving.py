@@ -58,6 +58,17 @@ def allow_many_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def serve_protocol(factory: Callable[[], asyncio.BaseProtocol]) -> None:
+    """Serve connections by protocols of ``factory``, over TLS if there is a certificate."""
+
+    async def main(listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(factory, sock=listener, backlog=BACKLOG, ssl=tls)
+        await for_ever(server)
+
+    serve(main)
+
+
 async def for_ever(server: asyncio.AbstractServer) -> None:
     """Keep a server that has already started.
 

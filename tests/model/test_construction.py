@@ -104,7 +104,7 @@ def test_wrong_arguments(classes: Any, any_loop: Any, wrong: str) -> None:
     turn(any_loop)
 
 
-def test_a_name_that_is_none(classes: Any, any_loop: Any) -> None:
+def test_a_name_that_cannot_be_written(classes: Any, any_loop: Any) -> None:
     class Unprintable:
         def __str__(self) -> str:
             raise LookupError("no name")

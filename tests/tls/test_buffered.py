@@ -31,13 +31,16 @@ class Asked(Refilling):
         return super().get_buffer(sizehint)
 
 
-async def by_hand(contexts: Contexts, address: tuple[str, int]) -> ByHand:
-    """Connect a peer whose records are the test's choice, and go through the handshake."""
+async def by_hand(
+    contexts: Contexts, address: tuple[str, int], made: list[Any]
+) -> tuple[ByHand, Any]:
+    """Connect a peer whose records are the test's choice; give it and the protocol it talks to."""
     loop = asyncio.get_running_loop()
     sock = await loop.run_in_executor(None, socket.create_connection, address)
     peer = ByHand(contexts, sock, server_side=False)
     await peer.handshake()
-    return peer
+    await until(lambda: made and made[0].calls)
+    return peer, made[0]
 
 
 @pytest.mark.parametrize("size", [7, 1000, 100_000])
@@ -59,9 +62,7 @@ def test_buffered_protocols(run: Run, contexts: Contexts, size: int) -> None:
 def test_the_hint_is_how_much_ciphertext_waits(run: Run, contexts: Contexts) -> None:
     async def main() -> None:
         async with serving(contexts, lambda: Asked(100)) as (address, made):
-            peer = await by_hand(contexts, address)
-            await until(lambda: made and made[0].calls)
-            protocol = made[0]
+            peer, protocol = await by_hand(contexts, address, made)
             protocol.hints.clear()
             protocol.waiting.clear()
             peer.tls.write(MESSAGE)
@@ -79,9 +80,7 @@ def test_the_hint_is_how_much_ciphertext_waits(run: Run, contexts: Contexts) -> 
 def test_records_that_come_in_pieces(run: Run, contexts: Contexts) -> None:
     async def main() -> None:
         async with serving(contexts, Asked) as (address, made):
-            peer = await by_hand(contexts, address)
-            await until(lambda: made and made[0].calls)
-            protocol = made[0]
+            peer, protocol = await by_hand(contexts, address, made)
             protocol.hints.clear()
             peer.tls.write(MESSAGE)
             records = peer.outgoing.read()
@@ -130,12 +129,11 @@ def test_the_object_reads_while_asked_for_the_buffer(run: Run, contexts: Context
 
     async def main() -> None:
         async with serving(contexts, Peeking) as (address, made):
-            peer = await by_hand(contexts, address)
-            await until(lambda: made and made[0].calls)
+            peer, protocol = await by_hand(contexts, address, made)
             peer.tls.write(MESSAGE)
             await peer.send()
-            await until(lambda: len(made[0].data) == len(MESSAGE) - 4)
-            assert made[0].first + made[0].data == MESSAGE
+            await until(lambda: len(protocol.data) == len(MESSAGE) - 4)
+            assert protocol.first + protocol.data == MESSAGE
             peer.close()
 
     run(main())
@@ -154,17 +152,16 @@ def test_an_end_while_asked_for_the_buffer(run: Run, contexts: Contexts, ending:
 
     async def main() -> None:
         async with serving(contexts, lambda: Ending(10_000)) as (address, made):
-            peer = await by_hand(contexts, address)
-            await until(lambda: made and made[0].calls)
+            peer, protocol = await by_hand(contexts, address, made)
             peer.tls.write(MESSAGE)
             await peer.send()
-            await until(lambda: made[0].ended)
+            await until(lambda: protocol.ended)
             # A close reads what there is, into the same memory, before it says goodbye.
-            assert made[0].data == MESSAGE
+            assert protocol.data == MESSAGE
             peer.close()
-            await until(lambda: made[0].lost)
-            assert made[0].calls[-1] == "lost"
-            assert made[0].calls.count("eof") <= 1
+            await until(lambda: protocol.lost)
+            assert protocol.calls[-1] == "lost"
+            assert protocol.calls.count("eof") <= 1
 
     run(main())
 
@@ -191,13 +188,12 @@ def test_no_buffer(
 ) -> None:
     async def main() -> Any:
         async with serving(contexts, kind) as (address, made):
-            peer = await by_hand(contexts, address)
-            await until(lambda: made and made[0].calls)
+            peer, protocol = await by_hand(contexts, address, made)
             peer.tls.write(MESSAGE)
             await peer.send()
-            await until(lambda: made[0].lost)
+            await until(lambda: protocol.lost)
             peer.close()
-            return made[0].lost[0]
+            return protocol.lost[0]
 
     lost, reported = reporting_runner_of(factory)(main())
     assert type(lost) is error

@@ -4,6 +4,7 @@ mod binding;
 mod callback;
 mod cell;
 mod combine;
+mod constructor;
 mod context;
 mod coroutine;
 mod embedded;

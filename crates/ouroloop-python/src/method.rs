@@ -1,9 +1,8 @@
-//! Methods and classes that take their arguments where the interpreter has them.
+//! Methods that take their arguments where the interpreter has them.
 //!
 //! PyO3 makes a tuple of `*args` and goes through a description of the signature at each call. For
 //! the few methods that programs call all the time this module puts a plain `METH_FASTCALL`
-//! function in their place: [`install_method`] replaces the descriptor in the class. A call of a class
-//! makes a tuple and a dict, for `__new__` and `__init__`: [`install_constructor`] goes past them.
+//! function in their place: [`install_method`] replaces the descriptor in the class.
 
 use std::any::Any;
 use std::ffi::CStr;
@@ -29,7 +28,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
     /// # Safety
     /// They are as the vectorcall protocol has them, and stay during `'a`: `count` objects and one more for
     /// each of `names`.
-    unsafe fn new(
+    pub(crate) unsafe fn new(
         py: Python<'py>,
         arguments: *const *mut ffi::PyObject,
         count: ffi::Py_ssize_t,
@@ -100,7 +99,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 
     /// The arguments that have names, if there are any.
-    fn keyword_dict(&self) -> PyResult<Option<Bound<'py, PyDict>>> {
+    pub(crate) fn keyword_dict(&self) -> PyResult<Option<Bound<'py, PyDict>>> {
         if self.values.is_empty() {
             return Ok(None);
         }
@@ -178,15 +177,6 @@ pub(crate) trait Unary {
     ) -> PyResult<Bound<'py, PyAny>>;
 }
 
-/// A class that is called all the time.
-pub(crate) trait Construct: PyClass {
-    /// Makes an instance, or leaves it to `__new__` and `__init__`; of subclasses it is not asked.
-    ///
-    /// # Errors
-    /// What the call raises.
-    fn construct<'py>(arguments: &Arguments<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>>;
-}
-
 /// The error for a keyword that a method does not know.
 #[cold]
 pub(crate) fn unexpected_keyword(method: &str, name: &Bound<'_, PyString>) -> PyErr {
@@ -241,9 +231,9 @@ pub(crate) fn needed_argument<'a, 'py>(
     })
 }
 
-/// Runs a method's body; what it raises, or a panic, becomes the interpreter's pending error.
+/// Runs the body of a method or a constructor; what it raises, or a panic, becomes the interpreter's pending error.
 #[inline]
-fn run<'py>(
+pub(crate) fn run<'py>(
     py: Python<'py>,
     body: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> *mut ffi::PyObject {
@@ -274,28 +264,6 @@ unsafe extern "C" fn any_arguments<M: Method>(
         let arguments = Arguments::new(py, arguments, count, names);
         let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
         run(py, || M::call(&object, &arguments))
-    }
-}
-
-unsafe extern "C" fn construct<T: Construct>(
-    class: *mut ffi::PyObject,
-    arguments: *const *mut ffi::PyObject,
-    count: usize,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter calls this attached, with the class that has it (subclasses do not inherit
-    // the slot), and arguments as for a method. `count` may have a flag.
-    unsafe {
-        let py = Python::assume_attached();
-        let arguments = Arguments::new(py, arguments, ffi::PyVectorcall_NARGS(count), names);
-        let by_parts = || {
-            let positional = arguments.rest(0)?;
-            let keywords = arguments.keyword_dict()?;
-            let keywords = keywords.as_ref().map_or(ptr::null_mut(), Bound::as_ptr);
-            let Some(call) = ffi::PyType_Type.tp_call else { return Err(PyErr::fetch(py)) };
-            Bound::from_owned_ptr_or_err(py, call(class, positional.as_ptr(), keywords))
-        };
-        run(py, || T::construct(&arguments)?.map_or_else(by_parts, Ok))
     }
 }
 
@@ -370,16 +338,6 @@ pub(crate) fn install_nullary<M: Nullary>(py: Python<'_>) -> PyResult<()> {
 pub(crate) fn install_unary<M: Unary>(py: Python<'_>) -> PyResult<()> {
     let function = ffi::PyMethodDefPointer { PyCFunction: one_argument::<M> };
     install::<M::Class>(py, &M::DESCRIBED, function, ffi::METH_O)
-}
-
-/// Has calls of a class go to its [`Construct`]; before Python sees the class.
-pub(crate) fn install_constructor<T: Construct>(py: Python<'_>) {
-    let class = T::type_object_raw(py);
-    // SAFETY: attached; nobody has called the class, and the function fits the slot's contract.
-    unsafe {
-        (*class).tp_vectorcall = Some(construct::<T>);
-        ffi::PyType_Modified(class);
-    }
 }
 
 fn install<T: PyClass>(

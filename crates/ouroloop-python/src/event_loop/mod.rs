@@ -113,8 +113,8 @@ pub(crate) struct Loop {
     pub(crate) current: Current,
     /// Transports with something written in this turn.
     unsent: AttachedCell<VecDeque<Unsent>>,
-    /// They are not to wait for the end of the turn.
-    hurried: AttachedCell<bool>,
+    /// They leave when the callback that runs is over.
+    unsent_is_due: AttachedCell<bool>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
@@ -211,7 +211,7 @@ impl Loop {
     /// Has them leave when the callback that runs is over.
     #[inline]
     pub(crate) fn send_after_callback(&self, py: Python<'_>) {
-        self.hurried.set(py, true);
+        self.unsent_is_due.set(py, true);
     }
 
     /// Sends what the callbacks of this turn have written.
@@ -353,7 +353,7 @@ impl Loop {
             }),
             current: Current::new(),
             unsent: AttachedCell::new(VecDeque::new()),
-            hurried: AttachedCell::new(false),
+            unsent_is_due: AttachedCell::new(false),
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),

@@ -193,7 +193,7 @@ impl Loop {
                 Self::send_now(slf)?;
                 return Err(error);
             }
-            if this.hurried.replace(py, false) || number % CALLBACKS_PER_SEND == 0 {
+            if this.unsent_is_due.replace(py, false) || number % CALLBACKS_PER_SEND == 0 {
                 Self::send_now(slf)?;
             }
         }

@@ -8,10 +8,11 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::iter::FutureIter;
 use super::{Future, Home, Link, Links, Phase, State};
+use crate::constructor::Construct;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::instance_dict;
-use crate::method::{Arguments, Construct};
+use crate::method::Arguments;
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 

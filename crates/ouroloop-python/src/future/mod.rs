@@ -460,7 +460,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     instance_dict::install::<Future>(py);
     crate::slots::install_deallocate::<Future>(py);
     crate::slots::install_await::<Future>(py);
-    crate::method::install_constructor::<Future>(py);
+    crate::constructor::install_constructor::<Future>(py);
     methods::install(py)?;
     crate::slots::install_resume::<iter::FutureIter>(py);
     Ok(())

@@ -6,9 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Making, Name, Task, unsupported};
+use crate::constructor::Construct;
 use crate::event_loop::Loop;
 use crate::future::{Future, Home};
-use crate::method::{Arguments, Construct};
+use crate::method::Arguments;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 

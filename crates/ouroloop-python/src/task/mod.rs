@@ -444,6 +444,6 @@ impl Shelved for Task {
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     crate::instance_dict::install::<Task>(py);
     crate::slots::install_deallocate::<Task>(py);
-    crate::method::install_constructor::<Task>(py);
+    crate::constructor::install_constructor::<Task>(py);
     registry::install(py)
 }
