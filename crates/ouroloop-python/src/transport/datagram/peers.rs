@@ -15,7 +15,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use rustix::net::SocketAddrAny;
 
-/// A table of as many places takes 150 KiB. A server's many peers need several times as many places as they
+/// A table of as many places takes 144 KiB. A server's many peers need several times as many places as they
 /// are, or they drive each other out.
 const MOST: usize = 1024;
 
