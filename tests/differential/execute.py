@@ -184,8 +184,13 @@ def _live(world: World, program: Program) -> None:
 
 
 def _waiting(world: World) -> list[Any]:
-    tasks = asyncio.all_tasks(world.loop)
-    return sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
+    """Return the tasks that are not done, in an order that does not follow from their addresses."""
+
+    def place(task: Any) -> tuple[int, str, str]:
+        # Python 3.13.0 names every task of a factory "None".
+        return len(task.get_name()), task.get_name(), world.describer.label(task) or ""
+
+    return sorted(asyncio.all_tasks(world.loop), key=place)
 
 
 def _cancel(world: World, task: Any) -> None:
