@@ -215,6 +215,26 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.own_sources()?.set_reader(fd, callback)
     }
 
+    /// Calls `callback` when something has come that `fd` has not been told of; answers the callback
+    /// that it replaces.
+    ///
+    /// For a TCP socket and a callback that reads once: a read that leaves room has taken all there is.
+    /// After one that does not, or when it did not come to a read, [`EventLoop::level_reader`] must follow.
+    /// Urgent data and the end, before which a read stops, are the loop's affair. A mechanism without edges calls as [`EventLoop::set_reader`]
+    /// does.
+    ///
+    /// # Errors
+    /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
+    /// changed.
+    pub fn set_reader_by_edges(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.own_sources()?.set_reader_by_edges(fd, callback)
+    }
+
+    /// From now on calls the callback of [`EventLoop::set_reader_by_edges`] as long as `fd` is readable.
+    pub fn level_reader(&mut self, fd: RawFd) {
+        self.sources.level_reader(fd);
+    }
+
     /// Calls `callback` as long as `fd` is writable; answers the callback that it replaces.
     ///
     /// # Errors

@@ -2,13 +2,16 @@
 //!
 //! A callback is watched *for good*, until it is cleared, or *once*: then it leaves the table when
 //! its descriptor is found ready. A descriptor of which every callback is watched once is
-//! registered for one event ([`Interest::once`]), after which the mechanism keeps silent about it:
+//! registered for one event ([`Interest::once`]), after which the mechanism keeps silent about it.
+//! A reader can also be watched *by edges* ([`Interest::edge`]): for good, but by somebody who takes all that
+//! is there or says that it did not ([`Sources::level_reader`]):
 //!
 //! | watched | told to the mechanism | after an event |
 //! | --- | --- | --- |
 //! | nobody | [`Interest::NONE`], or [`Interest::TOLD`] after a single event | – |
 //! | once only | for one event, anew each time | `TOLD`; who was not meant is told to it again |
 //! | for good, perhaps once too | level-triggered | the same, without who was watched once |
+//! | a reader by edges, alone | edge-triggered | the same; level-triggered when more than bytes came |
 //!
 //! A descriptor that is waited for again and again thus costs one system call a wait instead of
 //! two. What stays behind in between can do no harm: a silent registration wakes nobody, even when
@@ -28,7 +31,15 @@ use crate::ready::ReadyQueue;
 #[derive(Debug)]
 struct Watch<C> {
     callback: C,
-    once: bool,
+    manner: Manner,
+}
+
+/// How long a callback is watched, and how often told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Lasting,
+    Once,
+    Edge,
 }
 
 /// A descriptor's callbacks.
@@ -46,29 +57,29 @@ impl<C> Source<C> {
     /// What the mechanism ought to know.
     fn interest(&self) -> Interest {
         interest(
-            self.reader.as_ref().map(|watch| watch.once),
-            self.writer.as_ref().map(|watch| watch.once),
+            self.reader.as_ref().map(|watch| watch.manner),
+            self.writer.as_ref().map(|watch| watch.manner),
         )
     }
 
     /// What it ought to know with one more watch, or another one, in a direction.
-    fn with(&self, direction: Direction, once: bool) -> Interest {
-        let known = |watch: &Option<Watch<C>>| watch.as_ref().map(|watch| watch.once);
+    fn with(&self, direction: Direction, manner: Manner) -> Interest {
+        let known = |watch: &Option<Watch<C>>| watch.as_ref().map(|watch| watch.manner);
         match direction {
-            Direction::Read => interest(Some(once), known(&self.writer)),
-            Direction::Write => interest(known(&self.reader), Some(once)),
+            Direction::Read => interest(Some(manner), known(&self.writer)),
+            Direction::Write => interest(known(&self.reader), Some(manner)),
         }
     }
 }
 
-/// The interest of a reader and a writer, each with whether it is watched once.
-fn interest(reader: Option<bool>, writer: Option<bool>) -> Interest {
+/// The interest of a reader and a writer.
+fn interest(reader: Option<Manner>, writer: Option<Manner>) -> Interest {
+    let is_once = |watch: Option<Manner>| watch.is_none_or(|manner| manner == Manner::Once);
     Interest {
         readable: reader.is_some(),
         writable: writer.is_some(),
-        once: (reader.is_some() || writer.is_some())
-            && reader.unwrap_or(true)
-            && writer.unwrap_or(true),
+        once: (reader.is_some() || writer.is_some()) && is_once(reader) && is_once(writer),
+        edge: reader == Some(Manner::Edge) && writer.is_none(),
     }
 }
 
@@ -106,19 +117,35 @@ impl<C: Callback> Sources<C> {
     }
 
     pub(crate) fn set_reader(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.set(fd, Direction::Read, Watch { callback, once: false })
+        self.set(fd, Direction::Read, Watch { callback, manner: Manner::Lasting })
+    }
+
+    pub(crate) fn set_reader_by_edges(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+        self.set(fd, Direction::Read, Watch { callback, manner: Manner::Edge })
     }
 
     pub(crate) fn set_writer(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.set(fd, Direction::Write, Watch { callback, once: false })
+        self.set(fd, Direction::Write, Watch { callback, manner: Manner::Lasting })
     }
 
     pub(crate) fn set_reader_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.set(fd, Direction::Read, Watch { callback, once: true })
+        self.set(fd, Direction::Read, Watch { callback, manner: Manner::Once })
     }
 
     pub(crate) fn set_writer_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.set(fd, Direction::Write, Watch { callback, once: true })
+        self.set(fd, Direction::Write, Watch { callback, manner: Manner::Once })
+    }
+
+    /// Has a reader that is watched by edges called as long as its descriptor is readable.
+    pub(crate) fn level_reader(&mut self, fd: RawFd) {
+        let Some(source) = index(fd).and_then(|index| self.table.get_mut(index)) else { return };
+        if let Some(Watch { manner: manner @ Manner::Edge, .. }) = &mut source.reader {
+            *manner = Manner::Lasting;
+            let wanted = source.interest();
+            // Fails only for a descriptor that is gone already.
+            let _ = self.multiplexer.set(fd, source.told, wanted);
+            source.told = wanted;
+        }
     }
 
     pub(crate) fn clear_reader(&mut self, fd: RawFd) -> Option<C> {
@@ -147,17 +174,21 @@ impl<C: Callback> Sources<C> {
             [(event.readable, &mut source.reader), (event.writable, &mut source.writer)]
         {
             match watch {
-                Some(Watch { callback, once: false }) if is_ready => {
-                    ready.push(callback.again());
-                }
-                Some(Watch { once: true, .. }) if is_ready => {
+                Some(Watch { manner: Manner::Once, .. }) if is_ready => {
                     spent = true;
                     if let Some(watch) = watch.take() {
                         ready.push(watch.callback);
                     }
                 }
+                Some(Watch { callback, .. }) if is_ready => {
+                    ready.push(callback.again());
+                }
                 _ => {}
             }
+        }
+        if event.beyond_bytes && source.told.edge {
+            self.level_reader(event.fd);
+            return;
         }
         if source.told.once {
             source.told = Interest::TOLD;
@@ -180,7 +211,7 @@ impl<C: Callback> Sources<C> {
         }
         // The descriptor was closed behind our back: whoever waits once finds that out by itself.
         for watch in [&mut source.reader, &mut source.writer] {
-            if let Some(watch) = watch.take_if(|watch| watch.once) {
+            if let Some(watch) = watch.take_if(|watch| watch.manner == Manner::Once) {
                 ready.push(watch.callback);
             }
         }
@@ -212,7 +243,7 @@ impl<C: Callback> Sources<C> {
 
     fn set(&mut self, fd: RawFd, direction: Direction, watch: Watch<C>) -> io::Result<Option<C>> {
         let index = index(fd).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
-        let wanted = self.table.get(index).unwrap_or(&Source::EMPTY).with(direction, watch.once);
+        let wanted = self.table.get(index).unwrap_or(&Source::EMPTY).with(direction, watch.manner);
         let told = self.table.get(index).map_or(Interest::NONE, |source| source.told);
         // What is told for one event may have been told already, or be gone with its file.
         if wanted.once || wanted != told {

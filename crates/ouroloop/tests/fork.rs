@@ -102,8 +102,8 @@ fn an_inherited_epoll_instance_takes_no_change_and_no_wait() {
     let epoll = Epoll::new().expect("an epoll instance");
     let (near, _far) = pair();
     let fd = number(&near);
-    let read = Interest { readable: true, writable: false, once: false };
-    let write = Interest { readable: false, writable: true, once: false };
+    let read = Interest { readable: true, ..Interest::NONE };
+    let write = Interest { writable: true, ..Interest::NONE };
     epoll.set(fd, Interest::NONE, read).expect("a watch");
     assert!(holds_in_child(|| {
         let refused = epoll.set(fd, read, write).is_err();

@@ -13,7 +13,7 @@ use ouroloop::multiplex::{
 };
 use support::{Token, mechanisms, number, pair, turn};
 
-const READ: Interest = Interest { readable: true, writable: false, once: false };
+const READ: Interest = Interest { readable: true, ..Interest::NONE };
 
 fn limit() -> i32 {
     i32::try_from(FD_SETSIZE).expect("a limit of descriptors is one")

@@ -283,6 +283,23 @@ impl Loop {
         before.map_err(|error| self.watch_error(py, &error))
     }
 
+    /// Watches a TCP socket of the loop's own for what comes (see [`EventLoop::set_reader_by_edges`]).
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(crate) fn watch_arrivals(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        callback: Callback,
+    ) -> PyResult<()> {
+        // As for readability.
+        let entry = callback.again();
+        let before = self.engine.with(py, |engine| engine.set_reader_by_edges(fd, entry));
+        drop(callback);
+        before.map(drop).map_err(|error| self.watch_error(py, &error))
+    }
+
     /// Stops watching a descriptor of the loop's own for readability.
     pub(crate) fn unwatch_readable(&self, py: Python<'_>, fd: RawFd) {
         let before = self.engine.with(py, |engine| engine.clear_reader(fd));

@@ -38,6 +38,9 @@ pub(crate) struct Endpoint {
     /// What was sent since the connection was lost, and the loss itself.
     pub(super) losses: u32,
     pub(super) watching_reads: bool,
+    /// A read that leaves room has taken all there is, so far as the kind of socket goes and the
+    /// reads have shown; then arrivals are watched.
+    pub(super) reads_all: bool,
     pub(super) watching_writes: bool,
     pub(super) paused: bool,
     pub(super) closing: bool,
@@ -65,6 +68,7 @@ impl Endpoint {
             error: None,
             losses: 0,
             watching_reads: false,
+            reads_all: false,
             watching_writes: false,
             paused: false,
             closing: false,
@@ -75,6 +79,16 @@ impl Endpoint {
     /// Whether the loop is the parent's, which this process was forked from.
     pub(super) fn is_inherited(&self) -> bool {
         self.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
+    }
+
+    /// There may be more to read than was read.
+    pub(super) fn read_not_all(&mut self, py: Python<'_>) {
+        if std::mem::take(&mut self.reads_all)
+            && self.watching_reads
+            && let Some(event_loop) = &self.event_loop
+        {
+            event_loop.get().engine.with(py, |engine| engine.level_reader(self.fd));
+        }
     }
 
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -178,11 +192,15 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let fd = slf.get().with(py, |end| {
             let idle = end.closing || end.paused || end.watching_reads;
-            (!idle).then_some(end.fd)
+            (!idle).then_some((end.fd, end.reads_all))
         });
-        let Some(fd) = fd else { return Ok(()) };
+        let Some((fd, reads_all)) = fd else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        event_loop.get().watch_readable(py, fd, Self::readable(slf))?;
+        if reads_all {
+            event_loop.get().watch_arrivals(py, fd, Self::readable(slf))?;
+        } else {
+            event_loop.get().watch_readable(py, fd, Self::readable(slf))?;
+        }
         slf.get().with(py, |end| end.watching_reads = true);
         Ok(())
     }

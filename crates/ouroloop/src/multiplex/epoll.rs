@@ -1,4 +1,10 @@
-//! `epoll(7)`, level-triggered.
+//! `epoll(7)`, level-triggered, edge-triggered on request.
+//!
+//! A level costs a second look at the file, in the wait after the one that told of it. An edge saves
+//! that, but does not tell that there is more than one read brings. After a read of a TCP socket that did not fill
+//! its room the queue is empty, with two exceptions: a read stops before urgent data, and before the
+//! end. Both are asked for with an edge (`EPOLLPRI`, `EPOLLRDHUP`) and told as
+//! [`Event::beyond_bytes`]; what comes after the wait is an edge of its own.
 //!
 //! epoll registers the *open file* behind a descriptor and forgets it only when the last
 //! descriptor of that file is closed. A program that closes a watched descriptor behind our back
@@ -47,18 +53,26 @@ impl Epoll {
             Event {
                 fd: u32::try_from(fd).unwrap_or(u32::MAX).cast_signed(),
                 readable: flags.intersects(EventFlags::OUT.complement()),
-                writable: flags.intersects(EventFlags::IN.complement()),
+                writable: flags.intersects(BEYOND_READING),
+                beyond_bytes: flags.intersects(BEYOND_BYTES),
             }
         }));
         Ok(())
     }
 }
 
+/// What is told of a descriptor, unless it is about reading alone.
+const BEYOND_READING: EventFlags = EDGE.union(EventFlags::IN).complement();
+/// What is told of a descriptor, unless it is that bytes can be moved.
+const BEYOND_BYTES: EventFlags = EventFlags::IN.union(EventFlags::OUT).complement();
+const EDGE: EventFlags = EventFlags::ET.union(EventFlags::RDHUP).union(EventFlags::PRI);
+
 fn flags(interest: Interest) -> EventFlags {
     let mut flags = EventFlags::empty();
     flags.set(EventFlags::IN, interest.readable);
     flags.set(EventFlags::OUT, interest.writable);
     flags.set(EventFlags::ONESHOT, interest.once);
+    flags.set(EDGE, interest.edge);
     flags
 }
 

@@ -1,7 +1,7 @@
 //! Waiting for many descriptors at once: one mechanism a file, one trait.
 //!
 //! Interest is level-triggered: as long as a descriptor stays readable, every wait says so, unless
-//! the interest is for one time only. How a mechanism learns of readiness is its own affair: one
+//! the interest is for one time only, or allows for more silence than that ([`Interest::edge`]). How a mechanism learns of readiness is its own affair: one
 //! that is told of completions by its kernel keeps the trait by completing requests to poll.
 
 #[cfg(target_os = "linux")]
@@ -50,13 +50,16 @@ pub struct Interest {
     pub writable: bool,
     /// Tell it once, then keep silent until the interest is set again.
     pub once: bool,
+    /// What has been told need not be told again before something new has come, or the interest is
+    /// set again. A mechanism that cannot tell the difference may go on telling.
+    pub edge: bool,
 }
 
 impl Interest {
     /// Nothing: the descriptor is not watched.
-    pub const NONE: Self = Self { readable: false, writable: false, once: false };
+    pub const NONE: Self = Self { readable: false, writable: false, once: false, edge: false };
     /// What [`Interest::once`] becomes when it has been told: known to the mechanism, but silent.
-    pub const TOLD: Self = Self { readable: false, writable: false, once: true };
+    pub const TOLD: Self = Self { once: true, ..Self::NONE };
 }
 
 /// A descriptor that is ready.
@@ -71,6 +74,9 @@ pub struct Event {
     pub readable: bool,
     /// A write would not block.
     pub writable: bool,
+    /// Behind the bytes stands something else: the end, an error, urgent data. Told where edges are
+    /// asked for and the mechanism keeps silent about what it has told.
+    pub beyond_bytes: bool,
 }
 
 /// How long a wait may take.

@@ -78,6 +78,7 @@ impl Multiplexer for Poll {
                     fd,
                     readable: flags.intersects(PollFlags::OUT.complement()),
                     writable: flags.intersects(PollFlags::IN.complement()),
+                    beyond_bytes: false,
                 }
             },
         ));

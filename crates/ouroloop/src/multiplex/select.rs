@@ -137,6 +137,7 @@ impl Select {
                 fd,
                 readable: readable.next_if_eq(&fd).is_some(),
                 writable: writable.next_if_eq(&fd).is_some(),
+                beyond_bytes: false,
             });
             while once.next_if(|&other| other < fd).is_some() {}
             if once.next_if_eq(&fd).is_some() {

@@ -159,15 +159,15 @@ impl SocketTransport {
             }
         };
         let own = rustix::net::getsockname(&owned).ok();
-        if own.as_ref().is_some_and(is_internet) {
-            disable_nagle(&owned);
-        }
+        let is_tcp = own.as_ref().is_some_and(is_internet) && disable_nagle(&owned);
         let fd = owned.as_raw_fd();
+        let mut end = Endpoint::new(event_loop, protocol, context, waiter, socket, fd);
+        end.reads_all = is_tcp;
         let transport = Bound::new(
             py,
             Self {
                 state: AttachedCell::new(State {
-                    end: Endpoint::new(event_loop, protocol, context, waiter, socket, fd),
+                    end,
                     kind,
                     stream: Stream::new(owned),
                     server,
@@ -299,8 +299,8 @@ fn is_internet(address: &SocketAddrAny) -> bool {
     [AddressFamily::INET, AddressFamily::INET6].contains(&address.address_family())
 }
 
-/// Small writes leave without waiting for the peer's acknowledgement, as asyncio has it.
-fn disable_nagle(socket: &OwnedFd) {
-    // Refused by sockets of other protocols than TCP, which have no such delay.
-    let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
+/// Small writes leave without waiting for the peer's acknowledgement, as asyncio has it; answers
+/// whether the socket is one of TCP: those of other protocols refuse.
+fn disable_nagle(socket: &OwnedFd) -> bool {
+    rustix::net::sockopt::set_tcp_nodelay(socket, true).is_ok()
 }

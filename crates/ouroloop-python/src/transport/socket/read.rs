@@ -34,32 +34,49 @@ impl SocketTransport {
             // Paused or closed after the descriptor was found readable.
             return Ok(());
         }
-        match kind {
+        let done = match kind {
             Kind::Tls => Self::read_for_tls(slf),
             Kind::Buffered => Self::read_into_protocol(slf),
             Kind::Plain => Self::read_bytes(slf, expected),
             Kind::Stream => Self::read_for_stream(slf, expected),
+        };
+        if done.is_err() {
+            // It may not have come to a read.
+            slf.get().with(py, |end| end.read_not_all(py));
         }
+        done
     }
 
     /// A read into a `bytes` of the right size.
     fn read_bytes(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        match bytes::read(&event_loop, expected, LARGEST_READ, |room| {
-            slf.get().receive(py, |stream| stream.receive(room))
-        })? {
+        match bytes::read(&event_loop, expected, LARGEST_READ, |room| slf.get().receive(py, room))?
+        {
             Ok(data) => Self::deliver(slf, &data),
             Err(received) => Self::no_data(slf, received),
         }
     }
 
     /// One read, whose length is remembered.
-    fn receive(&self, py: Python<'_>, read: impl FnOnce(&Stream<Chunk>) -> Received) -> Received {
+    fn receive(&self, py: Python<'_>, room: &mut [MaybeUninit<u8>]) -> Received {
+        self.received(py, room.len(), |stream| stream.receive(room))
+    }
+
+    /// What came of a read into `room` bytes.
+    fn received(
+        &self,
+        py: Python<'_>,
+        room: usize,
+        read: impl FnOnce(&Stream<Chunk>) -> Received,
+    ) -> Received {
         self.state.with(py, |state| {
             let received = read(&state.stream);
             if let Received::Data(length) = received {
                 state.expected = length;
+                if length == room {
+                    state.end.read_not_all(py);
+                }
             }
             received
         })
@@ -82,7 +99,7 @@ impl SocketTransport {
             return Self::read_bytes(slf, expected);
         };
         let receive = |room: &mut [MaybeUninit<u8>]| {
-            Self::count_for_later(&event_loop, slf.get().receive(py, |stream| stream.receive(room)))
+            Self::count_for_later(&event_loop, slf.get().receive(py, room))
         };
         let wanted = reader.get().wanted(py);
         let fed = if !reader.get().keeps_whole(py) {
@@ -94,8 +111,9 @@ impl SocketTransport {
         } else if expected > LARGE_READ && (LARGE_READ..=LARGEST_READ / 2).contains(&wanted) {
             // There is likely more than a coroutine waits for, and that in the same pieces.
             let pair = bytes::read_pair(py, wanted, |first, second| {
-                let receive = |stream: &Stream<Chunk>| stream.receive_into(first, second);
-                Self::count_for_later(&event_loop, slf.get().receive(py, receive))
+                let room = first.len() + second.len();
+                let read = |stream: &Stream<Chunk>| stream.receive_into(first, second);
+                Self::count_for_later(&event_loop, slf.get().received(py, room, read))
             });
             match pair? {
                 Ok((data, None)) => StreamReader::feed(&reader, &data),
@@ -142,9 +160,7 @@ impl SocketTransport {
         let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
         scratch.clear();
         scratch.reserve(SCRATCH_BYTES);
-        let received = slf.get().state.with(py, |state| {
-            state.stream.receive(&mut scratch.spare_capacity_mut()[..SCRATCH_BYTES])
-        });
+        let received = slf.get().receive(py, &mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]);
         // A stream above uses it a turn later; a protocol does not, and is not held up by it either.
         let received = Self::count_for_later(&event_loop, received);
         let Received::Data(length) = received else {
@@ -195,7 +211,7 @@ impl SocketTransport {
                 target.len_bytes(),
             )
         };
-        let received = slf.get().state.with(py, |state| state.stream.receive(room));
+        let received = slf.get().receive(py, room);
         drop(target);
         let Received::Data(length) = received else { return Self::no_data(slf, received) };
         Self::call_protocol(slf, |protocol| {

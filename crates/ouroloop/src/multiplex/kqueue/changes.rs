@@ -99,6 +99,7 @@ mod tests {
             readable,
             writable,
             once: once && (readable || writable),
+            edge: false,
         })
     }
 
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_wait_for_one_more_event_is_two_steps() {
-        let read = Interest { readable: true, writable: false, once: true };
+        let read = Interest { readable: true, once: true, ..Interest::NONE };
         let again: Vec<Change> = changes(Interest::TOLD, read).collect();
         let add = Change::Add { direction: Direction::Read, once: true };
         assert_eq!(again, [add, Change::Delete(Direction::Write)]);

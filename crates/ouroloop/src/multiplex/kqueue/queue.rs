@@ -95,8 +95,12 @@ fn event(record: &Record) -> Option<Event> {
     // An error ends waiting in both directions, as a hang-up does for its own.
     let failed = record.flags().contains(EventFlags::ERROR);
     match record.filter() {
-        EventFilter::Read(fd) => Some(Event { fd, readable: true, writable: failed }),
-        EventFilter::Write(fd) => Some(Event { fd, readable: failed, writable: true }),
+        EventFilter::Read(fd) => {
+            Some(Event { fd, readable: true, writable: failed, beyond_bytes: false })
+        }
+        EventFilter::Write(fd) => {
+            Some(Event { fd, readable: failed, writable: true, beyond_bytes: false })
+        }
         _ => None,
     }
 }
