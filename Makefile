@@ -59,13 +59,14 @@ test-main: $(VENV)/.native
 	$(BIN)/python $(PYTEST) --ignore tests/peers
 	$(BIN)/python tests/conformance/run.py
 
-# Everything runs on the system's fastest mechanism; some of what waits for descriptors on the others too, native loops only.
-MULTIPLEXER_TESTS := $(addprefix tests/,datagram faults network pipes sockets transport)
+# Everything runs on the system's fastest mechanism; what waits for descriptors on the others too, native loops only.
+MULTIPLEXER_TESTS := $(addprefix tests/,datagram faults network peers pipes process sockets streams tls transport)
 
-test-multiplexers: $(VENV)/.native
+test-multiplexers: $(VENV)/.native $(VENV)/.peers
 	for mechanism in poll select; do \
-	    OUROLOOP_MULTIPLEXER=$$mechanism $(BIN)/python $(PYTEST) --quiet -m 'not slow' -k 'not asyncio' \
-	        $(MULTIPLEXER_TESTS) || exit; \
+	    export OUROLOOP_MULTIPLEXER=$$mechanism; \
+	    $(BIN)/python $(PYTEST) --quiet -m 'not slow' -k 'not asyncio' $(MULTIPLEXER_TESTS) || exit; \
+	    $(BIN)/python tests/conformance/run.py || exit; \
 	done
 
 # Scenarios with other projects, on the main Python only.
