@@ -22,7 +22,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 # Cargo asks this interpreter how to build the extension, whichever command starts it.
 export PYO3_PYTHON := $(BIN)/python
 
-.PHONY: help demo test lint bench loom clean
+.PHONY: help demo test lint lint-kqueue bench loom clean
 .PHONY: test-engine test-main test-multiplexers test-peers test-others conformance conformance-shared
 .SECONDARY:
 
@@ -42,6 +42,13 @@ lint: $(VENV)/.native
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ouroloop \
 	    --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
+
+# What is compiled where kqueue is; rustup brings those systems' standard libraries.
+lint-kqueue:
+	for target in x86_64-apple-darwin x86_64-unknown-freebsd; do \
+	    rustup target add $$target && \
+	    cargo clippy --package ouroloop --all-targets --target $$target -- -D warnings || exit; \
+	done
 
 bench: $(VENV)/.native $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)

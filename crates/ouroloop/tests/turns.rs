@@ -9,9 +9,7 @@ use std::thread;
 
 use ouroloop::EventLoop;
 use ouroloop::clock::{Clock, ManualClock};
-use ouroloop::event_loop::{READ_PER_LOOK, TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS};
-#[cfg(target_os = "linux")]
-use ouroloop::multiplex::Epoll;
+use ouroloop::event_loop::{TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS};
 use ouroloop::multiplex::Poll;
 use proptest::prelude::*;
 use support::{Token, busy_turn, mechanisms, number, pair, turn};
@@ -175,6 +173,9 @@ fn a_timer_that_is_due_is_found_by_the_next_turn_however_busy_the_loop() {
 #[cfg(target_os = "linux")]
 #[test]
 fn descriptors_that_bring_much_take_turns() {
+    use ouroloop::event_loop::READ_PER_LOOK;
+    use ouroloop::multiplex::Epoll;
+
     const PAIRS: usize = 12;
     const TOGETHER: usize = 4;
     let epoll = Arc::new(Epoll::new().expect("an epoll instance"));

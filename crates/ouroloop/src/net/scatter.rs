@@ -16,7 +16,8 @@ pub(super) fn receive(
     // SAFETY: a header of zeroes is valid: no name, no pieces, no ancillary data.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
     message.msg_iov = pieces.as_mut_ptr();
-    message.msg_iovlen = pieces.len() as _;
+    // Its type differs from system to system.
+    message.msg_iovlen = 2;
     // SAFETY: the header points to two pieces, and they to rooms, which outlive the call and are borrowed
     // for nobody else; the kernel writes to them alone.
     let received = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
