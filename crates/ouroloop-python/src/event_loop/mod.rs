@@ -266,6 +266,20 @@ impl Loop {
         }
     }
 
+    /// Has the engine watch by `set`; answers the callback that this replaces.
+    fn watch(
+        &self,
+        py: Python<'_>,
+        callback: Callback,
+        set: impl FnOnce(&mut EventLoop<Callback>, Callback) -> std::io::Result<Option<Callback>>,
+    ) -> PyResult<Option<Callback>> {
+        // A refused callback is dropped here, not inside: that may run Python code.
+        let entry = callback.again();
+        let before = self.engine.with(py, |engine| set(engine, entry));
+        drop(callback);
+        before.map_err(|error| self.watch_error(py, &error))
+    }
+
     /// Watches a descriptor for readability; answers the callback that this replaces.
     ///
     /// # Errors
@@ -276,28 +290,21 @@ impl Loop {
         fd: RawFd,
         callback: Callback,
     ) -> PyResult<Option<Callback>> {
-        // A refused callback is dropped here, not inside: that may run Python code.
-        let entry = callback.again();
-        let before = self.engine.with(py, |engine| engine.set_reader(fd, entry));
-        drop(callback);
-        before.map_err(|error| self.watch_error(py, &error))
+        self.watch(py, callback, |engine, entry| engine.set_reader(fd, entry))
     }
 
-    /// Watches a TCP socket of the loop's own for what comes (see [`EventLoop::set_reader_by_edges`]).
+    /// Watches a TCP socket for readability, told by edges (see [`EventLoop::set_reader_by_edges`]); answers the
+    /// callback that this replaces.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub(crate) fn watch_arrivals(
+    pub(crate) fn watch_readable_by_edges(
         &self,
         py: Python<'_>,
         fd: RawFd,
         callback: Callback,
-    ) -> PyResult<()> {
-        // As for readability.
-        let entry = callback.again();
-        let before = self.engine.with(py, |engine| engine.set_reader_by_edges(fd, entry));
-        drop(callback);
-        before.map(drop).map_err(|error| self.watch_error(py, &error))
+    ) -> PyResult<Option<Callback>> {
+        self.watch(py, callback, |engine, entry| engine.set_reader_by_edges(fd, entry))
     }
 
     /// Stops watching a descriptor of the loop's own for readability.
@@ -316,11 +323,7 @@ impl Loop {
         fd: RawFd,
         callback: Callback,
     ) -> PyResult<Option<Callback>> {
-        // As for readability.
-        let entry = callback.again();
-        let before = self.engine.with(py, |engine| engine.set_writer(fd, entry));
-        drop(callback);
-        before.map_err(|error| self.watch_error(py, &error))
+        self.watch(py, callback, |engine, entry| engine.set_writer(fd, entry))
     }
 
     /// What to raise when the engine refuses to watch a descriptor.

@@ -38,9 +38,8 @@ pub(crate) struct Endpoint {
     /// What was sent since the connection was lost, and the loss itself.
     pub(super) losses: u32,
     pub(super) watching_reads: bool,
-    /// A read that leaves room has taken all there is, so far as the kind of socket goes and the
-    /// reads have shown; then arrivals are watched.
-    pub(super) reads_all: bool,
+    /// Readability is told by edges: it is a TCP socket, and each read has left room so far.
+    pub(super) by_edges: bool,
     pub(super) watching_writes: bool,
     pub(super) paused: bool,
     pub(super) closing: bool,
@@ -68,7 +67,7 @@ impl Endpoint {
             error: None,
             losses: 0,
             watching_reads: false,
-            reads_all: false,
+            by_edges: false,
             watching_writes: false,
             paused: false,
             closing: false,
@@ -81,9 +80,9 @@ impl Endpoint {
         self.event_loop.as_ref().is_some_and(|event_loop| event_loop.get().is_inherited())
     }
 
-    /// There may be more to read than was read.
-    pub(super) fn read_not_all(&mut self, py: Python<'_>) {
-        if std::mem::take(&mut self.reads_all)
+    /// From now on readability is told by levels: there may be more to read than was read.
+    pub(super) fn read_by_levels(&mut self, py: Python<'_>) {
+        if std::mem::take(&mut self.by_edges)
             && self.watching_reads
             && let Some(event_loop) = &self.event_loop
         {
@@ -192,12 +191,12 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let fd = slf.get().with(py, |end| {
             let idle = end.closing || end.paused || end.watching_reads;
-            (!idle).then_some((end.fd, end.reads_all))
+            (!idle).then_some((end.fd, end.by_edges))
         });
-        let Some((fd, reads_all)) = fd else { return Ok(()) };
+        let Some((fd, by_edges)) = fd else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        if reads_all {
-            event_loop.get().watch_arrivals(py, fd, Self::readable(slf))?;
+        if by_edges {
+            event_loop.get().watch_readable_by_edges(py, fd, Self::readable(slf))?;
         } else {
             event_loop.get().watch_readable(py, fd, Self::readable(slf))?;
         }

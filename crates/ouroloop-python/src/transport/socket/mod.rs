@@ -162,7 +162,7 @@ impl SocketTransport {
         let is_tcp = own.as_ref().is_some_and(is_internet) && disable_nagle(&owned);
         let fd = owned.as_raw_fd();
         let mut end = Endpoint::new(event_loop, protocol, context, waiter, socket, fd);
-        end.reads_all = is_tcp;
+        end.by_edges = is_tcp;
         let transport = Bound::new(
             py,
             Self {

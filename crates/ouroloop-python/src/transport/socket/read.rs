@@ -42,7 +42,7 @@ impl SocketTransport {
         };
         if done.is_err() {
             // It may not have come to a read.
-            slf.get().with(py, |end| end.read_not_all(py));
+            slf.get().with(py, |end| end.read_by_levels(py));
         }
         done
     }
@@ -75,7 +75,7 @@ impl SocketTransport {
             if let Received::Data(length) = received {
                 state.expected = length;
                 if length == room {
-                    state.end.read_not_all(py);
+                    state.end.read_by_levels(py);
                 }
             }
             received
