@@ -1,0 +1,55 @@
+"""How a batch ended, and what of it is a defect."""
+
+import re
+import signal
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Ending(Enum):
+    """What a batch's process came to."""
+
+    GOOD = "good"
+    CRASH = "crash"
+    PANIC = "panic"
+    FATAL = "fatal error"
+    ERROR = "error that no program may see"
+    HANG = "hang"
+    REPORT = "report"
+    FAILURE = "failure of the attack itself"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An ending, with the line that tells most of it."""
+
+    ending: Ending
+    told: str = ""
+
+    @property
+    def bad(self) -> bool:
+        return self.ending is not Ending.GOOD
+
+
+TOLD = (
+    (Ending.FATAL, re.compile(r"^Fatal Python error: (?!Segmentation|Aborted|Bus|Illegal).*$", re.M)),
+    (Ending.PANIC, re.compile(r"^.*(?:panicked at|PanicException|panic in a function).*$", re.M)),
+    (Ending.REPORT, re.compile(r"^.*(?:AddressSanitizer|ERROR SUMMARY: [1-9]|memory allocation of).*$", re.M)),
+    (Ending.ERROR, re.compile(r"^(?:SystemError|RuntimeError): .*$|^.*a bug in ouroloop.*$|^one object for two$", re.M)),
+    (Ending.HANG, re.compile(r"^Timeout \(.*$", re.M)),
+)  # fmt: skip
+
+
+def judge(status: int | None, errors: str) -> Verdict:
+    """Judge a process by its exit status, None if it had to be killed, and by what it wrote to standard error."""
+    if status is None:
+        return Verdict(Ending.HANG, "killed")
+    for ending, pattern in TOLD:
+        found = pattern.search(errors)
+        if found:
+            return Verdict(ending, found[0].strip()[:200])
+    if status < 0:
+        return Verdict(Ending.CRASH, signal.Signals(-status).name)
+    if status:
+        return Verdict(Ending.FAILURE, f"status {status}: {errors.strip()[-200:]}")
+    return Verdict(Ending.GOOD)
