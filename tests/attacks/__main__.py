@@ -93,7 +93,9 @@ def _attack(chosen: argparse.Namespace, options: tuple[str, ...]) -> Attack:
         ).stdout.strip()
         # CPython keeps what it does not free; the interposed allocator sees only malloc's memory.
         attack.environment |= {"LD_PRELOAD": library, "PYTHONMALLOC": "malloc"}
-        attack.environment["ASAN_OPTIONS"] = "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"
+        attack.environment["ASAN_OPTIONS"] = (
+            "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"
+        )
         attack.patience *= 5
     return attack
 

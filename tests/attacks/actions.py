@@ -80,7 +80,12 @@ def set_an_attribute() -> None:
 
 
 def set_a_new_attribute() -> None:
-    call(setattr, world.pick(), world.chance.one(("note", "more", "send", "readuntil", "cancel")), value())
+    call(
+        setattr,
+        world.pick(),
+        world.chance.one(("note", "more", "send", "readuntil", "cancel")),
+        value(),
+    )
 
 
 def change_the_class() -> None:
@@ -102,7 +107,15 @@ def compare() -> None:
     call(world.chance.one(_COMPARISONS), world.pick(), world.pick())
 
 
-_COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.or_)
+_COMPARISONS = (
+    operator.eq,
+    operator.ne,
+    operator.lt,
+    operator.le,
+    operator.gt,
+    operator.ge,
+    operator.or_,
+)
 
 
 def copy_one() -> None:
@@ -182,7 +195,9 @@ def keep_what_it_stops_with(method: Any, *given: Any) -> None:
 def own_in_a_chain() -> None:
     """Hang objects on a chain as deep as the interpreter's bound for finalizers in finalizers, or less."""
     chain: Any = evil.Finalized(world.pick(), world.pick())
-    link = world.chance.one((evil.Finalized, lambda inner: [inner], lambda inner: (inner,), _future_of))
+    link = world.chance.one(
+        (evil.Finalized, lambda inner: [inner], lambda inner: (inner,), _future_of)
+    )
     for _ in range(world.chance.one((2, 30, 60))):
         chain = link(chain)
     world.keep(evil.Finalized(chain))

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ouroloop
@@ -22,10 +22,10 @@ from . import network, values
 from .actions import act
 from .recipes import RARE_RECIPES
 from .trace import Trace
-from .world import Stuck, call, no_audience, note, react_quietly, world
+from .world import Stuck, no_audience, note, react_quietly, world
 
-ALARM = 0.1
-PATIENCE = 4
+ALARM = 0.05
+PATIENCE = 3
 """Alarms without a call, after which what runs is interrupted."""
 HANG = 40.0
 """Seconds without an end of what was interrupted."""
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--certificate", help="file with a key and a certificate, for TLS")
     parser.add_argument("--installed", action="store_true", help="with ouroloop.install()")
     parser.add_argument("--starve", action="store_true", help="have allocations fail (_testcapi)")
-    parser.add_argument("--unlimited", action="store_true", help="with whatever address space there is")
+    parser.add_argument(
+        "--unlimited", action="store_true", help="with whatever address space there is"
+    )
     chosen = parser.parse_args()
 
     faulthandler.enable()
@@ -78,7 +80,7 @@ def main() -> None:
 
 
 def _counter(path: str) -> Any:
-    with open(path, "r+b") as file:
+    with Path(path).open("r+b") as file:
         return memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
 
 
@@ -211,7 +213,7 @@ def _end(character: _Character) -> None:
     """Let everything go; half of the batches then end as programs do, the others at once."""
     world.left = 0
     signal.setitimer(signal.ITIMER_REAL, 0)
-    steps: tuple[Callable[[], object], ...] = (
+    steps = (
         world.pool.clear,
         gc.collect,
         lambda: _count_apart(ouroloop.new_event_loop()),

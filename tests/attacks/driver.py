@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -21,6 +22,8 @@ PATIENCE = 100.0
 """Seconds after which a batch is killed: it ends itself before, if it can."""
 SEEDS_PER_CHECKED = 4
 """Every so many seeds' batches have freed memory overwritten, and its edges looked at."""
+FIXED_ADDRESSES = ("setarch", "--addr-no-randomize") if shutil.which("setarch") else ()
+"""What is ordered by addresses comes in the same order each time."""
 KEPT_OF_ERRORS = 20_000
 
 
@@ -34,7 +37,15 @@ class Batch:
 
     def command(self, python: str) -> str:
         """Return the line that replays it."""
-        words = [python, "-m", "tests.attacks", "--replay", str(self.seed), "--batch", str(self.calls)]
+        words = [
+            python,
+            "-m",
+            "tests.attacks",
+            "--replay",
+            str(self.seed),
+            "--batch",
+            str(self.calls),
+        ]
         return shlex.join([*words, *self.options])
 
 
@@ -70,7 +81,14 @@ class Attack:
         with tempfile.NamedTemporaryFile(dir=self._directory.name) as counter:
             counter.write(bytes(8))
             counter.flush()
-            command = [*self.before, self.python, "-m", "tests.attacks.batch", str(batch.seed)]
+            command = [
+                *self.before,
+                *FIXED_ADDRESSES,
+                self.python,
+                "-m",
+                "tests.attacks.batch",
+                str(batch.seed),
+            ]
             command += ["--calls", str(batch.calls), "--counter", counter.name]
             command += ["--certificate", str(self._certificate), *batch.options]
             if trace is not None:
@@ -96,7 +114,9 @@ class Attack:
             (made,) = struct.unpack("Q", Path(counter.name).read_bytes())
         return Outcome(batch, judge(status, told), made, told)
 
-    def run(self, batches: Iterator[Batch], jobs: int, goes_on: Callable[[int], bool]) -> Iterator[Outcome]:
+    def run(
+        self, batches: Iterator[Batch], jobs: int, goes_on: Callable[[int], bool]
+    ) -> Iterator[Outcome]:
         """Run batches, ``jobs`` at a time, as long as ``goes_on`` of the calls begun says so."""
         begun = 0
         running: set[Future[Outcome]] = set()

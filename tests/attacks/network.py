@@ -1,6 +1,7 @@
 """Sockets, pipes, servers and subprocesses on the running loop, with protocols and sockets that misbehave."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -55,7 +56,9 @@ def _buffer(self: Any, hint: int) -> Any:
 
 
 EvilProtocol: Any = type("EvilProtocol", (asyncio.Protocol,), dict(_BODY))
-EvilBuffered: Any = type("EvilBuffered", (asyncio.BufferedProtocol,), {**_BODY, "get_buffer": _buffer})
+EvilBuffered: Any = type(
+    "EvilBuffered", (asyncio.BufferedProtocol,), {**_BODY, "get_buffer": _buffer}
+)
 EvilDatagram: Any = type("EvilDatagram", (asyncio.DatagramProtocol,), dict(_BODY))
 EvilSubprocess: Any = type("EvilSubprocess", (asyncio.SubprocessProtocol,), dict(_BODY))
 _SUBCLASSED: list[Any] = []
@@ -81,7 +84,9 @@ class EvilSocket(socket.socket):
     def _or(self, method: Callable[..., Any], *arguments: Any) -> Any:
         react(0.2)
         if world.chance.odds(0.3):
-            return world.chance.one((0, 1, 2**40, -1, None, b"", b"x" * 100, (b"x", None), bytearray(b"ab")))
+            return world.chance.one(
+                (0, 1, 2**40, -1, None, b"", b"x" * 100, (b"x", None), bytearray(b"ab"))
+            )
         return method(*arguments)
 
     def send(self, *arguments: Any) -> Any:
@@ -160,12 +165,14 @@ def _open_streams() -> None:
 def _peer_acts() -> None:
     if _peers:
         peer = world.chance.one(_peers)
-        try:
-            world.chance.one((
-                lambda: peer.send(b"more\n"), lambda: peer.recv(2**20), peer.close, lambda: peer.shutdown(socket.SHUT_WR),
-            ))()  # fmt: skip
-        except OSError:
-            pass
+        acts = (
+            lambda: peer.send(b"more\n"),
+            lambda: peer.recv(2**20),
+            peer.close,
+            lambda: peer.shutdown(socket.SHUT_WR),
+        )
+        with contextlib.suppress(OSError):
+            world.chance.one(acts)()
 
 
 def _datagrams() -> None:
@@ -211,10 +218,8 @@ def _readiness() -> None:
     call(getattr(loop, name), descriptor(), *given)
     if chance.odds(0.3):
         for writable in descriptors[:4]:
-            try:
+            with contextlib.suppress(OSError):
                 writable.send(b"ready")
-            except OSError:
-                pass
 
 
 def _write() -> None:
@@ -223,7 +228,12 @@ def _write() -> None:
                              "set_protocol", "sendto", "set_write_buffer_limits"))  # fmt: skip
     method = getattr(type(found), name, None)
     if method is not None:
-        given = {"write": data, "writelines": lambda: [data(), data()], "set_protocol": protocol, "sendto": data}
+        given = {
+            "write": data,
+            "writelines": lambda: [data(), data()],
+            "set_protocol": protocol,
+            "sendto": data,
+        }
         call(method, found, *([given[name]()] if name in given else []))
 
 
@@ -271,7 +281,11 @@ class EvilObject(ssl.SSLObject):
 
     def write(self, *arguments: Any) -> Any:
         react(0.2)
-        return world.chance.one((2**40, -1, None, "text")) if world.chance.odds(0.3) else super().write(*arguments)
+        return (
+            world.chance.one((2**40, -1, None, "text"))
+            if world.chance.odds(0.3)
+            else super().write(*arguments)
+        )
 
     def do_handshake(self) -> None:
         react(0.2)
@@ -313,7 +327,15 @@ def _tls() -> None:
     _run(call(loop.create_connection, protocol, sock=theirs, ssl=client, server_hostname=""))
     found = world.pick()
     if isinstance(found, _native.SocketTransport):
-        _run(call(loop.start_tls, found, protocol(), world.chance.one((server, client)), server_hostname="x"))
+        _run(
+            call(
+                loop.start_tls,
+                found,
+                protocol(),
+                world.chance.one((server, client)),
+                server_hostname="x",
+            )
+        )
 
 
 NETWORK: list[Callable[[], None]] = [

@@ -28,7 +28,11 @@ from .world import call, react, world, wreck
 
 def _context() -> dict[str, Any]:
     chance = world.chance
-    return {"context": chance.one((contextvars.copy_context(), world.pick()))} if chance.odds(0.2) else {}
+    return (
+        {"context": chance.one((contextvars.copy_context(), world.pick()))}
+        if chance.odds(0.2)
+        else {}
+    )
 
 
 def _soon() -> None:
@@ -42,9 +46,19 @@ def _threadsafe() -> None:
 def _later() -> None:
     loop = current_loop()
     if world.chance.odds(0.3):
-        call(loop.call_at, loop.time() if world.chance.odds(0.5) else moment(), callback(), *arguments())
+        call(
+            loop.call_at,
+            loop.time() if world.chance.odds(0.5) else moment(),
+            callback(),
+            *arguments(),
+        )
     else:
-        call(loop.call_later, world.chance.one((0, 0, 0.0002, 100, moment())), callback(), *arguments())
+        call(
+            loop.call_later,
+            world.chance.one((0, 0, 0.0002, 100, moment())),
+            callback(),
+            *arguments(),
+        )
 
 
 def _future() -> None:
@@ -147,13 +161,21 @@ def _combine() -> None:
             call(_native.ensure_future, awaitable(), loop=current_loop())
 
 
-_WHEN = ("FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED", evil.EvilText("ALL_COMPLETED"), None)
+_WHEN = (
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "ALL_COMPLETED",
+    evil.EvilText("ALL_COMPLETED"),
+    None,
+)
 
 
 def _scope() -> None:
     """A task group or a timeout, used as it should be, with what reacts inside."""
     chance = world.chance
-    scope = chance.one((_native.TaskGroup, lambda: _native.timeout(moment()), lambda: _native.timeout_at(moment())))
+    scope = chance.one(
+        (_native.TaskGroup, lambda: _native.timeout(moment()), lambda: _native.timeout_at(moment()))
+    )
 
     async def inside() -> None:
         async with call(scope) as entered:
@@ -187,7 +209,9 @@ def _lock() -> None:
 
 def _queue() -> None:
     chance = world.chance
-    made = call(chance.one((_native.Queue, _native.PriorityQueue, _native.LifoQueue)), chance.below(3))
+    made = call(
+        chance.one((_native.Queue, _native.PriorityQueue, _native.LifoQueue)), chance.below(3)
+    )
     for _ in range(chance.below(3)):
         call(made.put_nowait, value())
     call(made.get)
@@ -197,7 +221,9 @@ def _queue() -> None:
 def _wait_for_a_lock() -> None:
     """Have a task wait for what the pool has: locks, queues, readers."""
     found = world.pick()
-    name = world.chance.one(("acquire", "wait", "get", "put", "join", "read", "readline", "drain", "wait_closed"))
+    name = world.chance.one(
+        ("acquire", "wait", "get", "put", "join", "read", "readline", "drain", "wait_closed")
+    )
     method = getattr(type(found), name, None)
     if method is not None:
         made = call(method, found, *(() if name != "put" else (value(),)))
@@ -207,7 +233,9 @@ def _wait_for_a_lock() -> None:
 
 def _release() -> None:
     found = world.pick()
-    name = world.chance.one(("release", "set", "clear", "notify_all", "task_done", "abort", "notify", "shutdown"))
+    name = world.chance.one(
+        ("release", "set", "clear", "notify_all", "task_done", "abort", "notify", "shutdown")
+    )
     method = getattr(type(found), name, None)
     if method is not None:
         call(method, found)
@@ -251,13 +279,19 @@ def _hooks() -> None:
     chance = world.chance
     match chance.below(4):
         case 0:
-            call(loop.set_task_factory, chance.one((None, None, wreck, lambda loop, *a, **k: _native.Task(*a, loop=loop))))
+            call(
+                loop.set_task_factory,
+                chance.one((None, None, wreck, lambda loop, *a, **k: _native.Task(*a, loop=loop))),
+            )
         case 1:
             call(loop.set_exception_handler, chance.one((wreck, None, evil.Evil())))
         case 2:
             call(loop.set_debug, chance.odds(0.3))
         case _:
-            call(loop.call_exception_handler, {"message": value(), "exception": error(), "future": world.pick()})
+            call(
+                loop.call_exception_handler,
+                {"message": value(), "exception": error(), "future": world.pick()},
+            )
 
 
 def _nested_run() -> None:

@@ -1,8 +1,7 @@
 """Calls in which an allocation fails: the first, the tenth, one or all from there on."""
 
-from typing import Any
-
 import _testcapi
+from typing import Any
 
 from .world import DEEPEST, world
 

@@ -1,11 +1,12 @@
 """What is attacked: found by looking at the module, so that a new class or function is attacked the day it is there."""
 
+import contextlib
 import types
 from typing import Any
 
 from ouroloop import _native
 
-from .world import react_quietly, react, world
+from .world import react, react_quietly, world
 
 CLASSES: list[type] = [value for value in vars(_native).values() if isinstance(value, type)]
 FUNCTIONS: list[Any] = [
@@ -23,7 +24,6 @@ SPARED = frozenset({
     # Of the class, not of its objects.
     "mro", "register", "__subclasses__", "__init_subclass__", "__subclasshook__", "__new__", "__class__",
 })  # fmt: skip
-BLOCKING = frozenset(SPARED)
 
 FUNCTIONS = [function for function in FUNCTIONS if function.__name__ not in SPARED]
 
@@ -81,10 +81,8 @@ def any_class() -> type:
 class _Named:
     def __set_name__(self, owner: type, name: str) -> None:
         react(0.3)
-        try:
+        with contextlib.suppress(TypeError):
             world.keep(owner.__new__(owner))
-        except TypeError:
-            pass
 
 
 def _overridden(base: type, name: str) -> Any:

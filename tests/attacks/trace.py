@@ -1,5 +1,6 @@
 """What was called, told before it happens: the last line of a crash is the call that did it."""
 
+from pathlib import Path
 from typing import Any
 
 
@@ -7,12 +8,14 @@ class Trace:
     """Writes a line for each call: how deep, what, and the classes of what it was given."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "wb", 0)  # noqa: SIM115
+        self._file = Path(path).open("wb", 0)  # noqa: SIM115
 
     def __call__(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         from .world import world
 
-        given = [_told(one) for one in arguments] + [f"{key}={_told(one)}" for key, one in named.items()]
+        given = [_told(one) for one in arguments] + [
+            f"{key}={_told(one)}" for key, one in named.items()
+        ]
         line = f"{world.made[0]:>8} {'  ' * world.depth}{_name(function)}({', '.join(given)})\n"
         self._file.write(line.encode("utf-8", "replace"))
 

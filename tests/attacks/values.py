@@ -95,11 +95,15 @@ def number() -> Any:
 def moment() -> Any:
     """Seconds of all kinds."""
     chance = world.chance
-    return chance.one(evil.FLOATS) if chance.odds(0.8) else chance.one((None, evil.Evil(), number()))
+    return (
+        chance.one(evil.FLOATS) if chance.odds(0.8) else chance.one((None, evil.Evil(), number()))
+    )
 
 
 def callback() -> Any:
-    return world.chance.one((wreck, wreck, evil.Evil, functools.partial(wreck, world.pick()), len, evil.Evil()))
+    return world.chance.one(
+        (wreck, wreck, evil.Evil, functools.partial(wreck, world.pick()), len, evil.Evil())
+    )
 
 
 def error() -> Any:
@@ -138,7 +142,9 @@ def descriptor() -> Any:
 
 
 def text() -> Any:
-    return world.chance.one(("", "name", "\ud800", "x" * 1000, evil.EvilText("evil"), "FIRST_COMPLETED"))
+    return world.chance.one(
+        ("", "name", "\ud800", "x" * 1000, evil.EvilText("evil"), "FIRST_COMPLETED")
+    )
 
 
 _MAKERS: list[Callable[[], Any]] = [

@@ -32,11 +32,11 @@ class Verdict:
 
 
 TOLD = (
-    (Ending.FATAL, re.compile(r"^Fatal Python error: (?!Segmentation|Aborted|Bus|Illegal).*$", re.M)),
-    (Ending.PANIC, re.compile(r"^.*(?:panicked at|PanicException|panic in a function).*$", re.M)),
-    (Ending.REPORT, re.compile(r"^.*(?:AddressSanitizer|ERROR SUMMARY: [1-9]|memory allocation of).*$", re.M)),
-    (Ending.ERROR, re.compile(r"^(?:SystemError|RuntimeError): .*$|^.*a bug in ouroloop.*$|^one object for two$", re.M)),
-    (Ending.HANG, re.compile(r"^Timeout \(.*$", re.M)),
+    (Ending.FATAL, re.compile(r"^Fatal Python error: (?!Segmentation|Aborted|Bus|Illegal).*$", re.MULTILINE)),
+    (Ending.PANIC, re.compile(r"^.*(?:panicked at|PanicException|panic in a function).*$", re.MULTILINE)),
+    (Ending.REPORT, re.compile(r"^.*(?:AddressSanitizer|ERROR SUMMARY: [1-9]|memory allocation of).*$", re.MULTILINE)),
+    (Ending.ERROR, re.compile(r"^(?:SystemError|RuntimeError): .*$|^.*a bug in ouroloop.*$|^one object for two$", re.MULTILINE)),
+    (Ending.HANG, re.compile(r"^Timeout \(.*$", re.MULTILINE)),
 )  # fmt: skip
 
 
