@@ -58,9 +58,11 @@ def main() -> int:
 
     options = [name for name in ("installed", "starve") if getattr(chosen, name)]
     options += ["unlimited"] if chosen.valgrind or chosen.asan else []
-    attack = _attack(chosen, tuple(f"--{name}" for name in options))
-    if chosen.replay is not None:
-        return _replay(chosen, attack)
+    with _attack(chosen, tuple(f"--{name}" for name in options)) as attack:
+        return _run(chosen, attack) if chosen.replay is None else _replay(chosen, attack)
+
+
+def _run(chosen: argparse.Namespace, attack: Attack) -> int:
     seed = random.randrange(1 << 32) if chosen.seed is None else chosen.seed
     seconds = 60.0 if chosen.seconds is None and chosen.calls is None else chosen.seconds
     print(f"seed {seed}", flush=True)
@@ -114,7 +116,7 @@ def _replay(chosen: argparse.Namespace, attack: Attack) -> int:
     if chosen.shrink:
         batch = attack.fewest_calls(batch) or batch
     if chosen.gdb and shutil.which("gdb"):
-        attack.before = ["gdb", "-quiet", "-batch", "-ex", "handle SIGALRM SIGUSR1 SIGCHLD nostop noprint pass",
+        attack.before = ["gdb", "-quiet", "-batch", "-ex", "handle SIGALRM SIGUSR1 SIGCHLD SIGPIPE nostop noprint pass",
                          "-ex", "run", "-ex", "bt 40", "--args", *attack.before]  # fmt: skip
         attack.patience *= 3
     with tempfile.TemporaryDirectory() as directory:

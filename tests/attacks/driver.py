@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import trustme
 
@@ -75,6 +76,12 @@ class Attack:
         self._certificate = Path(self._directory.name, "certificate.pem")
         made = trustme.CA().issue_cert("server.example").private_key_and_cert_chain_pem
         self._certificate.write_bytes(made.bytes())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._directory.cleanup()
 
     def run_one(self, batch: Batch, trace: Path | None = None) -> Outcome:
         """Run a batch to its end."""

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,9 @@ CALLS = 20_000
 
 
 @pytest.fixture(scope="module")
-def attack() -> Attack:
-    return Attack()
+def attack() -> Iterator[Attack]:
+    with Attack() as attack:
+        yield attack
 
 
 def told(attack: Attack, outcome: Outcome) -> str:
