@@ -71,16 +71,20 @@ def _run(chosen: argparse.Namespace, attack: Attack) -> int:
     started = time.monotonic()
     made = count = 0
     endings: Counter[str] = Counter()
+    places: Counter[str] = Counter()
     for outcome in attack.run(batches, chosen.jobs, limit(chosen.calls, seconds)):
         made += outcome.made
         count += 1
         endings[outcome.verdict.ending.value] += 1
         if outcome.verdict.bad:
             _tell(outcome, attack.python)
+            places[outcome.verdict.place or "elsewhere"] += 1
     took = time.monotonic() - started
     print(f"{made:,} calls in {count} batches, {took:.0f} s ({made / took:,.0f} a second)")
     print(", ".join(f"{ending}: {times}" for ending, times in endings.most_common()))
-    return 1 if set(endings) - {"good"} else 0
+    for place, times in places.most_common():
+        print(f"{times:>6} {place}")
+    return 1 if places else 0
 
 
 def _attack(chosen: argparse.Namespace, options: tuple[str, ...]) -> Attack:
@@ -105,7 +109,7 @@ def _attack(chosen: argparse.Namespace, options: tuple[str, ...]) -> Attack:
 def _tell(outcome: Outcome, python: str) -> None:
     verdict = outcome.verdict
     print(
-        f"{verdict.ending.value} after {outcome.made} calls: {verdict.told}\n"
+        f"{verdict.ending.value} after {outcome.made} calls: {verdict.told} {verdict.place}\n"
         f"    {outcome.batch.command(python)}",
         flush=True,
     )

@@ -100,7 +100,7 @@ class Attack:
             command += ["--certificate", str(self._certificate), *batch.options]
             if trace is not None:
                 command += ["--trace", str(trace)]
-            environment = {**os.environ, "PYTHONHASHSEED": "0"}
+            environment = {**os.environ, "PYTHONHASHSEED": "0", "RUST_BACKTRACE": "1"}
             if batch.seed % SEEDS_PER_CHECKED == 0:
                 environment["PYTHONMALLOC"] = "debug"
             environment |= self.environment

@@ -25,6 +25,8 @@ class Verdict:
 
     ending: Ending
     told: str = ""
+    place: str = ""
+    """Where in this project it was, as far as the errors say."""
 
     @property
     def bad(self) -> bool:
@@ -36,8 +38,11 @@ TOLD = (
     (Ending.PANIC, re.compile(r"^.*(?:panicked at|PanicException|panic in a function).*$", re.MULTILINE)),
     (Ending.REPORT, re.compile(r"^.*(?:AddressSanitizer|ERROR SUMMARY: [1-9]|memory allocation of).*$", re.MULTILINE)),
     (Ending.ERROR, re.compile(r"^(?:SystemError|RuntimeError): .*$|^.*a bug in ouroloop.*$|^one object for two$", re.MULTILINE)),
+    # What a debugger says.
+    (Ending.CRASH, re.compile(r"received signal SIG(?:SEGV|ABRT|BUS|ILL).*$", re.MULTILINE)),
     (Ending.HANG, re.compile(r"^Timeout \(.*$", re.MULTILINE)),
 )  # fmt: skip
+PLACE = re.compile(r"crates/ouroloop[^\s:]*:\d+")
 
 
 def judge(status: int | None, errors: str) -> Verdict:
@@ -47,7 +52,8 @@ def judge(status: int | None, errors: str) -> Verdict:
     for ending, pattern in TOLD:
         found = pattern.search(errors)
         if found:
-            return Verdict(ending, found[0].strip()[:200])
+            place = PLACE.search(errors, found.start())
+            return Verdict(ending, found[0].strip()[:200], place[0] if place else "")
     if status < 0:
         return Verdict(Ending.CRASH, signal.Signals(-status).name)
     if status:

@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+import traceback
 import types
 from collections.abc import Callable
 from contextvars import Context
@@ -107,7 +108,8 @@ def note(error: BaseException | None) -> None:
     elif name in ("SystemError", "RuntimeError") and error is not None and error.args:
         text = error.args[0]
         if type(text) is str and (name == "SystemError" or "a bug in ouroloop" in text):
-            os.write(2, f"{name}: {text}\n".encode("utf-8", "replace"))
+            where = "".join(traceback.format_tb(error.__traceback__)[-3:])
+            os.write(2, f"{name}: {text}\n{where}".encode("utf-8", "replace"))
 
 
 def call(function: Any, /, *arguments: Any, **named: Any) -> Any:
