@@ -84,6 +84,7 @@ async def work():
 
 def run():
     loop = ouroloop.new_event_loop()
+    loop.call_soon(len, "")
     loop.run_until_complete(work())
     loop.close()
 

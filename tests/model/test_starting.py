@@ -174,7 +174,7 @@ for _ in range(60):
             loop.run_until_complete(work())
         except (RuntimeError, AssertionError) as error:
             errors.append(error)
-    threads = [threading.Thread(target=run) for _ in range(4)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
