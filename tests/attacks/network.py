@@ -81,6 +81,8 @@ def protocol() -> Any:
 class EvilSocket(socket.socket):
     """A socket whose methods answer what they like."""
 
+    __slots__ = ()
+
     def _or(self, method: Callable[..., Any], *arguments: Any) -> Any:
         react(0.2)
         if world.chance.odds(0.3):
@@ -118,6 +120,8 @@ class EvilSocket(socket.socket):
 
 
 _peers: list[socket.socket] = []
+_ends: list[socket.socket] = []
+"""The attacked ends of the last pairs, as far as they are alive."""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -127,6 +131,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
         ours = EvilSocket(fileno=ours.detach())
     for end in (ours, peer):
         end.setblocking(False)
+    _ends.append(ours)
+    del _ends[:-4]
     peer.send(b"first line\nand more" * (1 + 40 * world.chance.below(2)))
     if len(_peers) < 6:
         _peers.append(peer)
@@ -173,6 +179,12 @@ def _peer_acts() -> None:
         )
         with contextlib.suppress(OSError):
             world.chance.one(acts)()
+
+
+def _change_the_class_of_an_end() -> None:
+    """A socket that was evil is a plain one by the next attempt, or the other way round."""
+    found = world.chance.one((*_ends, *descriptors[:4]))
+    call(setattr, found, "__class__", world.chance.one((EvilSocket, socket.socket)))
 
 
 def _datagrams() -> None:
@@ -339,6 +351,6 @@ def _tls() -> None:
 
 
 NETWORK: list[Callable[[], None]] = [
-    *[_connect] * 4, *[_open_streams] * 2, *[_peer_acts] * 4, _datagrams, _pipes, *[_socket_operation] * 4,
+    *[_connect] * 4, *[_open_streams] * 2, *[_peer_acts] * 4, *[_change_the_class_of_an_end] * 3, _datagrams, _pipes, *[_socket_operation] * 4,
     *[_readiness] * 3, *[_write] * 6, _serve, _subprocess, _signals, _resolve, _tls,
 ]  # fmt: skip
