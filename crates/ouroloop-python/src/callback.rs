@@ -299,6 +299,15 @@ impl Again for Callback {
             scheduled.due(place, deadline);
         }
     }
+
+    #[inline]
+    fn leave(&mut self) {
+        if let Self::Soon(scheduled) = self
+            && let Some(handle) = scheduled.leave()
+        {
+            *self = Self::Call(handle);
+        }
+    }
 }
 
 fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {

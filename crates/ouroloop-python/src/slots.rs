@@ -18,8 +18,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
-#[cfg(Py_3_12)]
-use crate::cell::AttachedCell;
 use crate::trashcan;
 
 /// A class with something to do when the last reference to an instance goes.
@@ -35,6 +33,12 @@ pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
 
     /// Says it; called at most once.
     fn last_words(slf: &Bound<'_, Self>) {
+        let _ = slf;
+    }
+
+    /// The count is zero, and nobody has run yet who could reach the object by what it has told others
+    /// of itself: that is taken back here. Runs no Python code.
+    fn detach(slf: &Bound<'_, Self>) {
         let _ = slf;
     }
 
@@ -96,6 +100,7 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
         if T::has_last_words(&instance) && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return; // Resurrected.
         }
+        T::detach(&instance);
         if ffi::PyType_IS_GC(ffi::Py_TYPE(object)) != 0 {
             ffi::PyObject_GC_UnTrack(object.cast());
         }
@@ -231,9 +236,6 @@ fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     if result.is_none(py) {
         return; // NULL without an error is `StopIteration(None)`.
     }
-    if result.as_ptr() == pyo3::types::PyBool::new(py, true).as_ptr() && stop_with_true(py) {
-        return;
-    }
     // SAFETY: attached; `tp_new` of an exception takes over the arguments as they are and makes an
     // object of exactly this class, whose `value` nobody has set: `tp_init` would do that.
     unsafe {
@@ -267,34 +269,6 @@ fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
             ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr());
         }
     }
-}
-
-/// Sets `StopIteration(True)`, by which waiting for a lock or an event ends; answers whether it did.
-///
-/// From 3.12 on an error is set as an object, which `await` takes the value out of and drops: the
-/// same one serves the next time. One that Python code has seen has a traceback, and is replaced.
-#[cfg(Py_3_12)]
-fn stop_with_true(py: Python<'_>) -> bool {
-    static KEPT: AttachedCell<Option<Py<PyAny>>> = AttachedCell::new(None);
-    let kept = KEPT.take(py).filter(|kept| {
-        // SAFETY: attached; the object is an exception. A traceback is an owned reference.
-        unsafe {
-            ffi::Py_REFCNT(kept.as_ptr()) == 1
-                && Bound::from_owned_ptr_or_opt(py, ffi::PyException_GetTraceback(kept.as_ptr()))
-                    .is_none()
-        }
-    });
-    let kept = match kept {
-        Some(kept) => kept,
-        None => match py.get_type::<pyo3::exceptions::PyStopIteration>().call1((true,)) {
-            Ok(fresh) => fresh.unbind(),
-            Err(_) => return false,
-        },
-    };
-    // SAFETY: attached; the call takes over the reference that it is given.
-    unsafe { ffi::PyErr_SetRaisedException(kept.clone_ref(py).into_ptr()) };
-    KEPT.set(py, Some(kept));
-    true
 }
 
 /// Gives class `T` its `am_send`, `__next__`, `__await__` and `__iter__` slots; it is its own iterator.

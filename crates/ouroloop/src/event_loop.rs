@@ -68,6 +68,10 @@ pub trait Callback: Sized {
     fn due(&mut self, place: Place, deadline: Nanos) {
         let _ = (place, deadline);
     }
+
+    /// It is about to leave the ready queue or the timers, where somebody else may have known it by
+    /// its place. Of a loop that is emptied or dropped, every callback is told before the first one goes.
+    fn leave(&mut self) {}
 }
 
 /// A planned look at the descriptors; performing it borrows nothing of the loop.
@@ -182,7 +186,9 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// Takes the next ready callback.
     #[inline]
     pub fn pop(&mut self) -> Option<C> {
-        self.ready.pop()
+        let mut callback = self.ready.pop()?;
+        callback.leave();
+        Some(callback)
     }
 
     /// How many callbacks are ready.
@@ -203,7 +209,9 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
 
     /// Cancels a pending timer and hands its callback back; `None` when the id is stale.
     pub fn cancel(&mut self, timer: TimerId) -> Option<C> {
-        self.timers.cancel(timer)
+        let mut callback = self.timers.cancel(timer)?;
+        callback.leave();
+        Some(callback)
     }
 
     /// Calls `callback` as long as `fd` is readable; answers the callback that it replaces.
@@ -383,9 +391,17 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         outcome
     }
 
+    /// Tells every callback that it leaves ([`Callback::leave`]): whoever is going to drop the loop calls
+    /// this first.
+    pub fn leave_all(&mut self) {
+        self.ready.iter_mut().for_each(C::leave);
+        self.timers.iter_mut().for_each(C::leave);
+    }
+
     /// Empties the loop, handing every callback to the caller, who decides when they are dropped.
     /// Letters of other threads are refused from now on, and the loop's own descriptors are closed.
     pub fn close(&mut self) -> Vec<C> {
+        self.leave_all();
         let mut callbacks: Vec<C> = self.ready.take_all().into();
         callbacks.extend(self.timers.take_all());
         callbacks.extend(self.sources.take_all());

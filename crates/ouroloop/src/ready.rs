@@ -75,6 +75,11 @@ impl<C> ReadyQueue<C> {
         self.entries.iter()
     }
 
+    /// The waiting callbacks in order, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut C> {
+        self.entries.iter_mut()
+    }
+
     /// Gives back the memory of a burst that is over.
     pub fn shrink(&mut self) {
         if self.entries.capacity() > KEPT_CAPACITY && self.entries.len() < KEPT_CAPACITY / 4 {

@@ -91,6 +91,10 @@ impl<T> SequenceMap<T> {
         self.values.values()
     }
 
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.values.values_mut()
+    }
+
     /// Empties the table; its keys stay used up.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         std::mem::take(&mut self.values).into_values()

@@ -108,6 +108,11 @@ impl<C> Timers<C> {
         self.pending.values()
     }
 
+    /// The pending callbacks in no particular order, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut C> {
+        self.pending.values_mut()
+    }
+
     /// Cancels every timer, handing the callbacks to the caller.
     pub fn take_all(&mut self) -> impl Iterator<Item = C> + use<C> {
         self.heap = BinaryHeap::new();

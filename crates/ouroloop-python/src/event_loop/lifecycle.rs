@@ -71,6 +71,10 @@ impl Deallocate for Loop {
         slf.get().state.with(slf.py(), |state| state.phase != Phase::Closed)
     }
 
+    fn detach(slf: &Bound<'_, Self>) {
+        slf.get().engine.with(slf.py(), ouroloop::EventLoop::leave_all);
+    }
+
     fn last_words(slf: &Bound<'_, Self>) {
         if !slf.get().is_inherited()
             && let Err(error) = warn_unclosed(slf)

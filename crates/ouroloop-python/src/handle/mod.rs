@@ -501,8 +501,11 @@ impl Deallocate for Handle {
         Self::hold(slf);
     }
 
+    fn detach(slf: &Bound<'_, Self>) {
+        Self::leave_entry(slf);
+    }
+
     unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
-        Self::detach(slf);
         // SAFETY: the caller's promise is the same.
         unsafe { shelf::put(slf) }
     }

@@ -10,18 +10,23 @@
 //! | gone | `Scheduled`, nobody's | – | – |
 //! | withdrawn ([`Handle::withdraw`]) | gone, or `Nothing` | – | – |
 //! | held ([`Handle::hold`]) | `Call`, owning the handle | – | – |
-//! | settled, as the loop takes the entry out | gone | – | – |
+//! | left, as the loop takes the entry out ([`Scheduled::leave`]) | `Call`, owning the handle | – | – |
 //!
-//! 1. The address in an entry is that of a living thin handle: a handle that goes takes it out
-//!    ([`Handle::detach`]), and an entry that goes settles its handle, whatever the reason.
+//! 1. Only an entry that stands in an engine has an address in it, and that is one of a handle whose
+//!    memory is there: an entry leaves the engine through [`Scheduled::leave`], which takes the
+//!    address out, and a handle does so ([`Handle::leave_entry`]) as soon as its count is zero, before
+//!    anything else can run.
 //! 2. A thin handle owns nothing, so the garbage collector need not know it; every other is tracked.
 //! 3. Whoever looks at a thin handle has it held first and then sees an ordinary one. So has whoever
 //!    drops one to which there are weak references: asyncio's loop would keep it alive.
-//! 4. A thin handle is of exactly the native class, and its loop is alive: a loop that goes takes its
-//!    entries along, which settles their handles.
+//! 4. A thin handle's loop is there: all entries of a loop leave as soon as its count is zero, and when
+//!    it is closed or cleared, before the first of them is dropped.
+//! 5. From the making of a thin handle to its entry in the engine, and in all of the above, no code of
+//!    Python's runs.
 
 use std::ptr::NonNull;
 
+use ouroloop::Callback as _;
 use ouroloop::clock::{Nanos, as_seconds};
 use ouroloop::ready::Place;
 use ouroloop::timers::TimerId;
@@ -101,7 +106,10 @@ impl Pending {
     /// Takes the entry out; in the ready queue something stays in its place.
     fn remove(&self, py: Python<'_>) -> Option<Callback> {
         match self.stand {
-            Stand::Ready(_) => self.entry(py, |entry| std::mem::replace(entry, Callback::Nothing)),
+            Stand::Ready(_) => self.entry(py, |entry| {
+                entry.leave();
+                std::mem::replace(entry, Callback::Nothing)
+            }),
             Stand::Timer(timer) => {
                 self.event_loop(py).get().engine.with(py, |engine| engine.cancel(timer))
             }
@@ -111,8 +119,7 @@ impl Pending {
 
 impl Scheduled {
     fn held_by(contents: Contents, handle: &Bound<'_, Handle>) -> Self {
-        let handle = NonNull::new(handle.as_ptr()).expect("a reference is not null");
-        Self { contents: Some(contents), holder: Holder::Handle(handle) }
+        Self { contents: Some(contents), holder: Holder::Handle(address(handle)) }
     }
 
     /// One more entry for the same call.
@@ -143,6 +150,30 @@ impl Scheduled {
         }
     }
 
+    /// The entry leaves the loop: from here on its handle is an ordinary one, which is answered, or nobody's.
+    #[inline]
+    pub(crate) fn leave(&mut self) -> Option<Py<Handle>> {
+        let Holder::Handle(handle) = self.holder else { return None };
+        self.holder = Holder::Nobody;
+        // SAFETY: entries are moved attached.
+        let py = unsafe { Python::assume_attached() };
+        // SAFETY: rule 1.
+        let handle = unsafe { borrowed(py, &handle) };
+        let pending = handle.get().state.with(py, |state| state.pending.take());
+        if counts(&handle) == 0 {
+            // It is being deallocated, and nobody can reach the callback any more.
+            return None;
+        }
+        let handle = handle.to_owned();
+        // A loop that is being deallocated cannot be referred to any more.
+        let event_loop = pending.as_ref().and_then(|pending| {
+            let event_loop = pending.event_loop(py);
+            (counts(&event_loop) > 0).then(|| event_loop.to_owned().into_any().unbind())
+        });
+        fill(&handle, self.contents.take(), event_loop);
+        Some(handle.unbind())
+    }
+
     /// Makes the call; an error goes to the loop's exception handler.
     ///
     /// # Errors
@@ -150,12 +181,6 @@ impl Scheduled {
     #[inline]
     pub(crate) fn run(mut self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = event_loop.py();
-        if let Holder::Handle(_) = self.holder {
-            return match self.settle(event_loop) {
-                Some(handle) => Handle::run(&handle),
-                None => Ok(()),
-            };
-        }
         let Some(Contents { callback, args, context }) = self.contents.take() else {
             return Ok(());
         };
@@ -168,7 +193,7 @@ impl Scheduled {
         }
     }
 
-    /// The handle, with everything that a handle has; one is made if nobody has any.
+    /// A handle with everything that a handle has.
     ///
     /// # Errors
     /// No memory.
@@ -176,9 +201,6 @@ impl Scheduled {
         mut self,
         event_loop: &Bound<'py, Loop>,
     ) -> PyResult<Option<Bound<'py, Handle>>> {
-        if let Some(handle) = self.settle(event_loop) {
-            return Ok(Some(handle));
-        }
         let Some(contents) = self.contents.take() else { return Ok(None) };
         Ok(Some(match self.holder {
             Holder::Timer(deadline) => {
@@ -194,17 +216,6 @@ impl Scheduled {
             Some(handle) => Handle::report(&handle, error),
             None => Err(error),
         }
-    }
-
-    /// Gives the contents to the thin handle, if there is one.
-    fn settle<'py>(&mut self, event_loop: &Bound<'py, Loop>) -> Option<Bound<'py, Handle>> {
-        let Holder::Handle(handle) = self.holder else { return None };
-        self.holder = Holder::Nobody;
-        let py = event_loop.py();
-        // SAFETY: rule 1.
-        let handle = unsafe { borrowed(py, &handle) }.to_owned();
-        fill(&handle, self.contents.take(), Some(event_loop.clone().into_any().unbind()));
-        Some(handle)
     }
 
     pub(crate) fn describe(&self, py: Python<'_>) -> PyResult<String> {
@@ -223,26 +234,19 @@ impl Scheduled {
     }
 }
 
-impl Drop for Scheduled {
-    fn drop(&mut self) {
-        let Holder::Handle(handle) = self.holder else { return };
-        // SAFETY: entries are dropped attached.
-        let py = unsafe { Python::assume_attached() };
-        // SAFETY: rule 1.
-        let handle = unsafe { borrowed(py, &handle) }.to_owned();
-        let event_loop = handle.get().state.with(py, |state| {
-            let pending = state.pending?;
-            // A loop that is being taken apart cannot be referred to any more.
-            // SAFETY: rule 4.
-            let alive = unsafe { ffi::Py_REFCNT(pending.event_loop.as_ptr()) > 0 };
-            alive.then(|| pending.event_loop(py).to_owned().into_any().unbind())
-        });
-        fill(&handle, self.contents.take(), event_loop);
-    }
+fn address<T>(object: &Bound<'_, T>) -> NonNull<ffi::PyObject> {
+    NonNull::new(object.as_ptr()).expect("a reference is not null")
+}
+
+/// How many references there are; none to an object that is being deallocated.
+#[inline]
+fn counts<T>(object: &Borrowed<'_, '_, T>) -> isize {
+    // SAFETY: the object's memory is there.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
 
 /// # Safety
-/// The address must be that of a living handle.
+/// The address must be that of a handle whose memory is there.
 unsafe fn borrowed<'a, 'py>(
     py: Python<'py>,
     handle: &'a NonNull<ffi::PyObject>,
@@ -252,10 +256,10 @@ unsafe fn borrowed<'a, 'py>(
 }
 
 /// Makes a thin handle an ordinary one.
+#[inline]
 fn fill(handle: &Bound<'_, Handle>, contents: Option<Contents>, event_loop: Option<Py<PyAny>>) {
     let py = handle.py();
     handle.get().state.with(py, |state| {
-        state.pending = None;
         // A thin handle has none of these.
         state.event_loop = event_loop;
         if let Some(Contents { callback, args, context }) = contents {
@@ -283,9 +287,9 @@ impl Handle {
     }
 
     fn stands(&self, event_loop: &Bound<'_, Loop>, stand: Stand) {
-        let pointer = NonNull::new(event_loop.as_ptr()).expect("a reference is not null");
+        let event_loop_address = address(event_loop);
         self.state.with(event_loop.py(), |state| {
-            state.pending = Some(Pending { event_loop: pointer, stand });
+            state.pending = Some(Pending { event_loop: event_loop_address, stand });
         });
     }
 
@@ -293,10 +297,8 @@ impl Handle {
     pub(super) fn hold(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let Some(pending) = slf.get().state.with(py, |state| state.pending) else { return };
-        let strong = Callback::Call(slf.clone().unbind());
-        let entry = pending.entry(py, |entry| std::mem::replace(entry, strong));
-        // Dropped with the handle's address inside: that settles it.
-        drop(entry);
+        // The entry stays, as one that owns the handle.
+        pending.entry(py, Callback::leave);
     }
 
     /// Takes the callback of a thin handle out of the loop; answers whether it was thin.
@@ -304,13 +306,14 @@ impl Handle {
     pub(super) fn withdraw(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
         let Some(pending) = slf.get().state.with(py, |state| state.pending) else { return false };
+        // What it owns now is the handle, which the caller has too.
         drop(pending.remove(py));
         true
     }
 
-    /// The handle is about to go: nobody can reach its callback any more.
+    /// The handle's count is zero: nobody can reach its callback any more.
     #[inline]
-    pub(super) fn detach(slf: &Bound<'_, Self>) {
+    pub(super) fn leave_entry(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let Some(pending) = slf.get().state.with(py, |state| state.pending.take()) else { return };
         pending.entry(py, |entry| {

@@ -128,8 +128,11 @@ impl Deallocate for TimerHandle {
         Handle::hold(slf.as_super());
     }
 
+    fn detach(slf: &Bound<'_, Self>) {
+        Handle::leave_entry(slf.as_super());
+    }
+
     unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
-        Handle::detach(slf.as_super());
         // SAFETY: the caller's promise is the same.
         unsafe { shelf::put(slf) }
     }
@@ -174,9 +177,9 @@ impl TimerHandle {
     ) -> PyResult<()> {
         let moment = When::Given(when).moment()?;
         Handle::hold(slf.as_super());
-        slf.as_super().get().initialize(callback, args, r#loop, context)?;
+        // From here on the handle knows no timer: the one that it had is another loop's, perhaps.
         drop(slf.get().moment.replace(slf.py(), moment));
-        Ok(())
+        slf.as_super().get().initialize(callback, args, r#loop, context)
     }
 
     #[getter(__class__)]
