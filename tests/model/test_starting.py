@@ -129,9 +129,12 @@ def run():
 
 def begin():
     second_runs.set()
-    loop.call_soon_threadsafe(loop.stop)
     for other in {first, second} - {threading.current_thread()}:
-        other.join(5)
+        other.join(1)
+        if other.is_alive():
+            # It runs the loop as well, and is to end while this one goes on.
+            loop.call_soon_threadsafe(loop.stop)
+            other.join(5)
     # The other thread is over, and its state with it.
     [bytearray(1000) for _ in range(1000)]
     loop.create_task(work(), name="work").add_done_callback(lambda _: loop.stop())

@@ -28,6 +28,7 @@ mod sync;
 mod task;
 mod transport;
 mod trashcan;
+mod tricks;
 mod waiter;
 
 use pyo3::prelude::*;
@@ -36,6 +37,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    tricks::choose();
     // Looked up before anything can replace it, `ouroloop.install` above all.
     standard::Standard::get(py)?;
     // A class is complete before a class that derives from it is made.

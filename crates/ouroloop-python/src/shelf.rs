@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
 use crate::slots::Deallocate;
+use crate::tricks;
 
 /// The kept objects of one class.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub(crate) trait Shelved: Deallocate {
 /// A blank object, not tracked yet; `None` when the shelf is empty.
 #[inline]
 pub(crate) fn take<T: Shelved>(py: Python<'_>) -> Option<Bound<'_, T>> {
+    // Empty all the time if tricks are off.
     let object = T::shelf().objects.with(py, Vec::pop)?.as_ptr();
     // SAFETY: by rule 1 this is a complete object that nobody else knows; it becomes a new
     // reference of exactly class `T` (rule 2).
@@ -102,7 +104,8 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
     let class = T::type_object_raw(py);
     // SAFETY: attached; the object is complete.
     let keep = unsafe {
-        ffi::Py_TYPE(pointer) == class
+        !tricks::are_off()
+            && ffi::Py_TYPE(pointer) == class
             && ffi::PyObject_GC_IsFinalized(pointer) == 0
             && T::shelf().has_room(py, T::CAPACITY)
     };

@@ -101,6 +101,8 @@ pub(crate) struct Standard {
     pub(crate) timeout: Py<PyAny>,
     pub(crate) task_group: Py<PyAny>,
     pub(crate) socket: Py<PyAny>,
+    /// What `socket.socket` derives from.
+    pub(crate) raw_socket: Py<PyAny>,
     pub(crate) socket_module: Py<PyAny>,
 }
 
@@ -213,6 +215,7 @@ impl Standard {
             timeout: from("asyncio.timeouts", "Timeout")?,
             task_group: from("asyncio.taskgroups", "TaskGroup")?,
             socket: from("socket", "socket")?,
+            raw_socket: from("_socket", "socket")?,
             socket_module: py.import("socket")?.into_any().unbind(),
         })
     }

@@ -19,6 +19,10 @@ use crate::cell::AttachedCell;
 pub(crate) struct Snapshot(Py<PyAny>);
 
 /// A context that nobody else refers to, and the variables of an empty one.
+///
+/// The garbage collector does not know the context, so that no program finds it there and enters it
+/// while its variables are exchanged. The collector is shown it when it is given away, and when it goes:
+/// its deallocation expects that.
 struct Spare {
     context: Py<PyAny>,
     empty: Py<PyAny>,
@@ -94,24 +98,26 @@ impl Snapshot {
         let Some(layout) = self.layout(py) else {
             return run_in(py, &self.0, body).map_err(|error| (error, self));
         };
-        let Spare { context, empty } = match SPARE.replace(py, None) {
+        let spare = match SPARE.replace(py, None) {
             Some(spare) => spare,
             None => match Spare::new(py, layout) {
                 Ok(spare) => spare,
                 Err(error) => return Err((error, self)),
             },
         };
-        drop(layout.exchange(context.bind(py), self.0));
-        match run_in(py, &context, body) {
+        drop(layout.exchange(spare.context.bind(py), self.0));
+        match run_in(py, &spare.context, body) {
             // A token of a variable refers to the context in which it was set.
-            Ok(answer) if is_unshared(&context) => {
-                let used = layout.exchange(context.bind(py), empty.clone_ref(py));
-                SPARE.set(py, Some(Spare { context, empty }));
+            Ok(answer) if is_unshared(&spare.context) => {
+                let empty = spare.empty.clone_ref(py);
+                let used = layout.exchange(spare.context.bind(py), empty);
+                SPARE.set(py, Some(spare));
                 drop(used);
                 Ok(answer)
             }
+            // Given away, or in use by who is its owner from here on.
             Ok(answer) => Ok(answer),
-            Err(error) => Err((error, Self(context))),
+            Err(error) => Err((error, Self(spare.context.clone_ref(py)))),
         }
     }
 }
@@ -121,7 +127,17 @@ impl Spare {
     fn new(py: Python<'_>, layout: Layout) -> PyResult<Self> {
         let context = new_context(py)?;
         let empty = layout.variables(&context).unbind();
+        // SAFETY: attached; a new context is tracked.
+        unsafe { ffi::PyObject_GC_UnTrack(context.as_ptr().cast()) };
         Ok(Self { context: context.unbind(), empty })
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        // SAFETY: attached, as spares are used and replaced; the context is whole, and was untracked
+        // when it became a spare.
+        unsafe { ffi::PyObject_GC_Track(self.context.as_ptr().cast()) };
     }
 }
 

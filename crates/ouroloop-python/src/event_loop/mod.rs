@@ -132,6 +132,11 @@ pub(crate) struct Loop {
     pub(crate) datagrams: AttachedCell<Option<Box<Batch>>>,
 }
 
+/// The error of whatever a closed loop cannot do any more.
+fn closed() -> PyErr {
+    PyRuntimeError::new_err("Event loop is closed")
+}
+
 /// A transport's reads go through a buffer of this many bytes unless a transport has seen larger ones.
 pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -157,7 +162,7 @@ impl Loop {
     #[inline]
     pub(crate) fn check_closed(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_closed(py) {
-            return Err(PyRuntimeError::new_err("Event loop is closed"));
+            return Err(closed());
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{Loop, Phase, debug};
+use super::{Loop, Phase, closed, debug};
 use crate::standard::Standard;
 
 /// Small writes wait for the end of the turn, but not for more callbacks than this.
@@ -24,8 +24,10 @@ impl Loop {
     /// Runs until `stop` is called; then the turn under way is finished.
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::check_runnable(slf)?;
-        let saved = Self::enter_run(slf)?;
-        let answer = Self::turns(slf);
+        Self::claim(slf)?;
+        let mut saved = Saved::default();
+        let entered = Self::enter_run(slf, &mut saved);
+        let answer = entered.and_then(|()| Self::turns(slf));
         let left = Self::leave_run(slf, &saved);
         answer.and(left)
     }
@@ -86,10 +88,15 @@ impl Loop {
     }
 }
 
-/// What `run_forever` has to put back.
+fn already_running() -> PyErr {
+    PyRuntimeError::new_err("This event loop is already running")
+}
+
+/// What `run_forever` has to put back, as far as it has come.
+#[derive(Default)]
 struct Saved<'py> {
-    asyncgen_hooks: Bound<'py, PyAny>,
-    running_loop: Bound<'py, PyAny>,
+    asyncgen_hooks: Option<Bound<'py, PyAny>>,
+    running_loop: Option<Bound<'py, PyAny>>,
 }
 
 impl Loop {
@@ -98,7 +105,7 @@ impl Loop {
         slf.get().check_closed(py)?;
         slf.get().refuse_inherited()?;
         if slf.get().is_running(py) {
-            return Err(PyRuntimeError::new_err("This event loop is already running"));
+            return Err(already_running());
         }
         if !Standard::get(py)?.get_running_loop.bind(py).call0()?.is_none() {
             let message = "Cannot run the event loop while another loop is running";
@@ -107,22 +114,36 @@ impl Loop {
         Ok(())
     }
 
-    fn enter_run<'py>(slf: &Bound<'py, Self>) -> PyResult<Saved<'py>> {
+    /// The loop is this thread's from here on, before anything that another thread could run between.
+    fn claim(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let free = !slf.get().is_running(py);
+        slf.get().state.with(py, |state| match state.phase {
+            Phase::Closed => Err(closed()),
+            _ if !free => Err(already_running()),
+            _ => {
+                state.phase = Phase::Running(thread_identifier());
+                Ok(())
+            }
+        })
+    }
+
+    fn enter_run<'py>(slf: &Bound<'py, Self>, saved: &mut Saved<'py>) -> PyResult<()> {
         let py = slf.py();
         let debug = slf.get().is_debug(py);
         debug::set_origin_tracking(slf, debug)?;
-        let asyncgen_hooks = Self::install_asyncgen_hooks(slf)?;
+        saved.asyncgen_hooks = Some(Self::install_asyncgen_hooks(slf)?);
         let standard = Standard::get(py)?;
-        let running_loop = standard.get_running_loop.bind(py).call0()?;
-        slf.get().state.with(py, |state| state.phase = Phase::Running(thread_identifier()));
+        saved.running_loop = Some(standard.get_running_loop.bind(py).call0()?);
         standard.set_running_loop.bind(py).call1((slf,))?;
         #[cfg(Py_3_14)]
         slf.get().current.begin_run(slf.as_any())?;
         Self::attach_signals(slf)?;
         slf.get().engine.with(py, ouroloop::EventLoop::look);
-        Ok(Saved { asyncgen_hooks, running_loop })
+        Ok(())
     }
 
+    /// Puts everything back; the first error is answered, and keeps nothing from being put back.
     fn leave_run(slf: &Bound<'_, Self>, saved: &Saved<'_>) -> PyResult<()> {
         let py = slf.py();
         let left = Self::leave_task(slf);
@@ -134,10 +155,15 @@ impl Loop {
             state.phase = Phase::Stopped;
         });
         let signals = Self::detach_signals(slf);
-        Standard::get(py)?.set_running_loop.bind(py).call1((&saved.running_loop,))?;
-        debug::set_origin_tracking(slf, false)?;
-        Self::restore_asyncgen_hooks(py, &saved.asyncgen_hooks)?;
-        left.and(signals)
+        let running_loop = saved.running_loop.as_ref().map_or(Ok(()), |before| {
+            Standard::get(py)?.set_running_loop.bind(py).call1((before,)).map(drop)
+        });
+        let tracking = debug::set_origin_tracking(slf, false);
+        let hooks = saved
+            .asyncgen_hooks
+            .as_ref()
+            .map_or(Ok(()), |before| Self::restore_asyncgen_hooks(py, before));
+        left.and(signals).and(running_loop).and(tracking).and(hooks)
     }
 
     fn turns(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -13,6 +13,7 @@ use crate::context::Snapshot;
 use crate::handle::{Contents, Handle, TimerHandle, When};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
+use crate::tricks;
 
 #[pymethods]
 impl Loop {
@@ -239,7 +240,7 @@ impl Loop {
         args: Bound<'py, PyTuple>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
-        if slf.get().is_debug(slf.py()) {
+        if slf.get().is_debug(slf.py()) || tricks::are_off() {
             let handle = Self::make_handle(slf, callback, args, context)?;
             slf.get().push(slf.py(), Callback::Call(handle.clone().unbind()));
             return Ok(handle);
@@ -296,13 +297,18 @@ impl Loop {
     ) -> PyResult<Bound<'py, TimerHandle>> {
         let py = slf.py();
         slf.get().check_schedulable(py)?;
-        if !slf.get().is_debug(py) {
+        let debug = slf.get().is_debug(py);
+        if !debug && !tricks::are_off() {
             return TimerHandle::schedule(slf, when, contents(py, callback, args, context)?);
         }
-        // `call_later` is `call_at` in other words, for asyncio too.
-        debug::check_callback(callback.bind(py), "call_at")?;
+        if debug {
+            // `call_later` is `call_at` in other words, for asyncio too.
+            debug::check_callback(callback.bind(py), "call_at")?;
+        }
         let timer = TimerHandle::create(slf, when, contents(py, callback, args, context)?)?;
-        timer.as_super().get().remember_source(py)?;
+        if debug {
+            timer.as_super().get().remember_source(py)?;
+        }
         let callback = Callback::Call(timer.as_super().clone().unbind());
         let id = slf.get().add_timer(py, timer.get().seconds(py), callback);
         timer.get().scheduled_as(py, id);

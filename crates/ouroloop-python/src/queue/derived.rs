@@ -2,9 +2,11 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use super::{LifoQueue, Manner, Order, PriorityQueue, Queue};
-use crate::overrides::{self, Attributes, has_all, originals};
+use crate::instance_dict;
+use crate::overrides::{self, Attributes};
 
 /// What to call and ask instead of native code, if it is not ours.
 const CONTROLS: [&str; 11] = [
@@ -38,11 +40,11 @@ impl Originals {
         ORIGINALS.get_or_try_init(py, || {
             let queue = py.get_type::<Queue>();
             Ok(Self {
-                controls: originals(&queue, &CONTROLS)?,
+                controls: Attributes::of(&queue, &CONTROLS)?,
                 hooks: [
-                    (Order::First, originals(&queue, &HOOKS)?),
-                    (Order::Least, originals(&py.get_type::<PriorityQueue>(), &HOOKS)?),
-                    (Order::Last, originals(&py.get_type::<LifoQueue>(), &HOOKS)?),
+                    (Order::First, Attributes::of(&queue, &HOOKS)?),
+                    (Order::Least, Attributes::of(&py.get_type::<PriorityQueue>(), &HOOKS)?),
+                    (Order::Last, Attributes::of(&py.get_type::<LifoQueue>(), &HOOKS)?),
                 ],
             })
         })
@@ -52,25 +54,36 @@ impl Originals {
 /// The manner that a queue's class and attributes allow.
 pub(super) fn manner(slf: &Bound<'_, Queue>) -> Manner {
     let py = slf.py();
+    // Whatever cannot be asked is left to Python, which will raise it again.
+    let Ok(originals) = Originals::get(py) else { return Manner::Open };
     let known = slf.get().state.with(py, |state| state.verdict);
-    if let Some(manner) = Verdict::recall(known, slf) {
+    let manner = Verdict::recall(known, slf).unwrap_or_else(|| {
+        let class = slf.as_any().get_type();
+        let manner = find(originals, &class).unwrap_or(Manner::Open);
+        // The lookups have given the class a version.
+        let verdict = Verdict::new(&class, manner);
+        slf.get().state.with(py, |state| state.verdict = verdict);
+        manner
+    });
+    // SAFETY: attached; a queue has a dictionary of ours.
+    if unsafe { instance_dict::is_empty(slf.as_ptr()) } {
         return manner;
     }
-    // Whatever cannot be asked is left to Python, which will raise it again.
-    let manner = find(slf).unwrap_or(Manner::Open);
-    // The lookups have given the class a version.
-    let verdict = Verdict::new(slf, manner);
-    slf.get().state.with(py, |state| state.verdict = verdict);
-    manner
+    let [(_, hooks), ..] = &originals.hooks;
+    match manner {
+        _ if !originals.controls.are_not_shadowed(slf) => Manner::Open,
+        Manner::Plain(_) if !hooks.are_not_shadowed(slf) => Manner::Hooked,
+        manner => manner,
+    }
 }
 
-fn find(slf: &Bound<'_, Queue>) -> PyResult<Manner> {
-    let originals = Originals::get(slf.py())?;
-    if !has_all(slf, &originals.controls)? {
+/// The manner that a class allows.
+fn find(originals: &Originals, class: &Bound<'_, PyType>) -> PyResult<Manner> {
+    if !originals.controls.are_those_of(class)? {
         return Ok(Manner::Open);
     }
     for (order, hooks) in &originals.hooks {
-        if has_all(slf, hooks)? {
+        if hooks.are_those_of(class)? {
             return Ok(Manner::Plain(*order));
         }
     }

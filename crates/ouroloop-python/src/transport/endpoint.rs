@@ -411,15 +411,11 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
             event_loop.get().remove_transport(py, fd);
             event_loop.get().end_write_wait(py, fd);
         }
-        let open = match &python_socket {
-            // The number is ours alone from here on.
-            Some(python_socket) => descriptor::detach(python_socket.bind(py))?,
-            None => true,
-        };
-        if let Some(owned) = slf.get().state().with(py, SocketState::take_fd) {
-            descriptor::close(owned, open);
+        let Some(owned) = slf.get().state().with(py, SocketState::take_fd) else { return Ok(()) };
+        match &python_socket {
+            Some(python_socket) => descriptor::close(python_socket.bind(py), owned),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// What an unclosed transport says and does when its last reference goes.

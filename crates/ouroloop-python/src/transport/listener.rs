@@ -27,6 +27,7 @@ use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
+use crate::transport::descriptor;
 use crate::transport::server::Server;
 use crate::transport::socket::{Origin, SocketTransport};
 use crate::transport::tls::{self, Waiting};
@@ -256,13 +257,11 @@ impl Port<'_> {
 
     fn log_arrival(&self, connection: &OwnedFd) -> PyResult<()> {
         let py = self.server.py();
-        let keywords = PyDict::new(py);
-        keywords.set_item(intern!(py, "fileno"), connection.as_raw_fd())?;
-        let socket = Standard::get(py)?.socket.bind(py).call((), Some(&keywords))?;
+        let socket = descriptor::share(&PyDict::new(py), connection.as_raw_fd(), 0)?;
         let shown = socket.repr();
         let peer = socket.call_method0(intern!(py, "getpeername"));
         // Before anything else can fail, and close the descriptor with the socket object.
-        socket.call_method0(intern!(py, "detach"))?;
+        descriptor::detach_raw(&socket);
         let peer = peer.unwrap_or_else(|_| py.None().into_bound(py));
         let format = "%r got a new connection from %r: %s";
         let logger = Standard::get(py)?.logger.bind(py);

@@ -1,6 +1,6 @@
 //! `sock_accept`.
 
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use ouroloop::net::Accepted;
 use ouroloop::net::listener::accept_batch;
@@ -16,8 +16,7 @@ use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::event_loop::Loop;
 use crate::os_error::os_error;
-use crate::standard::Standard;
-use crate::transport::address;
+use crate::transport::{address, descriptor};
 
 /// So many connections that were aborted are passed over before others have their turn.
 const PASSED_OVER: usize = 64;
@@ -78,17 +77,12 @@ fn connection<'py>(
     peer: Option<SocketAddrAny>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = listener.py();
-    let kind = (
-        listener.getattr(intern!(py, "family"))?,
-        listener.getattr(intern!(py, "type"))?,
-        listener.getattr(intern!(py, "proto"))?,
-    );
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "fileno"), owned.as_raw_fd())?;
-    let connection = Standard::get(py)?.socket.bind(py).call(kind, Some(&keywords))?;
-    // The object closes it from here on.
-    let _number = owned.into_raw_fd();
-    connection.call_method1(intern!(py, "setblocking"), (false,))?;
+    let kind = PyDict::new(py);
+    for name in [intern!(py, "family"), intern!(py, "type"), intern!(py, "proto")] {
+        kind.set_item(name, listener.getattr(name)?)?;
+    }
+    let connection = descriptor::share(&kind, owned.as_raw_fd(), 0)?;
+    descriptor::hand_over(owned);
     let known = peer.map(|peer| address::to_python(py, &peer)).transpose()?.flatten();
     let address = match known {
         Some(address) => address,

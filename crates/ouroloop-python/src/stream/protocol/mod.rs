@@ -61,6 +61,8 @@ struct State {
 /// What is called through Python unless it is ours.
 const METHODS: [&str; 3] = ["data_received", "_drain_helper", "_stream_reader"];
 
+static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
+
 static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 impl StreamReaderProtocol {
@@ -110,13 +112,16 @@ impl StreamReaderProtocol {
     /// Whether every method that native code leaves out is ours.
     #[inline]
     fn is_plain(slf: &Bound<'_, Self>) -> bool {
-        let known = slf.get().state.with(slf.py(), |state| state.plain);
-        Verdict::recall(known, slf).unwrap_or_else(|| Self::judge(slf))
+        let py = slf.py();
+        let known = slf.get().state.with(py, |state| state.plain);
+        match (Verdict::recall(known, slf), ORIGINALS.get(py)) {
+            (Some(plain), Some(originals)) => plain && originals.are_not_shadowed(slf),
+            _ => Self::judge(slf),
+        }
     }
 
     #[cold]
     fn judge(slf: &Bound<'_, Self>) -> bool {
-        static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
         let (plain, verdict) = overrides::judge(slf, &METHODS, &ORIGINALS);
         slf.get().state.with(slf.py(), |state| state.plain = verdict);
         plain

@@ -83,6 +83,8 @@ const METHODS: [&str; 8] = [
     "_wakeup_waiter",
 ];
 
+static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
+
 static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 impl StreamReader {
@@ -128,13 +130,16 @@ impl StreamReader {
     /// Whether every method that native code leaves out is ours.
     #[inline]
     pub(super) fn is_plain(slf: &Bound<'_, Self>) -> bool {
-        let known = slf.get().state.with(slf.py(), |state| state.plain);
-        Verdict::recall(known, slf).unwrap_or_else(|| Self::judge(slf))
+        let py = slf.py();
+        let known = slf.get().state.with(py, |state| state.plain);
+        match (Verdict::recall(known, slf), ORIGINALS.get(py)) {
+            (Some(plain), Some(originals)) => plain && originals.are_not_shadowed(slf),
+            _ => Self::judge(slf),
+        }
     }
 
     #[cold]
     fn judge(slf: &Bound<'_, Self>) -> bool {
-        static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
         let (plain, verdict) = overrides::judge(slf, &METHODS, &ORIGINALS);
         slf.get().state.with(slf.py(), |state| state.plain = verdict);
         plain

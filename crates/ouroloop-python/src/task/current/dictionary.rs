@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 
 use super::NotHere;
 use crate::task::{Task, registry};
+use crate::tricks;
 
 /// The head of a dictionary object, the same from 3.11 to 3.13.
 #[repr(C)]
@@ -125,7 +126,7 @@ unsafe fn locate(dictionary: *mut ffi::PyObject, key: *mut ffi::PyObject) -> Opt
 /// Whether dictionaries of this interpreter have the layout above.
 fn is_proved(py: Python<'_>) -> bool {
     static PROVED: OnceLock<bool> = OnceLock::new();
-    *PROVED.get_or_init(|| prove(py).unwrap_or(false))
+    *PROVED.get_or_init(|| !tricks::are_off() && prove(py).unwrap_or(false))
 }
 
 /// Compares a dictionary, as it grows and shrinks, with what the layout says is in it.

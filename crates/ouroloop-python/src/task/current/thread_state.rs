@@ -7,9 +7,19 @@ use pyo3::prelude::*;
 
 use super::NotHere;
 use crate::task::{Task, registry};
+use crate::tricks;
 
-/// No further than this many words into the thread's state are the fields looked for.
-const WORDS: usize = 256;
+/// How many words the thread's state has, at least: the fields are looked for in these.
+///
+/// The size is that of the running minor version, which fixes it (3.14: 936 bytes, 3.15: 1,096); where
+/// words have other sizes it is not known.
+const WORDS: usize = if cfg!(not(target_pointer_width = "64")) {
+    0
+} else if cfg!(Py_3_15) {
+    1096 / 8
+} else {
+    936 / 8
+};
 
 /// The two fields of the thread in which the loop runs.
 #[derive(Debug)]
@@ -28,7 +38,7 @@ impl Place {
         let offset = if let Some(offset) = OFFSET.get() {
             *offset
         } else {
-            let found = find(event_loop)?;
+            let found = if tricks::are_off() { None } else { find(event_loop)? };
             *OFFSET.get_or_init(|| found)
         };
         let Some(offset) = offset else { return Ok(Self::UNKNOWN) };
@@ -47,11 +57,12 @@ impl Place {
         task: Option<&Bound<'py, Task>>,
         _entered: bool,
     ) -> Result<Option<Bound<'py, PyAny>>, NotHere> {
-        if self.running_loop.is_null() {
+        // SAFETY: attached.
+        if self.running_loop.is_null() || self.thread != unsafe { ffi::PyThreadState_Get() } {
             return Err(NotHere);
         }
-        // SAFETY: the loop runs in the thread of this state, which is attached; the second
-        // field owns a reference or is null.
+        // SAFETY: the place is in the state of this thread; the second field owns a reference or is
+        // null.
         unsafe {
             if *self.running_loop != event_loop.as_ptr() {
                 return Err(NotHere);
@@ -68,7 +79,8 @@ impl Place {
     pub(super) fn read<'py>(&self, event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
         let py = event_loop.py();
         // SAFETY: attached. The place belongs to the state of the thread in which the loop
-        // ran last: it is read only if that is this thread's.
+        // ran last: it is read only if that is this thread's. (One that has another's address is this
+        // thread's all the same.)
         unsafe {
             if self.running_loop.is_null() || self.thread != ffi::PyThreadState_Get() {
                 return None;
@@ -102,7 +114,7 @@ fn find(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let before = references();
     registry::swap_current(event_loop, &probe)?;
     let owned = references() == before + 1;
-    // SAFETY: attached; the fields are within the first words of the state, which is longer.
+    // SAFETY: attached; a thread's state has as many words.
     let state = unsafe {
         std::slice::from_raw_parts(
             ffi::PyThreadState_Get().cast::<*mut ffi::PyObject>().cast_const(),

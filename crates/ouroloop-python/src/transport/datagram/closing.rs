@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::DatagramTransport;
 use crate::instance_dict;
@@ -19,7 +20,11 @@ impl DatagramTransport {
         let py = slf.py();
         let error = slf.get().state.with(py, |state| state.end.error.take());
         let reported = Self::tell(slf, "connection_lost", (error,));
-        let closed = Self::release(slf);
+        // What a program's socket raises is no more than what its protocol raises.
+        let closed = Self::release(slf).or_else(|error| {
+            let Some(told) = slf.get().protocol(py) else { return Err(error) };
+            Self::report(slf, told.bind(py), "connection_lost", &PyTuple::empty(py), error)
+        });
         drop(slf.get().state.with(py, |state| {
             (state.end.take_references(), std::mem::take(&mut state.undelivered))
         }));

@@ -186,7 +186,12 @@ impl DatagramTransport {
                     undelivered: VecDeque::new(),
                 }),
             },
-        )?;
+        );
+        if transport.is_err() {
+            // What could not be made has closed the descriptor.
+            descriptor::detach_raw(python_socket);
+        }
+        let transport = transport?;
         VALUE_OFFSET.learn(&transport);
         event_loop.get().add_transport(py, fd, transport.as_any());
         Self::push(&transport, event_loop, Event::Open);

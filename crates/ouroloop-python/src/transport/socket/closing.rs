@@ -31,7 +31,9 @@ impl SocketTransport {
             Err(error) => Self::report_callback(slf, "connection_lost", error),
         };
         let refused = Self::refuse_to_lend(slf, reason);
-        let closed = Self::release(slf);
+        // What a program's socket raises is no more than what its protocol raises.
+        let closed = Self::release(slf)
+            .or_else(|error| Self::report_callback(slf, "connection_lost", error));
         let (server, rest) =
             slf.get().state.with(py, |state| (state.server.take(), state.end.take_references()));
         drop(rest);

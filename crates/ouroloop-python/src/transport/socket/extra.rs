@@ -7,8 +7,8 @@ use rustix::net::{AddressFamily, SocketAddrAny, ipproto};
 
 use super::SocketTransport;
 use crate::standard::Standard;
-use crate::transport::address;
 use crate::transport::endpoint::SocketEnd;
+use crate::transport::{address, descriptor};
 
 impl SocketTransport {
     pub(super) fn extra_info<'py>(
@@ -63,27 +63,22 @@ impl SocketTransport {
         if let Some(known) = known {
             return Ok(known.into_bound(py));
         }
-        let class = Standard::get(py)?.socket.bind(py);
-        let keywords = PyDict::new(py);
         if open {
-            keywords.set_item(intern!(py, "fileno"), fd)?;
-        } else if let Some(family) = family {
+            let socket = descriptor::share(&PyDict::new(py), fd, 1)?;
+            let kept = socket.clone().unbind();
+            drop(slf.get().state.with(py, |state| state.end.python_socket.replace(kept)));
+            return Ok(socket);
+        }
+        let keywords = PyDict::new(py);
+        if let Some(family) = family {
             // A closed one of the same kind.
             keywords.set_item(intern!(py, "family"), family.as_raw())?;
             if [AddressFamily::INET, AddressFamily::INET6].contains(&family) {
                 keywords.set_item(intern!(py, "proto"), ipproto::TCP.as_raw().get())?;
             }
         }
-        let socket = class.call((), Some(&keywords))?;
-        if open {
-            socket.call_method1(intern!(py, "setblocking"), (false,))?;
-            let users = socket.getattr(intern!(py, "_io_refs"))?;
-            socket.setattr(intern!(py, "_io_refs"), users.add(1)?)?;
-            let kept = socket.clone().unbind();
-            drop(slf.get().state.with(py, |state| state.end.python_socket.replace(kept)));
-        } else {
-            socket.call_method0(intern!(py, "close"))?;
-        }
+        let socket = Standard::get(py)?.socket.bind(py).call((), Some(&keywords))?;
+        socket.call_method0(intern!(py, "close"))?;
         Ok(socket)
     }
 

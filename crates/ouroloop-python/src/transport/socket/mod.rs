@@ -161,6 +161,7 @@ impl SocketTransport {
         let own = rustix::net::getsockname(&owned).ok();
         let is_tcp = own.as_ref().is_some_and(is_internet) && disable_nagle(&owned);
         let fd = owned.as_raw_fd();
+        let shared = socket.as_ref().map(|socket| socket.clone_ref(py));
         let mut end = Endpoint::new(event_loop, protocol, context, waiter, socket, fd);
         end.by_edges = is_tcp;
         let transport = Bound::new(
@@ -179,7 +180,12 @@ impl SocketTransport {
                     wrote_eof: false,
                 }),
             },
-        )?;
+        );
+        if let (Err(_), Some(shared)) = (&transport, &shared) {
+            // What could not be made has closed the descriptor.
+            descriptor::detach_raw(shared.bind(py));
+        }
+        let transport = transport?;
         VALUE_OFFSET.learn(&transport);
         event_loop.get().add_transport(py, fd, transport.as_any());
         if let Some(server) = transport.get().server(py) {

@@ -28,6 +28,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::bio::{Control, Give, LendingBios, Take};
+use crate::tricks;
 
 const SSL_ERROR_WANT_READ: c_int = 2;
 const SSL_ERROR_ZERO_RETURN: c_int = 6;
@@ -148,7 +149,8 @@ impl Library {
 }
 
 fn forbidden() -> bool {
-    std::env::var_os("OUROLOOP_TLS_ENGINE").is_some_and(|engine| engine == BY_MODULE)
+    tricks::are_off()
+        || std::env::var_os("OUROLOOP_TLS_ENGINE").is_some_and(|engine| engine == BY_MODULE)
 }
 
 /// What became of a step.
