@@ -8,7 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase, debug};
+use crate::containment::contained_result;
 use crate::standard::Standard;
+use crate::thread_end;
 
 /// Small writes wait for the end of the turn, but not for more callbacks than this.
 const CALLBACKS_PER_SEND: usize = 64;
@@ -24,8 +26,10 @@ impl Loop {
     /// Runs until `stop` is called; then the turn under way is finished.
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::check_runnable(slf)?;
+        thread_end::survive();
         let saved = Self::enter_run(slf)?;
-        let answer = Self::turns(slf);
+        // A panic ends the run as an error does: the loop can be run again, or closed.
+        let answer = contained_result(|| Self::turns(slf));
         let left = Self::leave_run(slf, &saved);
         answer.and(left)
     }
@@ -38,8 +42,8 @@ impl Loop {
         let py = slf.py();
         Self::check_runnable(slf)?;
         let standard = Standard::get(py)?;
-        let isfuture =
-            py.import(intern!(py, "asyncio.futures"))?.getattr(intern!(py, "isfuture"))?;
+        let isfuture = crate::modules::module(py, intern!(py, "asyncio.futures"))?
+            .getattr(intern!(py, "isfuture"))?;
         let is_new = !isfuture.call1((future,))?.is_truthy()?;
         let keywords = pyo3::types::PyDict::new(py);
         keywords.set_item(intern!(py, "loop"), slf)?;
