@@ -49,9 +49,9 @@ pub(crate) fn contained_result<R>(body: impl FnOnce() -> PyResult<R>) -> PyResul
 /// Runs what cannot raise, and may be called while an exception is on its way.
 #[inline]
 pub(crate) fn contained_unraisable(py: Python<'_>, body: impl FnOnce()) {
-    if let Err(error) = contained(body) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
         let _pending = Pending::put_aside(py);
-        error.write_unraisable(py, None);
+        panicked(&*panic).write_unraisable(py, None);
     }
 }
 

@@ -5,6 +5,7 @@
 //! function in their place: [`install_method`] replaces the descriptor in the class.
 
 use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pyo3::PyClass;
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::containment::contained_result;
+use crate::containment::panicked;
 
 /// The arguments of one call, borrowed from the caller.
 pub(crate) struct Arguments<'a, 'py> {
@@ -237,10 +238,15 @@ pub(crate) fn run<'py>(
     py: Python<'py>,
     body: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> *mut ffi::PyObject {
-    match contained_result(body) {
-        Ok(answer) => answer.into_ptr(),
-        Err(error) => {
+    // Not by `contained_result`: to move the answer from one result into another costs each call.
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(answer)) => answer.into_ptr(),
+        Ok(Err(error)) => {
             error.restore(py);
+            ptr::null_mut()
+        }
+        Err(panic) => {
+            panicked(&*panic).restore(py);
             ptr::null_mut()
         }
     }
