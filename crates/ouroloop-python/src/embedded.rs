@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 /// # Errors
 /// What the code raises.
 pub(crate) fn define(py: Python<'_>, source: &str, file: &str) -> PyResult<Py<PyDict>> {
-    let builtins = py.import(intern!(py, "builtins"))?;
+    let builtins = crate::modules::module(py, intern!(py, "builtins"))?;
     let code = builtins.call_method1(intern!(py, "compile"), (source, file, "exec"))?;
     let names = PyDict::new(py);
     builtins.call_method1(intern!(py, "exec"), (code, &names))?;

@@ -23,10 +23,12 @@ use crate::standard::Standard;
 #[pyfunction]
 pub(crate) fn adopt(native: &Bound<'_, PyType>, standard: &Bound<'_, PyType>) -> PyResult<()> {
     let py = native.py();
-    let abstract_class = py.import(intern!(py, "abc"))?.getattr(intern!(py, "ABCMeta"))?;
+    let abstract_class =
+        crate::modules::module(py, intern!(py, "abc"))?.getattr(intern!(py, "ABCMeta"))?;
     if !native.get_type().is(&abstract_class) {
         give_metaclass(native, abstract_class.cast::<PyType>()?)?;
-        py.import(intern!(py, "_abc"))?.call_method1(intern!(py, "_abc_init"), (native,))?;
+        crate::modules::module(py, intern!(py, "_abc"))?
+            .call_method1(intern!(py, "_abc_init"), (native,))?;
     }
     native.call_method1(intern!(py, "register"), (standard,)).map(drop)
 }

@@ -5,6 +5,7 @@ mod callback;
 mod cell;
 mod combine;
 mod constructor;
+mod containment;
 mod context;
 mod coroutine;
 mod embedded;
@@ -16,6 +17,7 @@ mod handled;
 mod instance_dict;
 mod kinship;
 mod method;
+mod modules;
 mod os_error;
 mod overrides;
 mod queue;
@@ -26,6 +28,7 @@ mod stream;
 mod substitutes;
 mod sync;
 mod task;
+mod thread_end;
 mod transport;
 mod trashcan;
 mod tricks;
@@ -40,6 +43,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tricks::choose();
     // Looked up before anything can replace it, `ouroloop.install` above all.
     standard::Standard::get(py)?;
+    modules::keep(py)?;
     // A class is complete before a class that derives from it is made.
     future::install(py)?;
     task::install(py)?;

@@ -4,17 +4,18 @@
 //! the few methods that programs call all the time this module puts a plain `METH_FASTCALL`
 //! function in their place: [`install_method`] replaces the descriptor in the class.
 
-use std::any::Any;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pyo3::PyClass;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::containment::panicked;
 
 /// The arguments of one call, borrowed from the caller.
 pub(crate) struct Arguments<'a, 'py> {
@@ -237,6 +238,7 @@ pub(crate) fn run<'py>(
     py: Python<'py>,
     body: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> *mut ffi::PyObject {
+    // Not by `contained_result`: to move the answer from one result into another costs each call.
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(answer)) => answer.into_ptr(),
         Ok(Err(error)) => {
@@ -289,17 +291,6 @@ unsafe extern "C" fn one_argument<M: Unary>(
         let object = Borrowed::from_ptr(py, object).cast_unchecked::<M::Class>();
         run(py, || M::call(&object, &Borrowed::from_ptr(py, argument)))
     }
-}
-
-/// The error by which Python learns of a panic.
-#[cold]
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> PyErr {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    PyRuntimeError::new_err(format!("a bug in ouroloop: panic: {text}"))
 }
 
 /// The address of the C function that a bound method calls; zero for any other callable.

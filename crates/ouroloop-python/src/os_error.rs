@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::containment::settled;
+
 /// The `OSError` that Python itself raises for `error`: of the subclass, and with the number and
 /// the text, that belong to it.
 ///
@@ -19,11 +21,10 @@ pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
     let Some(number) = error.raw_os_error() else {
         return PyOSError::new_err(error.to_string());
     };
-    let text = py
-        .import(intern!(py, "os"))
+    let text = crate::modules::module(py, intern!(py, "os"))
         .and_then(|os| os.call_method1(intern!(py, "strerror"), (number,)));
     match text {
-        Ok(text) => PyOSError::new_err((number, text.unbind())),
+        Ok(text) => settled(py, PyOSError::new_err((number, text.unbind()))),
         Err(error) => error,
     }
 }

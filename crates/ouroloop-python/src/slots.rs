@@ -9,6 +9,8 @@
 //! * [`Await`]: `am_await`, for objects that `await` steps through themselves.
 //! * [`Resume`]: `am_send` and `tp_iternext`, by which a coroutine hands out a result without a
 //!   `StopIteration` exception object.
+//!
+//! No panic leaves any of them ([`crate::containment`]).
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -18,6 +20,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
+use crate::containment::{Pending, contained, contained_result, contained_unraisable};
 use crate::trashcan;
 
 /// A class with something to do when the last reference to an instance goes.
@@ -78,11 +81,8 @@ unsafe extern "C" fn finalize<T: Deallocate>(object: *mut ffi::PyObject) {
     }
     let speak = |py: Python<'_>| {
         // A finalizer may run while an exception is on its way.
-        let pending = PyErr::take(py);
-        T::last_words(&object);
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
+        let _pending = Pending::put_aside(py);
+        contained_unraisable(py, || T::last_words(&object));
     };
     // SAFETY: the thread is attached; this tells PyO3, which otherwise would put off every drop.
     unsafe { Python::attach_unchecked(speak) };
@@ -120,13 +120,16 @@ unsafe fn take_apart<T: Deallocate>(object: *mut ffi::PyObject) {
         let instance = std::mem::ManuallyDrop::new(
             Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>(),
         );
-        if T::shelve(&instance) {
-            return;
-        }
-        T::strip(&instance);
-        if let Some(original) = T::original().get() {
-            original(object);
-        }
+        // An object of which the taking apart panics stays as it is, for ever.
+        contained_unraisable(py, || {
+            if T::shelve(&instance) {
+                return;
+            }
+            T::strip(&instance);
+            if let Some(original) = T::original().get() {
+                original(object);
+            }
+        });
     }
 }
 
@@ -181,7 +184,7 @@ unsafe extern "C" fn send<T: Resume>(
     let step = |py: Python<'_>| unsafe {
         let object = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
         let value = Bound::from_borrowed_ptr(py, value);
-        match T::resume(&object, &value) {
+        match contained(|| T::resume(&object, &value)).unwrap_or_else(Resumed::Raised) {
             Resumed::Yielded(awaited) => {
                 *answer = awaited.into_ptr();
                 ffi::PySendResult::PYGEN_NEXT
@@ -207,7 +210,7 @@ unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::Py
     let step = |py: Python<'_>| {
         // SAFETY: called attached, with a live instance of `T`.
         let object = unsafe { Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>() };
-        match T::resume(&object, py.None().bind(py)) {
+        match contained(|| T::resume(&object, py.None().bind(py))).unwrap_or_else(Resumed::Raised) {
             Resumed::Yielded(awaited) => awaited.into_ptr(),
             Resumed::Returned(result) => {
                 stop_iteration(py, result);
@@ -300,7 +303,8 @@ unsafe extern "C" fn checked<T: Await>(object: *mut ffi::PyObject) -> *mut ffi::
     // SAFETY: called attached, with a live instance of `T`.
     unsafe {
         let py = Python::assume_attached();
-        match T::check(&Borrowed::from_ptr(py, object).cast_unchecked::<T>()) {
+        let object_of_class = Borrowed::from_ptr(py, object).cast_unchecked::<T>();
+        match contained_result(|| T::check(&object_of_class)) {
             Ok(()) => ffi::Py_NewRef(object),
             Err(error) => {
                 error.restore(py);

@@ -26,6 +26,7 @@ use pyo3::types::{PyDict, PyFloat, PyInt, PyTuple, PyType};
 use super::tasks::{cancel, cancelling, uncancel};
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
+use crate::containment::settled;
 use crate::context::{copy_current, copy_of, run_in};
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::event_loop::Loop;
@@ -385,7 +386,8 @@ fn convert(class: &Bound<'_, PyType>, exception: Option<&Bound<'_, PyAny>>) -> P
     }
     let Some(exception) = exception.filter(|_| cfg!(Py_3_13)) else { return Ok(()) };
     insert_timeout(exception)?;
-    let group = py.import(intern!(py, "builtins"))?.getattr(intern!(py, "ExceptionGroup"))?;
+    let group = crate::modules::module(py, intern!(py, "builtins"))?
+        .getattr(intern!(py, "ExceptionGroup"))?;
     if exception.is_instance(&group)? {
         for inner in exception.getattr(intern!(py, "exceptions"))?.try_iter()? {
             insert_timeout(&inner?)?;
@@ -396,7 +398,7 @@ fn convert(class: &Bound<'_, PyType>, exception: Option<&Bound<'_, PyAny>>) -> P
 
 /// `TimeoutError` raised from `exception` while that was handled.
 pub(super) fn timeout_from(py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyErr {
-    let error = PyTimeoutError::new_err(());
+    let error = settled(py, PyTimeoutError::new_err(()));
     let Some(exception) = exception else { return error };
     let value = error.value(py);
     // SAFETY: attached; both setters steal the reference that is made for them, of an exception.
@@ -501,7 +503,8 @@ impl Timeout {
         }
         let mut when = when.object(py).into_bound(py);
         if !when.is_none() {
-            let round = py.import(intern!(py, "builtins"))?.getattr(intern!(py, "round"))?;
+            let round = crate::modules::module(py, intern!(py, "builtins"))?
+                .getattr(intern!(py, "round"))?;
             when = round.call1((when, 3))?;
         }
         Ok(format!("<Timeout [{}] when={}>", phase.name(), when.str()?))

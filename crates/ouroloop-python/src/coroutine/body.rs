@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Coroutine;
+use crate::containment::settled;
 use crate::slots::Resumed;
 use crate::task::step::exactly_native;
 
@@ -97,7 +98,7 @@ fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// `GeneratorExit` closes it and is then raised, as `await` does.
 pub(crate) fn step_into(iterator: &Bound<'_, PyAny>, incoming: Incoming<'_>) -> Resumed {
     let py = iterator.py();
-    match incoming {
+    match incoming.map_err(|error| settled(py, error)) {
         Ok(value) => {
             let mut answer = std::ptr::null_mut();
             // SAFETY: attached; both objects are alive, and by the contract of `PyIter_Send` the

@@ -30,6 +30,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
+use crate::containment::settled;
 use crate::future::iter::thrown;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::{Deallocate, Resume, Resumed, ended_with};
@@ -151,6 +152,7 @@ impl Coroutine {
     fn step(slf: &Bound<'_, Self>, incoming: Incoming<'_>) -> Resumed {
         let py = slf.py();
         let stand = &slf.get().stand;
+        let incoming = incoming.map_err(|error| settled(py, error));
         if let Ok(value) = &incoming
             && let Some(resumed) = Self::step_pause(slf, value)
         {
@@ -197,8 +199,11 @@ impl Coroutine {
                 return Resumed::Raised(PyRuntimeError::new_err(message));
             }
         };
-        let resumed = match body.step(py, incoming) {
-            Resumed::Raised(error) => Resumed::Raised(escaped(py, error, "coroutine")),
+        let over_if_it_panics = OverIfItPanics(stand, py);
+        let resumed = body.step(py, incoming);
+        std::mem::forget(over_if_it_panics);
+        let resumed = match resumed {
+            Resumed::Raised(error) => Resumed::Raised(escaped(py, settled(py, error), "coroutine")),
             resumed => resumed,
         };
         let suspended = matches!(resumed, Resumed::Yielded(_));
@@ -208,6 +213,15 @@ impl Coroutine {
 
     fn name(&self, py: Python<'_>) -> &'static str {
         self.name.with(py, |name| *name)
+    }
+}
+
+/// A body that panicked is gone.
+struct OverIfItPanics<'a, 'py>(&'a AttachedCell<Stand>, Python<'py>);
+
+impl Drop for OverIfItPanics<'_, '_> {
+    fn drop(&mut self) {
+        drop(self.0.replace(self.1, Stand::Finished));
     }
 }
 
@@ -230,7 +244,8 @@ fn escaped(py: Python<'_>, error: PyErr, kind: &str) -> PyErr {
     if !error.is_instance_of::<PyStopIteration>(py) {
         return error;
     }
-    let wrapped = PyRuntimeError::new_err(format!("{kind} raised StopIteration"));
+    let message = format!("{kind} raised StopIteration");
+    let wrapped = settled(py, PyRuntimeError::new_err(message));
     wrapped.set_context(py, Some(error.clone_ref(py)));
     wrapped.set_cause(py, Some(error));
     wrapped

@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 
 use super::body::{Body, Incoming, close, iterator_of, step_into};
 use crate::cell::AttachedCell;
+use crate::containment::Pending;
 use crate::slots::Resumed;
 
 #[derive(Debug)]
@@ -177,15 +178,12 @@ fn ended(resumed: Resumed) -> PyResult<Py<PyAny>> {
 impl Drop for Wait {
     fn drop(&mut self) {
         let Stage::Iterator(kept) = self.stage else { return };
-        Python::attach(|py| {
+        Python::try_attach(|py| {
             let Some(iterator) = self.scope.let_go(py, kept) else { return };
             // A coroutine may be dropped while an exception is on its way.
-            let pending = PyErr::take(py);
+            let _pending = Pending::put_aside(py);
             if let Err(error) = close(iterator.bind(py)) {
                 error.write_unraisable(py, Some(iterator.bind(py)));
-            }
-            if let Some(pending) = pending {
-                pending.restore(py);
             }
         });
     }

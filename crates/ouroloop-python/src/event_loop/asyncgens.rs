@@ -68,7 +68,7 @@ impl Loop {
         slf: &Bound<'py, Self>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let sys = py.import(intern!(py, "sys"))?;
+        let sys = crate::modules::module(py, intern!(py, "sys"))?;
         let before = sys.call_method0(intern!(py, "get_asyncgen_hooks"))?;
         let keywords = PyDict::new(py);
         let firstiter = slf.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
@@ -83,7 +83,7 @@ impl Loop {
         py: Python<'_>,
         before: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let sys = py.import(intern!(py, "sys"))?;
+        let sys = crate::modules::module(py, intern!(py, "sys"))?;
         let before = before.cast::<PyTuple>()?;
         sys.call_method1(intern!(py, "set_asyncgen_hooks"), before).map(drop)
     }

@@ -12,6 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::containment::Pending;
 use crate::standard::Standard;
 use crate::transport::subprocess::{SubprocessTransport, child_exited};
 
@@ -84,14 +85,11 @@ impl Drop for Watcher {
         }
         Python::try_attach(|py| {
             // The coroutine may be dropped while an exception is on its way.
-            let pending = PyErr::take(py);
+            let _pending = Pending::put_aside(py);
             let manager = self.manager.bind(py);
             let arguments = (py.None(), py.None(), py.None());
             if let Err(error) = manager.call_method1(intern!(py, "__exit__"), arguments) {
                 error.write_unraisable(py, Some(manager));
-            }
-            if let Some(pending) = pending {
-                pending.restore(py);
             }
         });
     }
@@ -99,8 +97,7 @@ impl Drop for Watcher {
 
 /// The watcher of the policy in force, if there is one already.
 fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let policy = py
-        .import(intern!(py, "asyncio.events"))?
+    let policy = crate::modules::module(py, intern!(py, "asyncio.events"))?
         .call_method0(intern!(py, "get_event_loop_policy"))?;
     let get = intern!(py, "get_child_watcher");
     let usual = &Standard::get(py)?.unix_policy;
@@ -120,7 +117,7 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
 /// Whether the policy may have made this watcher by itself.
 fn is_usual(watcher: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = watcher.py();
-    let module = py.import(intern!(py, "asyncio.unix_events"))?;
+    let module = crate::modules::module(py, intern!(py, "asyncio.unix_events"))?;
     let class = watcher.get_type();
     let threaded = module.getattr(intern!(py, "ThreadedChildWatcher"))?;
     if class.is(&threaded) || !cfg!(Py_3_12) {
@@ -134,7 +131,7 @@ fn silently<'py>(
     py: Python<'py>,
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let warnings = py.import(intern!(py, "warnings"))?;
+    let warnings = crate::modules::module(py, intern!(py, "warnings"))?;
     let guard = warnings.call_method0(intern!(py, "catch_warnings"))?;
     guard.call_method0(intern!(py, "__enter__"))?;
     let category = py.get_type::<pyo3::exceptions::PyDeprecationWarning>();

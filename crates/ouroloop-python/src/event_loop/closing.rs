@@ -4,6 +4,8 @@ use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::containment::Pending;
+
 /// An object that is closed unless it is kept.
 ///
 /// Whatever ends the operation that holds it (an error, a cancellation, a coroutine that nobody
@@ -49,15 +51,12 @@ impl Drop for Closing {
         // After the interpreter's end the operating system closes what is open.
         Python::try_attach(|py| {
             // A coroutine may be dropped while an exception is on its way.
-            let pending = PyErr::take(py);
+            let _pending = Pending::put_aside(py);
             let object = self.object.bind(py);
             if let Err(error) = object.call_method0(intern!(py, "close"))
                 && !error.is_instance_of::<PyOSError>(py)
             {
                 error.write_unraisable(py, Some(object));
-            }
-            if let Some(pending) = pending {
-                pending.restore(py);
             }
         });
     }

@@ -64,7 +64,8 @@ async fn connect(
 /// `TypeError` for a socket of the module `ssl`.
 pub(super) fn refuse_ssl_socket(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    let modules =
+        crate::modules::module(py, intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     // Where the module was never imported there is no such socket.
     let ssl = modules.call_method1(intern!(py, "get"), ("ssl",))?;
     match ssl.getattr_opt(intern!(py, "SSLSocket"))? {

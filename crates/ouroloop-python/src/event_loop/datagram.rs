@@ -356,10 +356,10 @@ fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     if name.is_empty() || name.starts_with('\0') {
         return Ok(());
     }
-    let os = py.import(intern!(py, "os"))?;
+    let os = crate::modules::module(py, intern!(py, "os"))?;
     let removed = (|| {
         let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr("st_mode")?;
-        let stat = py.import(intern!(py, "stat"))?;
+        let stat = crate::modules::module(py, intern!(py, "stat"))?;
         if stat.call_method1(intern!(py, "S_ISSOCK"), (mode,))?.is_truthy()? {
             os.call_method1(intern!(py, "remove"), (path,))?;
         }

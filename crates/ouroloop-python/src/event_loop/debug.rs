@@ -57,7 +57,7 @@ pub(super) fn set_origin_tracking(event_loop: &Bound<'_, Loop>, enabled: bool) -
     if enabled == saved.is_some() {
         return Ok(());
     }
-    let sys = py.import(intern!(py, "sys"))?;
+    let sys = crate::modules::module(py, intern!(py, "sys"))?;
     let depth = match saved {
         Some(depth) => depth,
         None => ORIGIN_DEPTH,

@@ -161,8 +161,7 @@ fn guard(
 
 fn created_at(what: &str, stack: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = stack.py();
-    let lines = py
-        .import(intern!(py, "traceback"))?
+    let lines = crate::modules::module(py, intern!(py, "traceback"))?
         .call_method1(intern!(py, "format_list"), (stack,))?
         .extract::<Vec<String>>()?
         .concat();

@@ -220,7 +220,7 @@ async fn wait_for_threads(
     let wait = Python::attach(|py| -> PyResult<_> {
         match &timeout {
             Some(timeout) if cfg!(Py_3_13) => {
-                let tasks = py.import(intern!(py, "asyncio.tasks"))?;
+                let tasks = crate::modules::module(py, intern!(py, "asyncio.tasks"))?;
                 Ok(tasks.call_method1(intern!(py, "wait_for"), (&done, timeout))?.unbind())
             }
             _ => Ok(done.clone_ref(py)),

@@ -353,7 +353,7 @@ impl Loop {
         let mechanism = multiplexer::choose(multiplexer)?;
         let engine = mechanism.create().and_then(EventLoop::new);
         let engine = engine.map_err(|error| os_error(py, &error))?;
-        let coroutines = py.import(intern!(py, "asyncio.coroutines"))?;
+        let coroutines = crate::modules::module(py, intern!(py, "asyncio.coroutines"))?;
         let debug = coroutines.call_method0(intern!(py, "_is_debug_mode"))?.is_truthy()?;
         keep_read_memory();
         let event_loop = Self {

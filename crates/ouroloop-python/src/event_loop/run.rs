@@ -8,7 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase, closed, debug};
+use crate::containment::contained_result;
 use crate::standard::Standard;
+use crate::thread_end;
 
 /// Small writes wait for the end of the turn, but not for more callbacks than this.
 const CALLBACKS_PER_SEND: usize = 64;
@@ -25,9 +27,13 @@ impl Loop {
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::check_runnable(slf)?;
         Self::claim(slf)?;
+        thread_end::survive();
         let mut saved = Saved::default();
-        let entered = Self::enter_run(slf, &mut saved);
-        let answer = entered.and_then(|()| Self::turns(slf));
+        // A panic ends the run as an error does: the loop can be run again, or closed.
+        let answer = contained_result(|| {
+            Self::enter_run(slf, &mut saved)?;
+            Self::turns(slf)
+        });
         let left = Self::leave_run(slf, &saved);
         answer.and(left)
     }
@@ -40,8 +46,8 @@ impl Loop {
         let py = slf.py();
         Self::check_runnable(slf)?;
         let standard = Standard::get(py)?;
-        let isfuture =
-            py.import(intern!(py, "asyncio.futures"))?.getattr(intern!(py, "isfuture"))?;
+        let isfuture = crate::modules::module(py, intern!(py, "asyncio.futures"))?
+            .getattr(intern!(py, "isfuture"))?;
         let is_new = !isfuture.call1((future,))?.is_truthy()?;
         let keywords = pyo3::types::PyDict::new(py);
         keywords.set_item(intern!(py, "loop"), slf)?;

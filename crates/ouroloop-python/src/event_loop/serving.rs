@@ -132,8 +132,8 @@ impl Order {
         if host.eq("")? {
             return Ok(vec![py.None().into_bound(py)]);
         }
-        let iterable =
-            py.import(intern!(py, "collections.abc"))?.getattr(intern!(py, "Iterable"))?;
+        let iterable = crate::modules::module(py, intern!(py, "collections.abc"))?
+            .getattr(intern!(py, "Iterable"))?;
         if host.is_instance_of::<PyString>() || !host.is_instance(&iterable)? {
             return Ok(vec![host.clone()]);
         }

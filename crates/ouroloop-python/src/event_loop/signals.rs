@@ -93,7 +93,7 @@ impl Loop {
         let number = checked_signal(sig)?;
         let Some(handler) = Self::forget_handler(slf, number) else { return Ok(false) };
         drop(handler);
-        let module = py.import(intern!(py, "signal"))?;
+        let module = crate::modules::module(py, intern!(py, "signal"))?;
         let usual = if sig.eq(module.getattr(intern!(py, "SIGINT"))?)? {
             intern!(py, "default_int_handler")
         } else {
@@ -112,7 +112,8 @@ fn checked_signal(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
         let message = format!("sig must be an int, not {}", signal.repr()?);
         return Err(PyTypeError::new_err(message));
     }
-    let valid = py.import(intern!(py, "signal"))?.call_method0(intern!(py, "valid_signals"))?;
+    let valid = crate::modules::module(py, intern!(py, "signal"))?
+        .call_method0(intern!(py, "valid_signals"))?;
     if !valid.contains(signal)? {
         return Err(PyValueError::new_err(format!("invalid signal number {}", signal.str()?)));
     }
@@ -126,7 +127,7 @@ fn set_disposition(
     restart: bool,
 ) -> PyResult<()> {
     let py = signal.py();
-    let module = py.import(intern!(py, "signal"))?;
+    let module = crate::modules::module(py, intern!(py, "signal"))?;
     let set = || -> PyResult<()> {
         module.call_method1(intern!(py, "signal"), (signal, handler))?;
         if restart {
@@ -145,7 +146,9 @@ fn set_disposition(
 }
 
 fn is_finalizing(py: Python<'_>) -> PyResult<bool> {
-    py.import(intern!(py, "sys"))?.call_method0(intern!(py, "is_finalizing"))?.is_truthy()
+    crate::modules::module(py, intern!(py, "sys"))?
+        .call_method0(intern!(py, "is_finalizing"))?
+        .is_truthy()
 }
 
 impl Loop {
@@ -170,7 +173,7 @@ impl Loop {
         if slf.get().has_signals_attached(py) {
             return Ok(());
         }
-        let threading = py.import(intern!(py, "threading"))?;
+        let threading = crate::modules::module(py, intern!(py, "threading"))?;
         let main = threading.call_method0(intern!(py, "main_thread"))?;
         let here = threading.call_method0(intern!(py, "get_ident"))?;
         if !main.getattr(intern!(py, "ident"))?.eq(here)? {

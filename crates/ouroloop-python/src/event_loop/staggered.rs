@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PySet};
 
 use super::Loop;
 use super::closing::Closing;
+use crate::containment::Pending;
 use crate::coroutine::Scope;
 use crate::standard::Standard;
 
@@ -71,15 +72,12 @@ impl Drop for Field {
             return;
         }
         Python::try_attach(|py| {
-            let pending = PyErr::take(py);
+            let _pending = Pending::put_aside(py);
             let cancelled = self.cancel_all(py);
             for result in [cancelled, self.take_ended(py).map(drop)] {
                 if let Err(error) = result {
                     error.write_unraisable(py, None);
                 }
-            }
-            if let Some(pending) = pending {
-                pending.restore(py);
             }
         });
     }

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use super::Loop;
 use super::closing::Closing;
+use crate::containment::Pending;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;
 use crate::standard::Standard;
@@ -50,14 +51,11 @@ struct Scheduled(Vec<Py<PyAny>>);
 impl Drop for Scheduled {
     fn drop(&mut self) {
         Python::try_attach(|py| {
-            let pending = PyErr::take(py);
+            let _pending = Pending::put_aside(py);
             for handle in &self.0 {
                 if let Err(error) = handle.bind(py).call_method0(intern!(py, "cancel")) {
                     error.write_unraisable(py, Some(handle.bind(py)));
                 }
-            }
-            if let Some(pending) = pending {
-                pending.restore(py);
             }
         });
     }

@@ -149,7 +149,7 @@ fn bind(path: &Bound<'_, PyAny>) -> PyResult<Closing> {
 /// Removes a socket file that is in the way; anything else is left there.
 fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = path.py();
-    let os = py.import(intern!(py, "os"))?;
+    let os = crate::modules::module(py, intern!(py, "os"))?;
     let remove = || -> PyResult<()> {
         let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr("st_mode")?;
         if mode.extract::<u32>()? & libc::S_IFMT == libc::S_IFSOCK {

@@ -34,7 +34,7 @@ impl Target {
             }
             (None, None) => Err(PyValueError::new_err(missing)),
             (Some(path), None) => {
-                let os = py.import(intern!(py, "os"))?;
+                let os = crate::modules::module(py, intern!(py, "os"))?;
                 let path = os.call_method1(intern!(py, "fspath"), (path,))?;
                 Ok(Self::Path(path.unbind()))
             }

@@ -42,7 +42,8 @@ pub(super) fn take_back(py: Python<'_>, other: RawFd) -> PyResult<RawFd> {
 fn set(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "warn_on_full_buffer"), false)?;
-    let set = py.import(intern!(py, "signal"))?.getattr(intern!(py, "set_wakeup_fd"))?;
+    let set =
+        crate::modules::module(py, intern!(py, "signal"))?.getattr(intern!(py, "set_wakeup_fd"))?;
     set.call((fd,), Some(&keywords))?.extract()
 }
 
@@ -66,6 +67,6 @@ fn leave(py: Python<'_>) -> PyResult<()> {
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "after_in_child"), wrap_pyfunction!(leave, py)?)?;
-    let os = py.import(intern!(py, "os"))?;
+    let os = crate::modules::module(py, intern!(py, "os"))?;
     os.call_method(intern!(py, "register_at_fork"), (), Some(&keywords)).map(drop)
 }

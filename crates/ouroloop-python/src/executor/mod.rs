@@ -65,7 +65,7 @@ impl DefaultExecutor {
     /// Those of the class.
     pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
         let standard = Standard::get(py)?;
-        let class = py.import(intern!(py, "concurrent.futures"))?;
+        let class = crate::modules::module(py, intern!(py, "concurrent.futures"))?;
         let class = class.getattr(intern!(py, "ThreadPoolExecutor"))?;
         let keywords = PyDict::new(py);
         keywords.set_item(intern!(py, "thread_name_prefix"), intern!(py, "asyncio"))?;
@@ -161,6 +161,6 @@ fn is_original(class: &Bound<'_, PyAny>) -> PyResult<bool> {
     if !submit.is_exact_instance_of::<PyFunction>() {
         return Ok(false);
     }
-    let module = py.import(intern!(py, "concurrent.futures.thread"))?;
+    let module = crate::modules::module(py, intern!(py, "concurrent.futures.thread"))?;
     Ok(submit.getattr(intern!(py, "__globals__"))?.is(module.dict()))
 }

@@ -70,7 +70,8 @@ impl WorkQueue {
                 job @ Job::Call(..) => job.cancel(py),
             }
         }
-        let empty = py.import(intern!(py, "queue"))?.getattr(intern!(py, "Empty"))?;
+        let empty =
+            crate::modules::module(py, intern!(py, "queue"))?.getattr(intern!(py, "Empty"))?;
         Err(PyErr::from_value(empty.call0()?))
     }
 

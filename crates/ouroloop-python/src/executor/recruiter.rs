@@ -13,6 +13,7 @@ use super::job::{Job, Wake};
 use super::queue::WorkQueue;
 use crate::cell::AttachedCell;
 use crate::standard::Standard;
+use crate::thread_end;
 
 /// After so long a thread with one job after the other lets others have the interpreter, should
 /// the jobs not do so: functions that are not Python's do not look who is waiting.
@@ -56,7 +57,7 @@ impl Recruiter {
         worker: Worker<Job>,
     ) -> PyResult<bool> {
         let py = executor.py();
-        let module = py.import(intern!(py, "concurrent.futures.thread"))?;
+        let module = crate::modules::module(py, intern!(py, "concurrent.futures.thread"))?;
         let own = executor.getattr(intern!(py, "_shutdown_lock"))?;
         let global = module.getattr(intern!(py, "_global_shutdown_lock"))?;
         let shutdown = intern!(py, "_shutdown");
@@ -84,7 +85,7 @@ impl Recruiter {
         thread.call_method0(intern!(py, "start"))?;
         threads.call_method1(intern!(py, "add"), (&thread,))?;
         // By this the interpreter has the queue closed and waits for the thread when it exits.
-        py.import(intern!(py, "concurrent.futures.thread"))?
+        crate::modules::module(py, intern!(py, "concurrent.futures.thread"))?
             .getattr(intern!(py, "_threads_queues"))?
             .set_item(thread, queue)
     }
@@ -157,6 +158,7 @@ impl Service {
     /// Attached all the time but for the wait. The loop is woken after that has begun, so that it
     /// need not wait for the interpreter; if there are jobs left to do, before the next of them.
     fn __call__(&self, py: Python<'_>) {
+        thread_end::survive();
         let Some((queue, mut worker)) = self.parts.replace(py, None) else { return };
         let item_arguments = queue.get().item_arguments(py);
         loop {

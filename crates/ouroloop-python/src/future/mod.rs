@@ -31,6 +31,7 @@ use pyo3::types::PyDict;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
+use crate::containment::settled;
 use crate::event_loop::Loop;
 use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
@@ -203,7 +204,7 @@ impl Future {
             if cfg!(not(Py_3_13)) {
                 return Err(PyTypeError::new_err(MESSAGE));
             }
-            let error = PyRuntimeError::new_err(MESSAGE).into_value(py).into_bound(py);
+            let error = settled(py, PyRuntimeError::new_err(MESSAGE)).into_value(py).into_bound(py);
             error.setattr(intern!(py, "__cause__"), &exception)?;
             error.setattr(intern!(py, "__context__"), &exception)?;
             return Self::finish(slf, Outcome::Exception(error.into_any().unbind()));

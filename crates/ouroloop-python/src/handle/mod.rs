@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTypeInfo, ffi};
 
 use crate::cell::AttachedCell;
+use crate::containment::settled;
 use crate::context::{Snapshot, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
@@ -213,6 +214,7 @@ impl Handle {
     #[cold]
     pub(crate) fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         let py = slf.py();
+        let error = settled(py, error);
         if error.is_instance_of::<PySystemExit>(py)
             || error.is_instance_of::<PyKeyboardInterrupt>(py)
         {

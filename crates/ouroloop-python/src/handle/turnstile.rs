@@ -85,7 +85,8 @@ pub(crate) fn wait(handle: &Bound<'_, Handle>) -> PyResult<()> {
                 lock.call_method0(py, intern!(py, "release"))?;
             }
             Found::Busy(None) => {
-                let lock = py.import("_thread")?.call_method0("allocate_lock")?;
+                let lock = crate::modules::module(py, intern!(py, "_thread"))?
+                    .call_method0("allocate_lock")?;
                 lock.call_method0(intern!(py, "acquire"))?;
                 let mut lock = Some(lock.unbind());
                 // Things may have changed since: then it was brought in vain.

@@ -299,7 +299,8 @@ impl Barrier {
 
     #[getter(_state)]
     fn raw_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let states = py.import(intern!(py, "asyncio.locks"))?.getattr("_BarrierState")?;
+        let states =
+            crate::modules::module(py, intern!(py, "asyncio.locks"))?.getattr("_BarrierState")?;
         states.call1((self.stage(py).name(),))
     }
 

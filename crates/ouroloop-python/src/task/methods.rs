@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Task, step};
 use crate::cell::AttachedCell;
+use crate::containment::contained_result;
 
 /// A callable that runs one step of a task, for loops that are not ours and for debug mode.
 #[pyclass(frozen, module = "ouroloop", name = "TaskStepMethWrapper")]
@@ -82,7 +83,7 @@ unsafe extern "C" fn task_wakeup(
             Bound::from_borrowed_ptr(py, future),
         )
     };
-    let wake = |_: Python<'_>| match step::wake_anywhere(&task, &future) {
+    let wake = |_: Python<'_>| match contained_result(|| step::wake_anywhere(&task, &future)) {
         Ok(()) => py.None().into_ptr(),
         Err(error) => {
             error.restore(py);

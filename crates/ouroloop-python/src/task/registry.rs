@@ -176,7 +176,7 @@ pub(crate) fn current<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bo
 /// in place, keep their own account.
 #[cold]
 fn current_otherwise<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let tasks = event_loop.py().import(intern!(event_loop.py(), "asyncio.tasks"))?;
+    let tasks = crate::modules::module(event_loop.py(), intern!(event_loop.py(), "asyncio.tasks"))?;
     let task = tasks.call_method1(intern!(event_loop.py(), "current_task"), (event_loop,))?;
     Ok(Some(task).filter(|task| !task.is_none()))
 }

@@ -170,8 +170,7 @@ impl Listener {
             return Ok(());
         }
         Self::unwatch(slf, event_loop.get());
-        let delay = py
-            .import(intern!(py, "asyncio.constants"))?
+        let delay = crate::modules::module(py, intern!(py, "asyncio.constants"))?
             .getattr(intern!(py, "ACCEPT_RETRY_DELAY"))?;
         let resume = slf.getattr(intern!(py, "_resume"))?;
         let retry = event_loop.call_method1(intern!(py, "call_later"), (delay, resume))?.unbind();

@@ -50,7 +50,8 @@ impl SocketFile {
         let path = self.path.bind(py);
         let remove = || -> PyResult<()> {
             if inode(path)?.eq(&self.inode)? {
-                py.import(intern!(py, "os"))?.call_method1(intern!(py, "unlink"), (path,))?;
+                crate::modules::module(py, intern!(py, "os"))?
+                    .call_method1(intern!(py, "unlink"), (path,))?;
             }
             Ok(())
         };
@@ -83,6 +84,7 @@ pub(crate) fn is_abstract(name: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 fn inode<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = path.py();
-    let status = py.import(intern!(py, "os"))?.call_method1(intern!(py, "stat"), (path,))?;
+    let status = crate::modules::module(py, intern!(py, "os"))?
+        .call_method1(intern!(py, "stat"), (path,))?;
     status.getattr(intern!(py, "st_ino"))
 }

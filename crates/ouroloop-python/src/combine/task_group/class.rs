@@ -115,7 +115,7 @@ impl TaskGroup {
                 let task =
                     event_loop.call_method(intern!(py, "create_task"), (coro,), Some(&keywords))?;
                 if cfg!(not(Py_3_13)) {
-                    let tasks = py.import(intern!(py, "asyncio.tasks"))?;
+                    let tasks = crate::modules::module(py, intern!(py, "asyncio.tasks"))?;
                     tasks.call_method1(intern!(py, "_set_task_name"), (&task, name))?;
                 }
                 task

@@ -10,6 +10,7 @@ use crate::combine::cancel_and_wait::{
 };
 use crate::combine::delay::is_positive;
 use crate::combine::tasks::is_done;
+use crate::containment::settled;
 use crate::coroutine::{Kept, Scope};
 use crate::event_loop::Loop;
 use crate::future::Future;
@@ -136,6 +137,7 @@ impl Race {
 
 /// An error that came up while a cancellation was dealt with, which is its context.
 fn beside(py: Python<'_>, error: PyErr, cancellation: PyErr) -> PyErr {
+    let error = settled(py, error);
     if !error.value(py).is(cancellation.value(py)) {
         error.set_context(py, Some(cancellation));
     }

@@ -97,7 +97,7 @@ pub(super) async fn send_to_socket(
     part: Part,
 ) -> PyResult<Py<PyAny>> {
     let mut reader = Python::attach(|py| {
-        let constants = py.import(intern!(py, "asyncio.constants"))?;
+        let constants = crate::modules::module(py, intern!(py, "asyncio.constants"))?;
         let largest = constants.getattr("SENDFILE_FALLBACK_READBUFFER_SIZE")?.extract()?;
         Reader::begin(py, event_loop, part, largest)
     })?;

@@ -140,7 +140,8 @@ async fn over_transport(
         if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
             return Err(PyRuntimeError::new_err("Transport is closing"));
         }
-        let modes = py.import(intern!(py, "asyncio.constants"))?.getattr("_SendfileMode")?;
+        let modes = crate::modules::module(py, intern!(py, "asyncio.constants"))?
+            .getattr("_SendfileMode")?;
         let mode = transport.getattr_opt(intern!(py, "_sendfile_compatible"))?;
         let mode = match mode {
             Some(mode) if !mode.is(modes.getattr("UNSUPPORTED")?) => mode,
@@ -178,7 +179,7 @@ async fn over_transport(
 /// Whether an error is a `SendfileNotAvailableError`.
 fn is_unavailable(error: &PyErr) -> bool {
     Python::attach(|py| {
-        let class = py.import(intern!(py, "asyncio.exceptions"));
+        let class = crate::modules::module(py, intern!(py, "asyncio.exceptions"));
         let class = class.and_then(|module| module.getattr("SendfileNotAvailableError"));
         class.is_ok_and(|class| error.is_instance(py, &class))
     })
@@ -189,6 +190,7 @@ fn is_unavailable(error: &PyErr) -> bool {
 /// # Errors
 /// Those of looking it up.
 pub(crate) fn native_mode(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let modes = py.import(intern!(py, "asyncio.constants"))?.getattr("_SendfileMode")?;
+    let modes =
+        crate::modules::module(py, intern!(py, "asyncio.constants"))?.getattr("_SendfileMode")?;
     modes.getattr("TRY_NATIVE")
 }

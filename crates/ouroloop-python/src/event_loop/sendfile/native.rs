@@ -210,14 +210,14 @@ const NO_FILE: &str = "not a regular file";
 
 /// Whether `fileno()` raised what objects raise that have no descriptor.
 fn is_no_file(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
-    let unsupported = py.import(intern!(py, "io"))?.getattr(intern!(py, "UnsupportedOperation"))?;
+    let unsupported = crate::modules::module(py, intern!(py, "io"))?
+        .getattr(intern!(py, "UnsupportedOperation"))?;
     Ok(error.is_instance_of::<PyAttributeError>(py) || error.is_instance(py, &unsupported))
 }
 
 /// A `SendfileNotAvailableError`, raised while `context` was handled, if anything.
 fn unavailable(py: Python<'_>, message: &str, context: Option<&PyErr>) -> PyErr {
-    let class = py
-        .import(intern!(py, "asyncio.exceptions"))
+    let class = crate::modules::module(py, intern!(py, "asyncio.exceptions"))
         .and_then(|module| module.getattr("SendfileNotAvailableError"));
     match class.and_then(|class| class.call1((message,))) {
         Ok(error) => {

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use ouroloop::net::{Sent, stream};
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -54,10 +55,10 @@ impl SendAll {
         let Some(fd) = plain_descriptor(socket)? else { return Ok(None) };
         // SAFETY: the number was found in an open socket object, which nobody can close meanwhile:
         // no Python code runs until the call is over.
-        match stream::send(unsafe { BorrowedFd::borrow_raw(fd) }, &bytes[self.sent..]) {
+        match stream::send(unsafe { BorrowedFd::borrow_raw(fd) }, self.rest(bytes)) {
             Sent::Bytes(sent) => {
                 self.sent += sent;
-                Ok(Some(self.sent == bytes.len()))
+                Ok(Some(self.sent >= bytes.len()))
             }
             Sent::WouldBlock => Ok(Some(false)),
             Sent::Failed(error) => Err(os_error(py, &error)),
@@ -75,10 +76,20 @@ impl SendAll {
             PyMemoryView::from(data)?.as_any().get_item(rest)?
         };
         let sent = by_method(socket, intern!(py, "send"), &PyTuple::new(py, [rest])?)?;
+        let length = data.len()?;
         if let Some(sent) = sent {
-            self.sent += sent.extract::<usize>()?;
+            let sent = sent.extract::<usize>()?;
+            if sent > length.saturating_sub(self.sent) {
+                return Err(PyValueError::new_err("send() returned more than it was given"));
+            }
+            self.sent += sent;
         }
-        Ok(self.sent == data.len()?)
+        Ok(self.sent >= length)
+    }
+
+    /// What is left to send. The data may be an object that has become shorter since.
+    fn rest<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.sent..).unwrap_or_default()
     }
 }
 

@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyInt};
 use super::separators::{Found, Separators};
 use super::wait::Goal;
 use super::{StreamReader, as_limit};
+use crate::containment::settled;
 use crate::standard::{Standard, raised};
 
 /// A number of bytes as an argument.
@@ -408,7 +409,7 @@ pub(super) fn line_too_long(reader: &Bound<'_, StreamReader>, overrun: PyErr) ->
         let message = value.getattr("args")?.get_item(0)?.unbind();
         Ok(PyValueError::new_err((message,)))
     };
-    let error = drop_line().unwrap_or_else(|error| error);
+    let error = settled(py, drop_line().unwrap_or_else(|error| error));
     error.set_context(py, Some(overrun));
     error
 }

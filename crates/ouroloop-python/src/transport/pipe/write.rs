@@ -15,6 +15,7 @@ use pyo3::types::PyBytes;
 
 use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
 use crate::cell::AttachedCell;
+use crate::containment::settled;
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::instance_dict::{self, ValueOffset};
@@ -225,7 +226,8 @@ impl WritePipeTransport {
             return Ok(());
         }
         Self::log(slf, "info", "%r was closed by peer")?;
-        let error = (queued > 0).then(|| PyBrokenPipeError::new_err(()).into_value(py).into_any());
+        let error = (queued > 0)
+            .then(|| settled(py, PyBrokenPipeError::new_err(())).into_value(py).into_any());
         Self::lose(slf, error)
     }
 

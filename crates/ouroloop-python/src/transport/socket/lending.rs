@@ -14,6 +14,7 @@ use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::SocketTransport;
+use crate::containment::settled;
 use crate::future::{Future, Outcome};
 use crate::transport::endpoint::SocketEnd;
 
@@ -76,7 +77,8 @@ impl SocketTransport {
             return Ok(());
         }
         let reason = reason.unwrap_or_else(|| {
-            PyConnectionError::new_err("Connection is closed by peer").into_value(py).into_any()
+            let error = PyConnectionError::new_err("Connection is closed by peer");
+            settled(py, error).into_value(py).into_any()
         });
         Future::finish_with_error(lent, reason.bind(py))
     }

@@ -110,7 +110,7 @@ impl SubprocessTransport {
             return Ok(());
         }
         let pid = process.getattr(intern!(py, "pid"))?;
-        let os = py.import(intern!(py, "os"))?;
+        let os = crate::modules::module(py, intern!(py, "os"))?;
         match os.call_method1(intern!(py, "kill"), (pid, signal)) {
             Err(error) if error.is_instance_of::<PyProcessLookupError>(py) => Ok(()),
             answer => answer.map(drop),

@@ -22,6 +22,7 @@ use super::{Happening, SubprocessTransport};
 use crate::callback::Callback;
 use crate::event_loop::Loop;
 use crate::standard::Standard;
+use crate::thread_end;
 use crate::transport::protocol::report_callback;
 
 /// Reported for a child whose status somebody else has read.
@@ -93,7 +94,7 @@ impl SubprocessTransport {
     /// What a substitute for `os.waitpid` raises.
     fn reap(slf: &Bound<'_, Self>, complaint: &str) -> PyResult<Option<i32>> {
         let py = slf.py();
-        let os = py.import(intern!(py, "os"))?;
+        let os = crate::modules::module(py, intern!(py, "os"))?;
         let pid = slf.get().state.with(py, |state| state.pid.as_raw_pid());
         let options = os.getattr(intern!(py, "WNOHANG"))?;
         match os.call_method1(intern!(py, "waitpid"), (pid, options)) {
@@ -157,6 +158,7 @@ fn wait_for_exit(
     transport: &Bound<'_, SubprocessTransport>,
 ) -> PyResult<()> {
     let py = event_loop.py();
+    thread_end::survive();
     let pid = transport.get().state.with(py, |state| state.pid);
     py.detach(|| wait_without_reaping(pid));
     let reap_in_loop = wrap_pyfunction!(reap_exited, py)?;

@@ -49,7 +49,8 @@ impl Spawner {
         }
         keywords.set_item(intern!(py, "universal_newlines"), false)?;
         keywords.set_item(intern!(py, "bufsize"), bufsize)?;
-        let popen = py.import(intern!(py, "subprocess"))?.getattr(intern!(py, "Popen"))?;
+        let popen =
+            crate::modules::module(py, intern!(py, "subprocess"))?.getattr(intern!(py, "Popen"))?;
         self.caller(py)?.call1((popen, program, keywords))
     }
 

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use super::libssl::Library;
+use crate::containment::contained_natively;
 
 /// OpenSSL's mark of a class of BIOs that has bytes of its own.
 const BIO_TYPE_SOURCE_SINK: c_int = 0x0400;
@@ -211,7 +212,7 @@ unsafe fn data<'a>(bio: *mut c_void) -> Option<(&'static Library, &'a BioData)> 
 unsafe extern "C" fn give(bio: *mut c_void, place: *mut c_char, length: c_int) -> c_int {
     // SAFETY: OpenSSL calls with the BIO whose method this is. `place` is writable for `length`; what is
     // lent is readable until it is taken back. The memory BIO is alive, as its Python object is.
-    unsafe {
+    contained_natively(-1, || unsafe {
         let Some((library, data)) = data(bio) else { return -1 };
         (library.BIO_clear_flags)(bio, BIO_FLAGS);
         let lent = data.lent.get();
@@ -225,13 +226,13 @@ unsafe extern "C" fn give(bio: *mut c_void, place: *mut c_char, length: c_int) -
         place.copy_from_nonoverlapping(lent.cast().as_ptr(), taken);
         data.advance(taken);
         c_int::try_from(taken).unwrap_or(length)
-    }
+    })
 }
 
 /// OpenSSL writes.
 unsafe extern "C" fn take(bio: *mut c_void, place: *const c_char, length: c_int) -> c_int {
     // SAFETY: as for `give`: `place` is readable for `length`, and what is lent is writable.
-    unsafe {
+    contained_natively(-1, || unsafe {
         let Some((library, data)) = data(bio) else { return -1 };
         (library.BIO_clear_flags)(bio, BIO_FLAGS);
         let given = usize::try_from(length).unwrap_or(0);
@@ -243,7 +244,7 @@ unsafe extern "C" fn take(bio: *mut c_void, place: *const c_char, length: c_int)
         lent.cast::<c_char>().as_ptr().copy_from_nonoverlapping(place, given);
         data.advance(given);
         length
-    }
+    })
 }
 
 /// OpenSSL asks, or has something done: of this the memory BIO knows.
@@ -254,8 +255,8 @@ unsafe extern "C" fn control(
     pointer: *mut c_void,
 ) -> c_long {
     // SAFETY: as for `give`; the arguments go on as they came.
-    unsafe {
+    contained_natively(0, || unsafe {
         let Some((library, data)) = data(bio) else { return 0 };
         (library.BIO_ctrl)(data.memory.as_ptr(), command, number, pointer)
-    }
+    })
 }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use super::incoming::leaves_loop;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
+use crate::containment::settled;
 use crate::event_loop::log_debug;
 use crate::standard::Standard;
 
@@ -85,7 +86,7 @@ impl TlsProtocol {
         }
         let Some(lower) = slf.get().lower(py) else { return Ok(()) };
         let error = PyTimeoutError::new_err("SSL shutdown timed out");
-        lower.force_close(py, Some(error.into_value(py).into_any()))
+        lower.force_close(py, Some(settled(py, error).into_value(py).into_any()))
     }
 
     /// Ends the connection at once; what the application wrote before leaves as far as it can.

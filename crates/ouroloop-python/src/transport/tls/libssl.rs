@@ -118,7 +118,7 @@ impl Library {
     }
 
     fn of_python(py: Python<'_>) -> PyResult<Option<Self>> {
-        let module = py.import(intern!(py, "_ssl"))?;
+        let module = crate::modules::module(py, intern!(py, "_ssl"))?;
         let file = module.getattr_opt(intern!(py, "__file__"))?;
         let path = match file.filter(|file| !file.is_none()) {
             Some(file) => Some(CString::new(file.extract::<String>()?)?),
@@ -199,11 +199,11 @@ impl Connection {
     ) -> PyResult<Option<Self>> {
         let py = context.py();
         let Some(library) = Library::get(py) else { return Ok(None) };
-        let module = py.import(intern!(py, "_ssl"))?;
+        let module = crate::modules::module(py, intern!(py, "_ssl"))?;
         let exact = |object: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>, class: &str| {
             Ok::<_, PyErr>(object.get_type().is(&module.getattr(class)?))
         };
-        if !exact(object, py.import(intern!(py, "ssl"))?.as_any(), "SSLObject")?
+        if !exact(object, crate::modules::module(py, intern!(py, "ssl"))?.as_any(), "SSLObject")?
             || !context.getattr(intern!(py, "_msg_callback"))?.is_none()
         {
             return Ok(None);
@@ -391,7 +391,7 @@ fn field(object: &Bound<'_, PyAny>, number: usize) -> Option<NonNull<c_void>> {
 /// to be (environment variable `OUROLOOP_TLS_ENGINE=_ssl`).
 #[pyfunction]
 pub(crate) fn tls_engine(py: Python<'_>) -> PyResult<&'static str> {
-    let ssl = py.import(intern!(py, "ssl"))?;
+    let ssl = crate::modules::module(py, intern!(py, "ssl"))?;
     let context = ssl
         .getattr(intern!(py, "SSLContext"))?
         .call1((ssl.getattr(intern!(py, "PROTOCOL_TLS_SERVER"))?,))?;

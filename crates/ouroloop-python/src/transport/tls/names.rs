@@ -26,10 +26,10 @@ impl Names {
     /// `RuntimeError` where Python was built without TLS.
     pub(super) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         NAMES.get_or_try_init(py, || {
-            let Ok(ssl) = py.import(intern!(py, "ssl")) else {
+            let Ok(ssl) = crate::modules::module(py, intern!(py, "ssl")) else {
                 return Err(PyRuntimeError::new_err("stdlib ssl module not available"));
             };
-            let asyncio = py.import(intern!(py, "asyncio.sslproto"))?;
+            let asyncio = crate::modules::module(py, intern!(py, "asyncio.sslproto"))?;
             let name = |name: &str| ssl.getattr(name).map(Bound::unbind);
             Ok(Self {
                 module: ssl.clone().unbind(),

@@ -10,6 +10,7 @@
 use std::mem::MaybeUninit;
 
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -199,11 +200,7 @@ impl Session {
         Ok(match self.read(py, room.len())? {
             Step::Again => Read::Again,
             Step::Done(bytes) if bytes.as_bytes().is_empty() => Read::Closed,
-            Step::Done(bytes) => {
-                let bytes = bytes.as_bytes();
-                room[..bytes.len()].copy_from_slice(bytes);
-                Read::Data(bytes.len())
-            }
+            Step::Done(bytes) => put_in(room, bytes.as_bytes()).map(Read::Data)?,
         })
     }
 
@@ -238,10 +235,11 @@ impl Session {
                 Direct::Closed | Direct::Unclear => {}
             }
         }
+        let length = data.len();
         let data = PyBytes::new(py, data);
         let step = step(py, self.object(py).call_method1(intern!(py, "write"), (data,)))?;
         Ok(match step {
-            Step::Done(count) => (Step::Done(count.extract()?), sealed),
+            Step::Done(count) => (Step::Done(count.extract::<usize>()?.min(length)), sealed),
             Step::Again => (Step::Again, sealed),
         })
     }
@@ -254,9 +252,7 @@ impl Session {
         let outgoing = self.outgoing.bind(py);
         let bytes = outgoing.call_method1(intern!(py, "read"), (room.len(),))?;
         let bytes = bytes.cast_into::<PyBytes>()?;
-        let bytes = bytes.as_bytes();
-        room[..bytes.len()].copy_from_slice(bytes);
-        Ok(bytes.len())
+        put_in(room, bytes.as_bytes())
     }
 
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -267,6 +263,18 @@ impl Session {
         visit.call(&self.incoming)?;
         visit.call(&self.outgoing)
     }
+}
+
+/// Copies what a method has read into `room`; answers how much it was.
+///
+/// # Errors
+/// `ValueError` when it is more than was asked for: the object may be of the program's making.
+fn put_in(room: &mut [u8], bytes: &[u8]) -> PyResult<usize> {
+    let place = room
+        .get_mut(..bytes.len())
+        .ok_or_else(|| PyValueError::new_err("read() returned more data than it was asked for"))?;
+    place.copy_from_slice(bytes);
+    Ok(bytes.len())
 }
 
 /// Reads until there is no more, into a `bytes` object of `size` and, where that does not do, further ones;

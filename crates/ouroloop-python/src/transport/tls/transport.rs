@@ -90,7 +90,7 @@ impl TlsTransport {
     #[classattr]
     #[pyo3(name = "_sendfile_compatible")]
     fn sendfile_compatible(py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let constants = py.import(intern!(py, "asyncio.constants"))?;
+        let constants = crate::modules::module(py, intern!(py, "asyncio.constants"))?;
         Ok(constants.getattr("_SendfileMode")?.getattr("FALLBACK")?.unbind())
     }
 
