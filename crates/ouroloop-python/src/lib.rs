@@ -19,6 +19,7 @@ mod method;
 mod os_error;
 mod overrides;
 mod queue;
+mod recursion;
 mod shelf;
 mod slots;
 mod standard;

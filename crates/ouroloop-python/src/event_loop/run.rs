@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase, debug};
+use crate::recursion::Level;
 use crate::standard::Standard;
 
 /// Small writes wait for the end of the turn, but not for more callbacks than this.
@@ -23,6 +24,7 @@ pub(super) fn thread_identifier() -> c_ulong {
 impl Loop {
     /// Runs until `stop` is called; then the turn under way is finished.
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let _level = Level::enter(slf.py())?;
         Self::check_runnable(slf)?;
         let saved = Self::enter_run(slf)?;
         let answer = Self::turns(slf);

@@ -33,6 +33,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::instance_dict;
+use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
@@ -273,6 +274,7 @@ impl Future {
                 return Ok(());
             }
         }
+        let _level = Level::enter(py)?;
         let event_loop = slf.get().event_loop(py)?;
         let (callback, context) = link.into_call(py)?;
         let keywords = PyDict::new(py);
