@@ -12,7 +12,7 @@ PROGRAM = Path(__file__).with_name("program.py")
 DEEP = 20_000
 
 # A chain that every version's count lets begin, on a stack that is large enough.
-BEGUN = 400
+BEGUN = 250
 
 AWAITED_INSIDE = ["wait_for", "wait_for_with_time", "awaitable", "in_python"]
 AWAITED_BY_TASKS = [
