@@ -98,15 +98,17 @@ impl<'py> Pending<'py> {
 impl Drop for Pending<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: attached, as when it was made; the call takes over what is owned. An error that was
-        // raised meanwhile has been given to the unraisable hook, or would be lost with the finalizer.
+        // An error that was raised meanwhile has been given to the unraisable hook, or would be lost
+        // with the finalizer.
         #[cfg(Py_3_12)]
         if !self.exception.is_null() {
+            // SAFETY: attached, as when it was made; the call takes over what is owned.
             unsafe { ffi::PyErr_SetRaisedException(self.exception) };
         }
         #[cfg(not(Py_3_12))]
         if !self.parts[0].is_null() {
             let [kind, value, traceback] = self.parts;
+            // SAFETY: as above.
             unsafe { ffi::PyErr_Restore(kind, value, traceback) };
         }
     }

@@ -21,6 +21,7 @@ mod modules;
 mod os_error;
 mod overrides;
 mod queue;
+mod recursion;
 mod shelf;
 mod slots;
 mod standard;

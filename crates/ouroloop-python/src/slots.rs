@@ -45,6 +45,10 @@ pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
         let _ = slf;
     }
 
+    /// Whether the last words may run code that drops other objects: then they wait for their turn
+    /// as the taking apart does.
+    const LAST_WORDS_NEST: bool = true;
+
     /// Keeps the object for another life instead of freeing it; answers whether it did.
     ///
     /// # Safety
@@ -97,18 +101,45 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
         let instance = std::mem::ManuallyDrop::new(
             Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>(),
         );
-        if T::has_last_words(&instance) && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+        let speaks = T::has_last_words(&instance);
+        if speaks && !T::LAST_WORDS_NEST && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return; // Resurrected.
         }
         T::detach(&instance);
         if ffi::PyType_IS_GC(ffi::Py_TYPE(object)) != 0 {
             ffi::PyObject_GC_UnTrack(object.cast());
         }
-        trashcan::take_apart_or_put_off(py, object, take_apart::<T>);
+        if speaks && T::LAST_WORDS_NEST {
+            trashcan::finish_or_put_off(py, object, finalize_and_take_apart::<T>);
+        } else {
+            trashcan::take_apart_or_put_off(py, object, take_apart::<T>);
+        }
     }
 }
 
-/// The second half of [`deallocate`].
+/// The second half of [`deallocate`] for an object with last words.
+///
+/// # Safety
+/// To be called as [`trashcan`] does.
+unsafe fn finalize_and_take_apart<T: Deallocate>(object: *mut ffi::PyObject) {
+    // SAFETY: attached, with a whole object whose count is zero; it is tracked while its finalizer
+    // runs and hidden again after, as `take_apart` expects it.
+    unsafe {
+        let collected = ffi::PyType_IS_GC(ffi::Py_TYPE(object)) != 0;
+        if collected {
+            ffi::PyObject_GC_Track(object.cast());
+        }
+        if ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+            return; // Resurrected.
+        }
+        if collected {
+            ffi::PyObject_GC_UnTrack(object.cast());
+        }
+        take_apart::<T>(object);
+    }
+}
+
+/// The second half of [`deallocate`] for one without.
 ///
 /// # Safety
 /// To be called as [`trashcan`] does.

@@ -4,21 +4,28 @@
 //! the next one: a hundred thousand tasks of which each awaits the one before would need as many
 //! nested calls. The interpreter has a trashcan for its own types; this is ours.
 //!
-//! 1. It counts how many of our objects are taken apart at the moment, one inside the other.
-//! 2. At [`DEEPEST`] an object waits in the list instead: its count is zero, its finalizer has
-//!    run, the garbage collector does not track it, and nobody owns it but the list.
+//! 1. It counts how many of our objects are finalized or taken apart at the moment, one inside the
+//!    other.
+//! 2. At [`DEEPEST`], or where the stack has no room for another, an object waits in the list
+//!    instead: its count is zero, the garbage collector does not track it, and nobody owns it
+//!    but the list. What it has to say it says when its turn comes.
 //! 3. The outermost call empties the list before it returns. (When threads alternate in the middle
 //!    of finalizers, that is the last of the outermost.)
+//! 4. The outermost itself never waits: nobody would come for it.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
+use crate::recursion::has_room;
 
 /// So many objects are taken apart one inside the other, as many as by the interpreter.
 const DEEPEST: u32 = 50;
 
-/// Takes an object apart and gives its memory back.
+/// So many need no look at the stack: each takes a few hundred bytes of it.
+const SHALLOW: u32 = 8;
+
+/// Takes an object apart and gives its memory back, after its finalizer if that has not run.
 pub(crate) type TakeApart = unsafe fn(*mut ffi::PyObject);
 
 static DEPTH: AttachedCell<u32> = AttachedCell::new(0);
@@ -35,8 +42,34 @@ pub(crate) unsafe fn take_apart_or_put_off(
     object: *mut ffi::PyObject,
     take_apart: TakeApart,
 ) {
+    // SAFETY: the caller's promise.
+    unsafe { enter_or_put_off(py, object, take_apart, SHALLOW) };
+}
+
+/// The same for an object whose finalizer runs first, and may go to any depth.
+///
+/// # Safety
+/// That of [`take_apart_or_put_off`], except that the finalizer is called by `finish`.
+pub(crate) unsafe fn finish_or_put_off(
+    py: Python<'_>,
+    object: *mut ffi::PyObject,
+    finish: TakeApart,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { enter_or_put_off(py, object, finish, 1) };
+}
+
+/// # Safety
+/// That of the callers.
+#[inline]
+unsafe fn enter_or_put_off(
+    py: Python<'_>,
+    object: *mut ffi::PyObject,
+    take_apart: TakeApart,
+    shallow: u32,
+) {
     let enters = DEPTH.with(py, |depth| {
-        let enters = *depth < DEEPEST;
+        let enters = *depth < shallow || (*depth < DEEPEST && has_room());
         *depth += u32::from(enters);
         enters
     });

@@ -16,6 +16,7 @@ use pyo3::types::PyTuple;
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_coroutine, is_future};
 use crate::cell::AttachedCell;
+use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
 use crate::waiter::Waiter;
 
@@ -110,6 +111,7 @@ fn is_here(py: Python<'_>, event_loop: &Py<PyAny>, other: Option<&Py<PyAny>>) ->
 impl Chain {
     fn _call_check_cancel(&self, destination: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = destination.py();
+        let _level = Level::enter(py)?;
         let Some(ends) = self.ends(py) else { return Ok(()) };
         if !child::is_cancelled(destination)? {
             return Ok(());
@@ -126,6 +128,7 @@ impl Chain {
 
     fn _call_set_state(slf: &Bound<'_, Self>, source: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = source.py();
+        let _level = Level::enter(py)?;
         let Some(ends) = slf.get().ends(py) else { return Ok(()) };
         let Some(event_loop) = &ends.destination_loop else { return Self::copy(&ends, py) };
         let closed = || event_loop.bind(py).call_method0(intern!(py, "is_closed"))?.is_truthy();

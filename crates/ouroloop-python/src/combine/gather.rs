@@ -6,7 +6,6 @@
 use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyRecursionError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
@@ -19,6 +18,7 @@ use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::future::{Future, Home, Outcome};
+use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -77,7 +77,7 @@ impl GatheringFuture {
             .get()
             .state
             .with(py, |state| state.children.iter().map(|child| child.clone_ref(py)).collect());
-        let _deeper = Depth::enter(py)?;
+        let _level = Level::enter(py)?;
         let mut any = false;
         for child in children {
             any |= cancel_awaited(child.bind(py), message)?;
@@ -161,44 +161,6 @@ fn result_of(child: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
             let message =
                 if message.is_none() { intern!(py, "").clone().into_any() } else { message };
             Standard::get(py)?.cancelled_error.call1(py, (message,))
-        }
-    }
-}
-
-/// One level of gathered tasks that gather, as the interpreter counts its own recursion; but fewer
-/// levels than that allows from 3.12 on, which do not all fit on a stack of 8 MiB.
-struct Depth;
-
-/// asyncio's own recursion ends sooner, at the limit for Python code.
-const DEEPEST: u32 = 1000;
-
-static DEPTH: AttachedCell<u32> = AttachedCell::new(0);
-
-impl Depth {
-    fn enter(py: Python<'_>) -> PyResult<Self> {
-        if DEPTH.with(py, |depth| *depth >= DEEPEST) {
-            return Err(PyRecursionError::new_err(
-                "maximum recursion depth exceeded while cancelling gathered futures",
-            ));
-        }
-        // SAFETY: attached; the text is static.
-        match unsafe { ffi::Py_EnterRecursiveCall(c" while cancelling gathered futures".as_ptr()) }
-        {
-            0 => {
-                DEPTH.with(py, |depth| *depth += 1);
-                Ok(Self)
-            }
-            _ => Err(PyErr::fetch(py)),
-        }
-    }
-}
-
-impl Drop for Depth {
-    fn drop(&mut self) {
-        // SAFETY: made by `enter` alone, in this thread, which is attached still.
-        unsafe {
-            ffi::Py_LeaveRecursiveCall();
-            DEPTH.with(Python::assume_attached(), |depth| *depth -= 1);
         }
     }
 }

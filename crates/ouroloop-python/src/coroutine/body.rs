@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::Coroutine;
 use crate::containment::settled;
+use crate::recursion::Level;
 use crate::slots::Resumed;
 use crate::task::step::exactly_native;
 
@@ -95,9 +96,14 @@ fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Steps a coroutine or an iterator of `__await__`.
 ///
-/// `GeneratorExit` closes it and is then raised, as `await` does.
+/// `GeneratorExit` closes it and is then raised, as `await` does. Where there is no room for another
+/// level it is not stepped, and the answer is a `RecursionError`.
 pub(crate) fn step_into(iterator: &Bound<'_, PyAny>, incoming: Incoming<'_>) -> Resumed {
     let py = iterator.py();
+    let _level = match Level::enter(py) {
+        Ok(level) => level,
+        Err(error) => return Resumed::Raised(error),
+    };
     match incoming.map_err(|error| settled(py, error)) {
         Ok(value) => {
             let mut answer = std::ptr::null_mut();

@@ -32,6 +32,7 @@ use pyo3::prelude::*;
 use crate::cell::AttachedCell;
 use crate::containment::settled;
 use crate::future::iter::thrown;
+use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::{Deallocate, Resume, Resumed, ended_with};
 use crate::standard::Standard;
@@ -158,6 +159,15 @@ impl Coroutine {
         {
             return resumed;
         }
+        // Refused as it stands: a body that were dropped here, where there is no room, would have
+        // what it awaits closed in turn, one inside the other.
+        let _level = match &incoming {
+            Err(_) => match Level::enter(py) {
+                Ok(level) => Some(level),
+                Err(error) => return Resumed::Raised(error),
+            },
+            Ok(_) => None,
+        };
         let mut body = match stand.replace(py, Stand::Stepping) {
             Stand::Pausing(result) => {
                 return match incoming {

@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::Loop;
 use crate::handled::while_handling;
+use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
 
 #[pymethods]
@@ -83,6 +84,7 @@ impl Loop {
     /// `socket`, `server`, `source_traceback`, `handle_traceback` and `asyncgen`.
     fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
         let py = slf.py();
+        let _level = Level::enter(py)?;
         let Some(handler) = slf.get().get_exception_handler(py) else {
             let answer = slf.call_method1(intern!(py, "default_exception_handler"), (context,));
             return guard(answer, |_| log_handled(py, "Exception in default exception handler"));

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::{Loop, Phase, closed, debug};
 use crate::containment::contained_result;
+use crate::recursion::Level;
 use crate::standard::Standard;
 use crate::thread_end;
 
@@ -25,6 +26,7 @@ pub(super) fn thread_identifier() -> c_ulong {
 impl Loop {
     /// Runs until `stop` is called; then the turn under way is finished.
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let _level = Level::enter(slf.py())?;
         Self::check_runnable(slf)?;
         Self::claim(slf)?;
         thread_end::survive();

@@ -13,6 +13,7 @@ use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::instance_dict;
 use crate::method::Arguments;
+use crate::recursion::Level;
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 
@@ -89,6 +90,7 @@ impl Future {
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let _level = Level::enter(slf.py())?;
         slf.get().check_initialized(slf.py())?;
         Standard::get(slf.py())?.future_repr.bind(slf.py()).call1((slf,))
     }

@@ -34,6 +34,7 @@ use crate::cell::AttachedCell;
 use crate::containment::settled;
 use crate::event_loop::Loop;
 use crate::instance_dict;
+use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
@@ -274,6 +275,7 @@ impl Future {
                 return Ok(());
             }
         }
+        let _level = Level::enter(py)?;
         let event_loop = slf.get().event_loop(py)?;
         let (callback, context) = link.into_call(py)?;
         let keywords = PyDict::new(py);

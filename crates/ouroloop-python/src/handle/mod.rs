@@ -20,6 +20,7 @@ use crate::containment::settled;
 use crate::context::{Snapshot, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
+use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -366,6 +367,7 @@ impl Handle {
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let _level = Level::enter(py)?;
         let kept = slf.get().state.with(py, |state| {
             reference(py, state.rare.as_ref().and_then(|rare| rare.repr.as_ref()))
         });
@@ -407,6 +409,7 @@ impl Handle {
 
     #[pyo3(name = "_run")]
     fn py_run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let _level = Level::enter(slf.py())?;
         Self::hold(slf);
         Self::run(slf)
     }
@@ -494,6 +497,9 @@ impl Deallocate for Handle {
         static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
         &ORIGINAL
     }
+
+    /// They only give the loop its handle back, which must not wait.
+    const LAST_WORDS_NEST: bool = false;
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         Self::is_missed(slf)

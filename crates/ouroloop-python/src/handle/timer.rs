@@ -120,6 +120,9 @@ impl Deallocate for TimerHandle {
         &ORIGINAL
     }
 
+    /// They only give the loop its handle back, which must not wait.
+    const LAST_WORDS_NEST: bool = false;
+
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         Handle::is_missed(slf.as_super())
     }

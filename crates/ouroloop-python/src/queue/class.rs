@@ -14,6 +14,7 @@ use super::waiting::{Get, Join, Put};
 use super::{Capacity, Manner, Order, Queue, Side, State, finished, hooked, open, plain};
 use crate::coroutine::Coroutine;
 use crate::instance_dict;
+use crate::recursion::Level;
 use crate::standard::Standard;
 
 #[pymethods]
@@ -405,6 +406,7 @@ fn format_of(slf: &Bound<'_, Queue>) -> PyResult<String> {
 
 fn described(slf: &Bound<'_, Queue>) -> PyResult<String> {
     let py = slf.py();
+    let _level = Level::enter(py)?;
     let this = slf.get();
     let mut text = format!("maxsize={}", this.raw_maxsize(py).bind(py).repr()?);
     if let Some(items) = listed_items(slf)? {

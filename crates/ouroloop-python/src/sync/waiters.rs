@@ -10,6 +10,7 @@ use pyo3::types::{PyIterator, PyList};
 
 use super::{LoopBound, truth};
 use crate::cell::AttachedCell;
+use crate::recursion::Level;
 use crate::waiter::Waiter;
 
 /// Futures in the order in which they came.
@@ -166,6 +167,7 @@ impl WaitersView {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let _level = Level::enter(py)?;
         Ok(format!("waiters({})", self.list(py)?.repr()?))
     }
 

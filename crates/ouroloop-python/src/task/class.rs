@@ -10,6 +10,7 @@ use crate::constructor::Construct;
 use crate::event_loop::Loop;
 use crate::future::{Future, Home};
 use crate::method::Arguments;
+use crate::recursion::Level;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -83,6 +84,7 @@ impl Task {
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let _level = Level::enter(slf.py())?;
         slf.as_super().get().event_loop(slf.py())?;
         Standard::get(slf.py())?.task_repr.bind(slf.py()).call1((slf,))
     }

@@ -34,6 +34,7 @@ use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::future::{Future, Home, Phase};
 use crate::instance_dict;
+use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -360,6 +361,7 @@ pub(crate) fn cancel_awaited(
     if let Ok(gathering) = awaited.cast_exact::<GatheringFuture>() {
         return GatheringFuture::cancel(gathering, message.as_ref());
     }
+    let _level = Level::enter(py)?;
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "msg"), message)?;
     awaited.call_method(intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()

@@ -12,6 +12,7 @@ use crate::combine::gather::GatheringFuture;
 use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::{Future, Link, Outcome, Phase};
+use crate::recursion::Level;
 use crate::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
 use crate::thread_end;
@@ -43,6 +44,7 @@ pub(crate) fn wake(
 /// A step that a foreign loop runs, in the context that it was given.
 pub(super) fn step_anywhere(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyResult<()> {
     thread_end::survive();
+    let _level = Level::enter(task.py())?;
     let event_loop = task.as_super().get().event_loop(task.py())?;
     if let Ok(native) = event_loop.cast::<Loop>() {
         Loop::leave_task(native)?;
@@ -70,6 +72,10 @@ fn error_of(future: &Bound<'_, PyAny>) -> Option<PyErr> {
 /// The first step of an eager task, inside whatever runs now.
 pub(super) fn start_eagerly(task: &Bound<'_, Task>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
+    let _level = match Level::enter(py) {
+        Ok(level) => level,
+        Err(error) => return never_started(task, error),
+    };
     let before = registry::swap_current(event_loop, task.as_any())?;
     registry::register(task);
     let context = task.get().context(py);
@@ -81,6 +87,13 @@ pub(super) fn start_eagerly(task: &Bound<'_, Task>, event_loop: &Bound<'_, PyAny
         task.get().state.with(py, |state| state.log_destroy_pending = false);
     }
     answer.and(swapped.map(drop))
+}
+
+/// The coroutine of an eager task cannot even begin, which counts as its own error.
+#[cold]
+fn never_started(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
+    drop(task.get().state.with(task.py(), |state| state.coroutine.take()));
+    end_with_error(task, error)
 }
 
 /// Runs the coroutine to its next `await` and deals with the answer. `turn_of` is the native loop

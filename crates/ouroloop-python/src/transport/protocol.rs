@@ -12,6 +12,7 @@ use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle};
+use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
 
 /// Whether an error leaves the loop instead of going to its exception handler.
@@ -99,6 +100,7 @@ pub(super) fn apply(
         Pressure::Resume => "resume_writing",
     };
     let Some(protocol) = protocol else { return Ok(()) };
+    let _level = Level::enter(py)?;
     let Err(error) = protocol.bind(py).call_method0(PyString::intern(py, method)) else {
         return Ok(());
     };

@@ -19,6 +19,7 @@ use crate::method::{
     Arguments, Described, Method, Nullary, install_method, install_nullary, needed_argument,
     only_argument,
 };
+use crate::recursion::Level;
 use crate::standard::Standard;
 use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check_limit};
 use crate::waiter::Waiter;
@@ -56,6 +57,7 @@ impl StreamReader {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
+        let _level = Level::enter(py)?;
         let this = slf.get();
         let (eof, paused, limit, waiter, exception, transport) = this.state.with(py, |state| {
             (

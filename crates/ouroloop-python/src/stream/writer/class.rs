@@ -14,6 +14,7 @@ use crate::kinship::class_of;
 use crate::method::{
     Arguments, Described, Method, Nullary, install_method, install_nullary, needed_argument,
 };
+use crate::recursion::Level;
 use crate::slots::Deallocate;
 use crate::stream::release::Release;
 use crate::waiter::Waiter;
@@ -50,6 +51,7 @@ impl StreamWriter {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let _level = Level::enter(slf.py())?;
         let (name, transport) = (slf.get_type().name()?, Self::transport(slf)?);
         let reader = Self::reader(slf)?;
         if reader.is_none() {
@@ -70,28 +72,28 @@ impl StreamWriter {
 
     /// Write every piece of `data`.
     fn writelines(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        Self::transport(slf)?.call_method1(intern!(slf.py(), "writelines"), (data,)).map(drop)
+        Self::delegate(slf, intern!(slf.py(), "writelines"), (data,)).map(drop)
     }
 
     /// Say that nothing more will be written; what was is written.
     fn write_eof<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::transport(slf)?.call_method0(intern!(slf.py(), "write_eof"))
+        Self::delegate(slf, intern!(slf.py(), "write_eof"), ())
     }
 
     /// Whether the transport knows `write_eof`.
     fn can_write_eof<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::transport(slf)?.call_method0(intern!(slf.py(), "can_write_eof"))
+        Self::delegate(slf, intern!(slf.py(), "can_write_eof"), ())
     }
 
     /// Close the connection once what was written has left.
     fn close<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::transport(slf)?.call_method0(intern!(slf.py(), "close"))
+        Self::delegate(slf, intern!(slf.py(), "close"), ())
     }
 
     /// Whether the connection is closing or closed.
     #[pyo3(name = "is_closing")]
     fn py_is_closing<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::transport(slf)?.call_method0(intern!(slf.py(), "is_closing"))
+        Self::delegate(slf, intern!(slf.py(), "is_closing"), ())
     }
 
     /// Wait until the connection is closed.
@@ -109,7 +111,7 @@ impl StreamWriter {
         name: &Bound<'py, PyAny>,
         default: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::transport(slf)?.call_method1(intern!(slf.py(), "get_extra_info"), (name, default))
+        Self::delegate(slf, intern!(slf.py(), "get_extra_info"), (name, default))
     }
 
     /// Upgrade the connection to TLS.

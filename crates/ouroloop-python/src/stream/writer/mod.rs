@@ -6,15 +6,18 @@ mod upgrade;
 
 use std::sync::OnceLock;
 
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::reader::{is_reader, missing};
 use super::release::Release;
 use crate::cell::AttachedCell;
 use crate::instance_dict::{self, ValueOffset};
+use crate::recursion::Level;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
@@ -123,13 +126,23 @@ impl StreamWriter {
         Self::part(slf, "_loop", |state| &state.event_loop)
     }
 
+    /// Calls a method of the transport, which may be a writer again.
+    fn delegate<'py>(
+        slf: &Bound<'py, Self>,
+        method: &Bound<'py, PyString>,
+        arguments: impl PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _level = Level::enter(slf.py())?;
+        Self::transport(slf)?.call_method1(method, arguments)
+    }
+
     /// `write(data)`.
     #[inline]
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let transport = Self::transport(slf)?;
         match transport.cast_exact::<SocketTransport>() {
             Ok(socket) => SocketTransport::write(socket, data),
-            Err(_) => transport.call_method1(intern!(slf.py(), "write"), (data,)).map(drop),
+            Err(_) => Self::delegate(slf, intern!(slf.py(), "write"), (data,)).map(drop),
         }
     }
 

@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use super::SubprocessTransport;
 use crate::cell::AttachedCell;
+use crate::recursion::Level;
 use crate::standard::Standard;
 
 #[derive(Debug)]
@@ -94,6 +95,7 @@ impl PipeProtocol {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let (this, py) = (slf.get(), slf.py());
+        let _level = Level::enter(py)?;
         let pipe = this.pipe(py).into_pyobject(py)?;
         Ok(format!("<{} fd={} pipe={}>", this.class_name(), this.stream, pipe.repr()?))
     }

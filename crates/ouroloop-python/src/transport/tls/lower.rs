@@ -4,6 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::recursion::Level;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;
 
@@ -45,6 +46,7 @@ impl Lower {
     }
 
     pub(super) fn call(&self, py: Python<'_>, method: &str) -> PyResult<()> {
+        let _level = Level::enter(py)?;
         self.object().bind(py).call_method0(method).map(drop)
     }
 
@@ -68,6 +70,7 @@ impl Lower {
         match self {
             Self::Socket(socket) => SocketTransport::send_at_once(socket.bind(py), ciphertext),
             Self::Other(other) => {
+                let _level = Level::enter(py)?;
                 let data = PyBytes::new(py, ciphertext);
                 other.bind(py).call_method1(intern!(py, "write"), (data,)).map(drop)
             }
@@ -79,6 +82,7 @@ impl Lower {
         match self {
             Self::Socket(socket) => SocketTransport::force_close(socket.bind(py), error),
             Self::Other(other) => {
+                let _level = Level::enter(py)?;
                 let other = other.bind(py);
                 match other.getattr_opt(intern!(py, "_force_close"))? {
                     Some(force_close) => force_close.call1((error,)).map(drop),
