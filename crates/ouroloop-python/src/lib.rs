@@ -15,6 +15,8 @@ mod handle;
 mod handled;
 mod instance_dict;
 mod kinship;
+#[cfg(ouroloop_check_lent)]
+mod lent;
 mod method;
 mod os_error;
 mod overrides;
