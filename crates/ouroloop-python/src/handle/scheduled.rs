@@ -254,16 +254,15 @@ unsafe fn borrowed<'a, 'py>(
 /// Makes a thin handle an ordinary one.
 fn fill(handle: &Bound<'_, Handle>, contents: Option<Contents>, event_loop: Option<Py<PyAny>>) {
     let py = handle.py();
-    handle.get().state.with(py, |state| {
+    let displaced = handle.get().state.with(py, |state| {
         state.pending = None;
-        // A thin handle has none of these.
-        state.event_loop = event_loop;
-        if let Some(Contents { callback, args, context }) = contents {
-            state.callback = Some(callback);
-            state.args = Some(args);
-            state.context = Some(context);
-        }
+        let parts = contents.map(|Contents { callback, args, context }| {
+            let call = (state.callback.replace(callback), state.args.replace(args));
+            (call, state.context.replace(context))
+        });
+        (std::mem::replace(&mut state.event_loop, event_loop), parts)
     });
+    drop(displaced);
     shelf::track_again(handle);
 }
 
