@@ -23,7 +23,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint lint-kqueue bench loom clean
-.PHONY: test-engine test-main test-multiplexers test-peers test-others conformance conformance-shared
+.PHONY: test-engine test-main test-multiplexers test-lent test-peers test-others conformance conformance-shared
 .SECONDARY:
 
 help:
@@ -75,6 +75,23 @@ test-multiplexers: $(VENV)/.native $(VENV)/.peers
 	    $(BIN)/python $(PYTEST) --quiet -m 'not slow' -k 'not asyncio' $(MULTIPLEXER_TESTS) || exit; \
 	    $(BIN)/python tests/conformance/run.py || exit; \
 	done
+
+# A build of its own that reports Python code which runs while a native object's state is lent (see
+# crates/ouroloop-python/src/lent). Left out: what measures memory, other projects' programs and the
+# generated ones, which say nothing about that which the others do not.
+LENT := $(abspath target/lent)
+LENT_FLAGS := --cfg ouroloop_check_lent --cfg py_sys_config="Py_REF_DEBUG"
+
+test-lent: $(VENV)/.tools
+	RUSTFLAGS="$$RUSTFLAGS "'$(LENT_FLAGS)' \
+	    cargo build --package ouroloop-python --target-dir $(LENT)
+	rm -rf $(LENT)/python $(LENT)/reports
+	mkdir -p $(LENT)/python/ouroloop
+	cp python/ouroloop/*.py* $(LENT)/python/ouroloop
+	cp $(LENT)/debug/lib_native.so $(LENT)/python/ouroloop/_native.so
+	export PYTHONPATH=$(LENT)/python OUROLOOP_LENT_REPORTS=$(LENT)/reports; \
+	    $(BIN)/python $(PYTEST) --ignore tests/peers --ignore tests/leaks --ignore tests/differential; \
+	    status=$$?; [ ! -e $(LENT)/reports ] || { cat $(LENT)/reports; exit 1; }; exit $$status
 
 # Scenarios with other projects, on the main Python only.
 test-peers: $(VENV)/.native $(VENV)/.peers

@@ -1,5 +1,23 @@
-//! Hands the running interpreter's version to `cfg(Py_3_12)` and friends.
+//! Hands the running interpreter's version to `cfg(Py_3_12)` and friends, and to the linker what
+//! the build that checks lent state watches.
 
 fn main() {
     pyo3_build_config::use_pyo3_cfgs();
+    if std::env::var_os("CARGO_CFG_OUROLOOP_CHECK_LENT").is_some() {
+        wrap_watched();
+    }
+}
+
+/// Has the calls of every function in `src/lent/functions.rs` go through that file.
+fn wrap_watched() {
+    let path = "src/lent/functions.rs";
+    println!("cargo:rerun-if-changed={path}");
+    let source = std::fs::read_to_string(path).expect("the list is part of the crate");
+    for line in source.lines() {
+        let name = line.split_once("fn ").and_then(|(_, rest)| rest.split_once('('));
+        let Some((name, _)) = name.filter(|(name, _)| !name.starts_with('$')) else { continue };
+        // The real ones are declared too: to name a function twice does no harm.
+        let name = name.trim_start_matches("__wrap_").trim_start_matches("__real_");
+        println!("cargo:rustc-cdylib-link-arg=-Wl,--wrap={name}");
+    }
 }

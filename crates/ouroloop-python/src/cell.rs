@@ -6,8 +6,11 @@
 //! borrow flags, under one rule:
 //!
 //! **No Python code runs inside [`AttachedCell::with`].** No call, no attribute, no allocation of
-//! a Python object (it may collect garbage), no drop of one (it may run a finalizer). Values to be
-//! dropped are moved out and dropped after. Debug builds check that accesses do not nest.
+//! a Python object (it may collect garbage), no drop of one (it may run a finalizer) but of plain
+//! `bytes`. Values to be dropped are moved out and dropped after: where something may stand already
+//! a value is written by `replace`, not by `=`, and what takes a value that it may have no use for
+//! gives it back. Debug builds check that accesses do not nest, and `make test-lent` runs the tests
+//! on a build that reports every breach (see `lent/mod.rs`).
 //!
 //! A free-threaded interpreter has more than one attached thread at a time; this crate does not
 //! declare support for it (the interpreter turns its GIL on at import), and a port has to put a
@@ -61,6 +64,8 @@ impl<T> AttachedCell<T> {
             assert!(!self.busy.swap(true, Relaxed), "state accessed while it is lent");
             Guard(&self.busy)
         };
+        #[cfg(ouroloop_check_lent)]
+        let _lent = crate::lent::Lent::begin();
         // SAFETY: the token proves that this thread is attached, hence alone under the GIL; the
         // rule above (checked in debug builds) excludes a second access within this one.
         access(unsafe { &mut *self.value.get() })
@@ -86,6 +91,8 @@ impl<T> AttachedCell<T> {
         if !self.written {
             return Ok(());
         }
+        #[cfg(ouroloop_check_lent)]
+        crate::lent::check("tp_traverse");
         // SAFETY: a collection starts at an allocation of a Python object or an explicit call,
         // never inside `with`, so no `&mut` is alive.
         access(unsafe { &*self.value.get() })

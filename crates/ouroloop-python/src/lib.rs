@@ -16,6 +16,8 @@ mod handle;
 mod handled;
 mod instance_dict;
 mod kinship;
+#[cfg(ouroloop_check_lent)]
+mod lent;
 mod method;
 mod modules;
 mod os_error;

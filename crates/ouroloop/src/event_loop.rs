@@ -74,6 +74,26 @@ pub trait Callback: Sized {
     fn leave(&mut self) {}
 }
 
+/// Why a descriptor is not watched, with the callback that it was to be watched for.
+///
+/// Whoever asked decides when the callback is dropped, which may run code that uses the loop.
+#[derive(Debug)]
+pub struct Refused<C> {
+    /// The reason.
+    pub error: io::Error,
+    /// What was to be called.
+    pub callback: C,
+}
+
+impl<C> From<Refused<C>> for io::Error {
+    fn from(refused: Refused<C>) -> Self {
+        refused.error
+    }
+}
+
+/// The callback that a watch replaces.
+pub type Watched<C> = Result<Option<C>, Refused<C>>;
+
 /// A planned look at the descriptors; performing it borrows nothing of the loop.
 #[derive(Debug)]
 #[must_use]
@@ -219,8 +239,11 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// # Errors
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
-    pub fn set_reader(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.own_sources()?.set_reader(fd, callback)
+    pub fn set_reader(&mut self, fd: RawFd, callback: C) -> Watched<C> {
+        match self.own_sources() {
+            Ok(sources) => sources.set_reader(fd, callback),
+            Err(error) => Err(Refused { error, callback }),
+        }
     }
 
     /// Calls `callback` when something has come that `fd` has not been told of; answers the callback
@@ -234,8 +257,11 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// # Errors
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
-    pub fn set_reader_by_edges(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.own_sources()?.set_reader_by_edges(fd, callback)
+    pub fn set_reader_by_edges(&mut self, fd: RawFd, callback: C) -> Watched<C> {
+        match self.own_sources() {
+            Ok(sources) => sources.set_reader_by_edges(fd, callback),
+            Err(error) => Err(Refused { error, callback }),
+        }
     }
 
     /// From now on calls the callback of [`EventLoop::set_reader_by_edges`] as long as `fd` is readable.
@@ -248,8 +274,11 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// # Errors
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
-    pub fn set_writer(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.own_sources()?.set_writer(fd, callback)
+    pub fn set_writer(&mut self, fd: RawFd, callback: C) -> Watched<C> {
+        match self.own_sources() {
+            Ok(sources) => sources.set_writer(fd, callback),
+            Err(error) => Err(Refused { error, callback }),
+        }
     }
 
     /// Calls `callback` the next time that `fd` is readable, and is done with it then; answers the
@@ -261,8 +290,11 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// # Errors
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
-    pub fn set_reader_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.own_sources()?.set_reader_once(fd, callback)
+    pub fn set_reader_once(&mut self, fd: RawFd, callback: C) -> Watched<C> {
+        match self.own_sources() {
+            Ok(sources) => sources.set_reader_once(fd, callback),
+            Err(error) => Err(Refused { error, callback }),
+        }
     }
 
     /// Calls `callback` the next time that `fd` is writable, and is done with it then; answers the
@@ -271,8 +303,11 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// # Errors
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
-    pub fn set_writer_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
-        self.own_sources()?.set_writer_once(fd, callback)
+    pub fn set_writer_once(&mut self, fd: RawFd, callback: C) -> Watched<C> {
+        match self.own_sources() {
+            Ok(sources) => sources.set_writer_once(fd, callback),
+            Err(error) => Err(Refused { error, callback }),
+        }
     }
 
     /// Stops watching `fd` for readability; answers the callback that did.

@@ -35,5 +35,5 @@ pub mod task;
 pub mod timers;
 pub mod waker;
 
-pub use event_loop::{Callback, EventLoop, Wait};
+pub use event_loop::{Callback, EventLoop, Refused, Wait, Watched};
 pub use task::{JoinError, JoinHandle, Sleep, TcpListener, TcpStream, run, run_on, sleep, spawn};

@@ -23,7 +23,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use crate::event_loop::Callback;
+use crate::event_loop::{Callback, Refused, Watched};
 use crate::multiplex::{Event, Interest, Multiplexer};
 use crate::ready::ReadyQueue;
 
@@ -116,23 +116,23 @@ impl<C: Callback> Sources<C> {
         Self { table: Vec::new(), multiplexer }
     }
 
-    pub(crate) fn set_reader(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+    pub(crate) fn set_reader(&mut self, fd: RawFd, callback: C) -> Watched<C> {
         self.set(fd, Direction::Read, Watch { callback, manner: Manner::Lasting })
     }
 
-    pub(crate) fn set_reader_by_edges(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+    pub(crate) fn set_reader_by_edges(&mut self, fd: RawFd, callback: C) -> Watched<C> {
         self.set(fd, Direction::Read, Watch { callback, manner: Manner::Edge })
     }
 
-    pub(crate) fn set_writer(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+    pub(crate) fn set_writer(&mut self, fd: RawFd, callback: C) -> Watched<C> {
         self.set(fd, Direction::Write, Watch { callback, manner: Manner::Lasting })
     }
 
-    pub(crate) fn set_reader_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+    pub(crate) fn set_reader_once(&mut self, fd: RawFd, callback: C) -> Watched<C> {
         self.set(fd, Direction::Read, Watch { callback, manner: Manner::Once })
     }
 
-    pub(crate) fn set_writer_once(&mut self, fd: RawFd, callback: C) -> io::Result<Option<C>> {
+    pub(crate) fn set_writer_once(&mut self, fd: RawFd, callback: C) -> Watched<C> {
         self.set(fd, Direction::Write, Watch { callback, manner: Manner::Once })
     }
 
@@ -241,20 +241,34 @@ impl<C: Callback> Sources<C> {
         callbacks
     }
 
-    fn set(&mut self, fd: RawFd, direction: Direction, watch: Watch<C>) -> io::Result<Option<C>> {
-        let index = index(fd).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
-        let wanted = self.table.get(index).unwrap_or(&Source::EMPTY).with(direction, watch.manner);
-        let told = self.table.get(index).map_or(Interest::NONE, |source| source.told);
-        // What is told for one event may have been told already, or be gone with its file.
-        if wanted.once || wanted != told {
-            self.multiplexer.set(fd, told, wanted)?;
-        }
+    fn set(&mut self, fd: RawFd, direction: Direction, watch: Watch<C>) -> Watched<C> {
+        let (index, wanted) = match self.tell(fd, direction, watch.manner) {
+            Ok(told) => told,
+            Err(error) => return Err(Refused { error, callback: watch.callback }),
+        };
         if self.table.len() <= index {
             self.table.resize_with(index + 1, || Source::EMPTY);
         }
         let source = &mut self.table[index];
         source.told = wanted;
         Ok(source.watch(direction).replace(watch).map(|watch| watch.callback))
+    }
+
+    /// Tells the mechanism of a watch that is to come: where it belongs, and what was told.
+    fn tell(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        manner: Manner,
+    ) -> io::Result<(usize, Interest)> {
+        let index = index(fd).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
+        let wanted = self.table.get(index).unwrap_or(&Source::EMPTY).with(direction, manner);
+        let told = self.table.get(index).map_or(Interest::NONE, |source| source.told);
+        // What is told for one event may have been told already, or be gone with its file.
+        if wanted.once || wanted != told {
+            self.multiplexer.set(fd, told, wanted)?;
+        }
+        Ok((index, wanted))
     }
 
     fn clear(&mut self, fd: RawFd, direction: Direction) -> Option<C> {

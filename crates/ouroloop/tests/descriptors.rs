@@ -135,8 +135,9 @@ fn a_descriptor_that_was_closed_first_is_unwatched_in_peace() {
         drop(near);
         assert_eq!(turns.clear_reader(fd), Some(READER));
         assert_eq!(ready(&mut turns), []);
-        let error = turns.set_reader(fd, READER).expect_err("it is closed");
-        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+        let refused = turns.set_reader(fd, READER).expect_err("it is closed");
+        assert_eq!(refused.error.raw_os_error(), Some(libc::EBADF));
+        assert_eq!(refused.callback, READER);
         assert_eq!(turns.watched(fd), (None, None));
         assert!(turns.set_reader(-1, READER).is_err());
     }

@@ -136,7 +136,7 @@ fn a_loop_on_select_is_as_before_when_it_refuses_a_descriptor() {
     let (near, mut far) = pair();
     let high = above(&near, limit());
     let refused = turns.set_reader(number(&high), Token(1)).expect_err("it has no bit");
-    assert!(is_out_of_range(&refused));
+    assert!(is_out_of_range(&refused.error));
     turns.set_reader_once(number(&high), Token(1)).expect_err("it has no bit");
     turns.set_writer(number(&high), Token(1)).expect_err("it has no bit");
     assert_eq!(turns.watched(number(&high)), (None, None));

@@ -74,7 +74,7 @@ impl AsCompleted {
         #[cfg(Py_3_14)]
         {
             let awaiter = child::awaiting_task(py, None)?;
-            slf.get().state.with(py, |state| state.awaiter = awaiter);
+            drop(slf.get().state.with(py, |state| std::mem::replace(&mut state.awaiter, awaiter)));
         }
         let mut ensure = Ensure::on(Some(event_loop.clone()));
         let todo = PySet::empty(py)?;
@@ -91,13 +91,13 @@ impl AsCompleted {
         {
             let callback = slf.getattr(intern!(py, "_handle_timeout"))?;
             let timer = event_loop.call_method1(intern!(py, "call_later"), (timeout, callback))?;
-            slf.get().state.with(py, |state| state.timer = Some(timer.unbind()));
+            drop(slf.get().state.with(py, |state| state.timer.replace(timer.unbind())));
         }
         let left = todo.len();
-        slf.get().state.with(py, |state| {
+        drop(slf.get().state.with(py, |state| {
             state.left = left;
-            state.todo = Some(todo.unbind());
-        });
+            state.todo.replace(todo.unbind())
+        }));
         Ok(())
     }
 

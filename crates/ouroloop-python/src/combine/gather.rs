@@ -52,7 +52,7 @@ impl GatheringFuture {
         let py = event_loop.py();
         let home = Home::of(event_loop);
         let gathering = if let Some(gathering) = shelf::take::<Self>(py) {
-            gathering.as_super().get().state.with(py, |state| state.home = home);
+            gathering.as_super().get().set_home(py, home);
             shelf::track(&gathering);
             gathering
         } else {
@@ -312,13 +312,11 @@ fn gather<'py>(
     let mut ensure = Ensure::on(running);
     let mut gathering = None;
     let prepare = |gathering: &Bound<'_, GatheringFuture>| {
-        gathering.get().state.with(py, |state| {
-            state.return_exceptions = return_exceptions;
-            #[cfg(Py_3_14)]
-            {
-                state.awaiter = awaiter;
-            }
-        });
+        gathering.get().state.with(py, |state| state.return_exceptions = return_exceptions);
+        #[cfg(Py_3_14)]
+        drop(
+            gathering.get().state.with(py, |state| std::mem::replace(&mut state.awaiter, awaiter)),
+        );
     };
     match collect(coros_or_futures, &mut ensure, &mut gathering, prepare) {
         Ok(ended) => {
@@ -395,7 +393,12 @@ fn collect<'py>(
         children.push(child.unbind());
     }
     if let Some(gathering) = place {
-        gathering.get().state.with(py, |state| state.children = children);
+        drop(
+            gathering
+                .get()
+                .state
+                .with(py, |state| std::mem::replace(&mut state.children, children)),
+        );
     }
     Ok(ended)
 }

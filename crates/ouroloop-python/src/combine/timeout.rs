@@ -192,7 +192,7 @@ impl Timeout {
         let Some(timeout) = shelf::take::<Self>(py) else {
             return Bound::new(py, Self { state: AttachedCell::new(State::new(when)) });
         };
-        timeout.get().state.with(py, |state| state.when = when);
+        drop(timeout.get().state.with(py, |state| std::mem::replace(&mut state.when, when)));
         shelf::track(&timeout);
         Ok(timeout)
     }

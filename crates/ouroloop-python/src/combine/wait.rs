@@ -76,6 +76,19 @@ impl Counter {
         self.counting.with(py, |counting| counting.as_ref().map(|held| held.waiter.clone_ref(py)))
     }
 
+    /// Sets something of what it counts by, unless it counts no more.
+    fn exchange(
+        &self,
+        py: Python<'_>,
+        field: impl FnOnce(&mut Counting) -> &mut Option<Py<PyAny>>,
+        value: Option<Py<PyAny>>,
+    ) {
+        drop(self.counting.with(py, |counting| match counting {
+            Some(held) => std::mem::replace(field(held), value),
+            None => value,
+        }));
+    }
+
     fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
         let timer = self.counting.with(py, |counting| {
             counting.as_ref().and_then(|held| held.timer.as_ref().map(|timer| timer.clone_ref(py)))
@@ -220,18 +233,12 @@ impl Waiting {
             let release = counter.getattr(intern!(py, "_release_waiter"))?;
             let timer = event_loop.call_method1(intern!(py, "call_later"), (timeout, release))?;
             let timer = Some(timer.unbind());
-            let before = counter.get().counting.with(py, |counting| {
-                counting.as_mut().and_then(|held| std::mem::replace(&mut held.timer, timer))
-            });
-            drop(before);
+            counter.get().exchange(py, |held| &mut held.timer, timer);
         }
         #[cfg(Py_3_14)]
         {
             let awaiter = child::awaiting_task(py, None)?;
-            let before = counter.get().counting.with(py, |counting| {
-                counting.as_mut().and_then(|held| std::mem::replace(&mut held.awaiter, awaiter))
-            });
-            drop(before);
+            counter.get().exchange(py, |held| &mut held.awaiter, awaiter);
         }
         for future in &futures {
             child::listen(future.bind(py), Listener::new(&counter))?;

@@ -59,7 +59,7 @@ impl Loop {
         }
         let set = Standard::get(py)?.weak_set.bind(py).call0()?;
         let kept = set.clone().unbind();
-        slf.get().state.with(py, |state| state.asyncgens = Some(kept));
+        drop(slf.get().state.with(py, |state| state.asyncgens.replace(kept)));
         Ok(set)
     }
 

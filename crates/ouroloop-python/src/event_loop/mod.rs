@@ -48,7 +48,7 @@ use ouroloop::multiplex::Mechanism;
 use ouroloop::net::datagram::Batch;
 use ouroloop::ready::Place;
 use ouroloop::waker::Waker;
-use ouroloop::{Callback as _, EventLoop};
+use ouroloop::{EventLoop, Refused, Watched};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -276,13 +276,11 @@ impl Loop {
         &self,
         py: Python<'_>,
         callback: Callback,
-        set: impl FnOnce(&mut EventLoop<Callback>, Callback) -> std::io::Result<Option<Callback>>,
+        set: impl FnOnce(&mut EventLoop<Callback>, Callback) -> Watched<Callback>,
     ) -> PyResult<Option<Callback>> {
-        // A refused callback is dropped here, not inside: that may run Python code.
-        let entry = callback.again();
-        let before = self.engine.with(py, |engine| set(engine, entry));
-        drop(callback);
-        before.map_err(|error| self.watch_error(py, &error))
+        self.engine
+            .with(py, |engine| set(engine, callback))
+            .map_err(|Refused { error, .. }| self.watch_error(py, &error))
     }
 
     /// Watches a descriptor for readability; answers the callback that this replaces.

@@ -162,7 +162,7 @@ impl Loop {
         let signals = Signals::new()?;
         let made = ends(&signals);
         slf.get().watch_readable(py, made.0, Callback::Signal)?;
-        slf.get().state.with(py, |state| state.signals = Some(signals));
+        drop(slf.get().state.with(py, |state| state.signals.replace(signals)));
         Ok(made)
     }
 

@@ -60,7 +60,7 @@ impl Future {
         let py = event_loop.py();
         let home = Home::Native(event_loop.clone().unbind());
         let future = if let Some(future) = shelf::take::<Self>(py) {
-            future.get().state.with(py, |state| state.home = home);
+            future.get().set_home(py, home);
             shelf::track(&future);
             future
         } else {
@@ -72,6 +72,12 @@ impl Future {
             future.get().remember_source(py, event_loop.as_any())?;
         }
         Ok(future)
+    }
+
+    /// Gives a future for another life its loop.
+    #[inline]
+    pub(crate) fn set_home(&self, py: Python<'_>, home: Home) {
+        drop(self.state.with(py, |state| std::mem::replace(&mut state.home, home)));
     }
 
     #[inline]
@@ -134,40 +140,11 @@ impl Future {
     /// `InvalidStateError` if it has ended before; what the loop's `call_soon` raises.
     pub(crate) fn finish(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
-        let Some((links, message)) = slf.get().state.with(py, |state| {
-            if state.phase != Phase::Pending {
-                return None;
-            }
-            let mut old_message = None;
-            match outcome {
-                Outcome::Result(result) => {
-                    state.phase = Phase::Finished;
-                    state.result = Some(result);
-                }
-                Outcome::Exception(exception) => {
-                    state.phase = Phase::Finished;
-                    // SAFETY: attached, and the caller checked that this is an exception.
-                    let traceback = unsafe {
-                        Bound::from_owned_ptr_or_opt(
-                            py,
-                            ffi::PyException_GetTraceback(exception.as_ptr()),
-                        )
-                    };
-                    let traceback = traceback.map(Bound::unbind);
-                    state.set_rare(|rare| &mut rare.exception_traceback, traceback);
-                    state.exception = Some(exception);
-                    state.log_traceback = true;
-                }
-                Outcome::Cancelled { message } => {
-                    state.phase = Phase::Cancelled;
-                    old_message = state.set_rare(|rare| &mut rare.cancel_message, message);
-                }
-            }
-            Some((std::mem::take(&mut state.links), old_message))
-        }) else {
+        let ended = slf.get().state.with(py, |state| state.end(py, outcome));
+        let Ok((links, displaced)) = ended else {
             return Err(invalid_state(py, "invalid state"));
         };
-        drop(message);
+        drop(displaced);
         match links {
             Links::None => Ok(()),
             Links::One(link) => Self::call_back(slf, link),
@@ -242,12 +219,13 @@ impl Future {
 
     /// Takes back a listener that has not been called; answers whether it was there.
     pub(crate) fn remove_listener(&self, py: Python<'_>, listener: &Listener) -> bool {
-        let (gone, kept): (Vec<_>, Vec<_>) = self.state.with(py, |state| {
-            std::mem::take(&mut state.links)
+        let gone = self.state.with(py, |state| {
+            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut state.links)
                 .into_iter()
-                .partition(|link| matches!(link, Link::Listener(other) if other.is(listener)))
+                .partition(|link| matches!(link, Link::Listener(other) if other.is(listener)));
+            state.links = kept.into_iter().collect();
+            gone
         });
-        self.state.with(py, |state| state.links = kept.into_iter().collect());
         !gone.is_empty()
     }
 

@@ -1,6 +1,7 @@
 //! What a future keeps.
 
 use pyo3::PyTraverseError;
+use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
@@ -96,6 +97,9 @@ pub(crate) struct Rare {
     pub(crate) awaited_by: Option<Py<PyAny>>,
 }
 
+/// What stood where an outcome was written.
+type Displaced = [Option<Py<PyAny>>; 2];
+
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) home: Home,
@@ -134,6 +138,7 @@ impl State {
     }
 
     /// Exchanges something rare.
+    #[must_use = "what was there is to be dropped once the state is not lent any more"]
     pub(crate) fn set_rare(
         &mut self,
         field: impl FnOnce(&mut Rare) -> &mut Option<Py<PyAny>>,
@@ -143,6 +148,47 @@ impl State {
             (None, None) => None,
             (rare, value) => std::mem::replace(field(rare.get_or_insert_default()), value),
         }
+    }
+
+    /// Ends a pending future: its waiters, and what else is to be dropped once the state is not lent
+    /// any more.
+    ///
+    /// # Errors
+    /// The outcome, if the future has ended before.
+    #[inline]
+    pub(super) fn end(
+        &mut self,
+        py: Python<'_>,
+        outcome: Outcome,
+    ) -> Result<(Links, Displaced), Outcome> {
+        if self.phase != Phase::Pending {
+            return Err(outcome);
+        }
+        let displaced = match outcome {
+            Outcome::Result(result) => {
+                self.phase = Phase::Finished;
+                [self.result.replace(result), None]
+            }
+            Outcome::Exception(exception) => {
+                // SAFETY: attached, and whoever ends a future checked that this is an exception.
+                let traceback = unsafe {
+                    let traceback = ffi::PyException_GetTraceback(exception.as_ptr());
+                    Bound::from_owned_ptr_or_opt(py, traceback)
+                };
+                self.phase = Phase::Finished;
+                self.log_traceback = true;
+                let traceback = traceback.map(Bound::unbind);
+                [
+                    self.set_rare(|rare| &mut rare.exception_traceback, traceback),
+                    self.exception.replace(exception),
+                ]
+            }
+            Outcome::Cancelled { message } => {
+                self.phase = Phase::Cancelled;
+                [self.set_rare(|rare| &mut rare.cancel_message, message), None]
+            }
+        };
+        Ok((std::mem::take(&mut self.links), displaced))
     }
 
     /// Takes every reference out, for `tp_clear`; what the future was stays.

@@ -204,7 +204,7 @@ impl Handle {
         };
         let context = context.into_context(py)?;
         let kept = Snapshot::of(context.clone_ref(py));
-        self.state.with(py, |state| state.context = Some(kept));
+        drop(self.state.with(py, |state| state.context.replace(kept)));
         Ok(Some(context))
     }
 

@@ -260,7 +260,8 @@ unsafe fn borrowed<'a, 'py>(
 fn fill(handle: &Bound<'_, Handle>, contents: Option<Contents>, event_loop: Option<Py<PyAny>>) {
     let py = handle.py();
     handle.get().state.with(py, |state| {
-        // A thin handle has none of these.
+        // A thin handle has none of these, so nothing is dropped here.
+        debug_assert!(state.callback.is_none() && state.event_loop.is_none());
         state.event_loop = event_loop;
         if let Some(Contents { callback, args, context }) = contents {
             state.callback = Some(callback);

@@ -38,8 +38,13 @@ fn this_thread() -> c_ulong {
 }
 
 impl Turnstile {
+    /// Whether another thread runs the callback.
+    fn is_busy(&self) -> bool {
+        self.running != 0 && self.running != this_thread()
+    }
+
     fn find(&self, py: Python<'_>) -> Found {
-        if self.running == 0 || self.running == this_thread() {
+        if !self.is_busy() {
             return Found::Free;
         }
         Found::Busy(self.lock.as_ref().map(|lock| lock.clone_ref(py)))
@@ -91,7 +96,7 @@ pub(crate) fn wait(handle: &Bound<'_, Handle>) -> PyResult<()> {
                 let mut lock = Some(lock.unbind());
                 // Things may have changed since: then it was brought in vain.
                 handle.get().turnstile(py, |turnstile| {
-                    if matches!(turnstile.find(py), Found::Busy(None)) {
+                    if turnstile.is_busy() && turnstile.lock.is_none() {
                         turnstile.lock = lock.take();
                     }
                 });

@@ -126,7 +126,7 @@ impl Task {
         let home = Home::Native(event_loop.clone().unbind());
         let py = event_loop.py();
         let task = if let Some(task) = shelf::take::<Self>(py) {
-            task.as_super().get().state.with(py, |state| state.home = home);
+            task.as_super().get().set_home(py, home);
             shelf::track(&task);
             task
         } else {
@@ -169,8 +169,8 @@ impl Task {
         let name = Self::make_name(py, making.name.as_ref())?;
         let coroutine = making.coroutine.clone().unbind();
         drop(slf.get().state.with(py, |state| {
-            state.name = name;
-            (state.coroutine.replace(coroutine), state.context.replace(context))
+            let name = std::mem::replace(&mut state.name, name);
+            (name, state.coroutine.replace(coroutine), state.context.replace(context))
         }));
         if making.eager_start && is_running(event_loop)? {
             let started = step::start_eagerly(slf, event_loop);

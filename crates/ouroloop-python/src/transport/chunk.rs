@@ -9,6 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 /// A piece of a write queue: a `bytes` object that is alive as long as its address is used.
+///
+/// Never one of a subclass: it is dropped while the queue's state is lent, and the end of a plain
+/// one runs no Python code.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     /// It keeps what `start` points to alive.
@@ -19,6 +22,7 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     pub(crate) fn new(bytes: &Bound<'_, PyBytes>) -> Self {
+        debug_assert!(bytes.is_exact_instance_of::<PyBytes>(), "its end may run Python code");
         let content = bytes.as_bytes();
         Self {
             start: NonNull::from(content).cast(),

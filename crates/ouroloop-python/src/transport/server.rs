@@ -450,7 +450,14 @@ async fn wait_closed(scope: &Scope, server: &Py<Server>) -> PyResult<Py<PyAny>> 
         }
         let waiter = Future::create(server.event_loop(py))?;
         let kept = waiter.clone().unbind();
-        server.state.with(py, |state| state.waiters.as_mut().map(|waiters| waiters.push(kept)));
+        let refused = server.state.with(py, |state| match &mut state.waiters {
+            Some(waiters) => {
+                waiters.push(kept);
+                None
+            }
+            None => Some(kept),
+        });
+        drop(refused);
         Ok(Some(waiter.into_any().unbind()))
     })?;
     if let Some(waiter) = waiter {

@@ -72,7 +72,7 @@ impl Wait {
             Direction::Read => engine.set_reader_once(fd, entry),
             Direction::Write => engine.set_writer_once(fd, entry),
         });
-        let before = watched.map_err(|error| os_error(py, &error))?;
+        let before = watched.map_err(|refused| os_error(py, &refused.error))?;
         let wait = Self { event_loop: event_loop.clone().unbind(), fd, direction, future };
         if let Some(Callback::Call(before)) = before {
             Handle::cancel_now(before.bind(py))?;

@@ -398,10 +398,10 @@ impl StreamReader {
             None => Waiter::create(&Self::event_loop(slf)?)?,
         };
         let kept = waiter.clone_ref(py);
-        slf.get().state.with(py, |state| {
-            state.waiter = Some(kept);
+        drop(slf.get().state.with(py, |state| {
             state.wanted = wanted;
-        });
+            state.waiter.replace(kept)
+        }));
         Ok(waiter)
     }
 

@@ -181,12 +181,13 @@ impl Deallocate for StreamWriter {
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
-        let closed = slf.get().state.with(py, |state| match &state.transport {
-            Some(transport) => transport
-                .bind(py)
-                .cast_exact::<SocketTransport>()
-                .is_ok_and(|socket| socket.get().is_closing(py)),
-            None => true,
+        let transport = slf
+            .get()
+            .state
+            .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)));
+        let closed = transport.is_none_or(|transport| {
+            let socket = transport.bind(py).cast_exact::<SocketTransport>();
+            socket.is_ok_and(|socket| socket.get().is_closing(py))
         });
         !closed && Release::get(py).is_ok_and(|release| release.closes_forgotten)
     }

@@ -37,7 +37,7 @@ impl SocketTransport {
         Self::stop_reading(slf);
         let drained = Future::create(&event_loop)?;
         let kept = drained.clone().unbind();
-        slf.get().state.with(py, |state| state.lent = Some(kept));
+        drop(slf.get().state.with(py, |state| state.lent.replace(kept)));
         if let Err(error) = Self::flush_unsent(slf).and_then(|()| Self::hand_over(slf)) {
             Self::take_back(slf, was_reading)?;
             return Err(error);

@@ -229,7 +229,11 @@ impl SubprocessTransport {
             let closed = Self::file(slf, stream)
                 .and_then(|file| file.call_method0(intern!(py, "close")).map(drop));
             answer = answer.and(closed);
-            slf.get().state.with(py, |state| state.streams[stream] = Stream::Other);
+            drop(
+                slf.get()
+                    .state
+                    .with(py, |state| std::mem::replace(&mut state.streams[stream], Stream::Other)),
+            );
         }
         Self::all_connected(slf);
         answer

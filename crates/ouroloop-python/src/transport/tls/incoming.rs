@@ -197,19 +197,19 @@ impl TlsProtocol {
     pub(super) fn control_lower_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let size = slf.get().session.pending_in(py)?;
-        let (lower, method) = slf.get().state.with(py, |state| {
-            let lower = state.lower.as_ref().map(|lower| lower.clone_ref(py));
-            if size >= state.incoming.high && !state.lower_paused {
+        let call = slf.get().state.with(py, |state| {
+            let method = if size >= state.incoming.high && !state.lower_paused {
                 state.lower_paused = true;
-                (lower, "pause_reading")
+                "pause_reading"
             } else if size <= state.incoming.low && state.lower_paused {
                 state.lower_paused = false;
-                (lower, "resume_reading")
+                "resume_reading"
             } else {
-                (None, "")
-            }
+                return None;
+            };
+            Some((state.lower.as_ref()?.clone_ref(py), method))
         });
-        lower.map_or(Ok(()), |lower| lower.call(py, method))
+        call.map_or(Ok(()), |(lower, method)| lower.call(py, method))
     }
 }
 
