@@ -10,6 +10,7 @@ mod coroutine;
 mod embedded;
 mod event_loop;
 mod executor;
+mod fresh;
 mod future;
 mod handle;
 mod handled;
@@ -19,6 +20,7 @@ mod method;
 mod os_error;
 mod overrides;
 mod queue;
+mod room;
 mod shelf;
 mod slots;
 mod standard;
@@ -29,6 +31,8 @@ mod task;
 mod transport;
 mod trashcan;
 mod waiter;
+#[cfg(not(Py_3_13))]
+mod written;
 
 use pyo3::prelude::*;
 

@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::fresh;
+
 /// The `OSError` that Python itself raises for `error`: of the subclass, and with the number and
 /// the text, that belong to it.
 ///
@@ -14,10 +16,10 @@ use pyo3::prelude::*;
 /// `ValueError` of Python's own `select`.
 pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
     if matches!(error.get_ref(), Some(refusal) if refusal.is::<OutOfRange>()) {
-        return PyValueError::new_err(error.to_string());
+        return fresh::error::<PyValueError>(error.to_string());
     }
     let Some(number) = error.raw_os_error() else {
-        return PyOSError::new_err(error.to_string());
+        return fresh::error::<PyOSError>(error.to_string());
     };
     let text = py
         .import(intern!(py, "os"))

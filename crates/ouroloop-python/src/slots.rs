@@ -21,6 +21,8 @@ use pyo3::pyclass::boolean_struct::True;
 #[cfg(Py_3_12)]
 use crate::cell::AttachedCell;
 use crate::trashcan;
+#[cfg(not(Py_3_13))]
+use crate::written;
 
 /// A class with something to do when the last reference to an instance goes.
 pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
@@ -69,6 +71,10 @@ unsafe extern "C" fn finalize<T: Deallocate>(object: *mut ffi::PyObject) {
         let py = Python::assume_attached();
         Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>()
     };
+    #[cfg(not(Py_3_13))]
+    if !written::is_written(&object) {
+        return;
+    }
     if !T::has_last_words(&object) {
         return;
     }
@@ -93,6 +99,10 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
         let instance = std::mem::ManuallyDrop::new(
             Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>(),
         );
+        #[cfg(not(Py_3_13))]
+        if !written::is_written(&instance) {
+            return written::give_back(py, object);
+        }
         if T::has_last_words(&instance) && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return; // Resurrected.
         }

@@ -7,6 +7,7 @@
 //! 1. It counts how many of our objects are taken apart at the moment, one inside the other.
 //! 2. At [`DEEPEST`] an object waits in the list instead: its count is zero, its finalizer has
 //!    run, the garbage collector does not track it, and nobody owns it but the list.
+//!    Without memory for that it is taken apart inside after all.
 //! 3. The outermost call empties the list before it returns. (When threads alternate in the middle
 //!    of finalizers, that is the last of the outermost.)
 
@@ -14,6 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
+use crate::room::Grow;
 
 /// So many objects are taken apart one inside the other, as many as by the interpreter.
 const DEEPEST: u32 = 50;
@@ -41,7 +43,11 @@ pub(crate) unsafe fn take_apart_or_put_off(
         enters
     });
     if !enters {
-        WAITING.with(py, |waiting| waiting.push((object, take_apart)));
+        if WAITING.with(py, |waiting| waiting.grow((object, take_apart))).is_err() {
+            // No memory for the list: one inside the other after all.
+            // SAFETY: the caller's promise.
+            unsafe { take_apart(object) };
+        }
         return;
     }
     // SAFETY: the caller's promise.

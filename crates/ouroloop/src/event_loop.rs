@@ -146,7 +146,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         let process = Process::current()?;
         let waker = Waker::new(InterruptDescriptor::new()?);
         let mut ready = ReadyQueue::new();
-        ready.reserve().map_err(|_| io::ErrorKind::OutOfMemory)?;
+        ready.reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let readable = Interest { readable: true, ..Interest::NONE };
         multiplexer.set(waker.interrupt().descriptor(), Interest::NONE, readable)?;
         Ok(Self {
@@ -176,13 +176,13 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.clock.now()
     }
 
-    /// Makes sure that there is room for one more callback in the ready queue.
+    /// Makes sure that there is room for `count` more callbacks in the ready queue.
     ///
     /// # Errors
     /// There is no memory; nothing has changed.
     #[inline]
-    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
-        self.ready.reserve()
+    pub fn reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
+        self.ready.reserve(count)
     }
 
     /// Makes sure that there is room for one more timer.

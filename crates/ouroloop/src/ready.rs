@@ -39,16 +39,17 @@ impl<C> ReadyQueue<C> {
         Place(self.gone + self.entries.len() as u64)
     }
 
-    /// Makes sure that there is room for one more callback, and for [`SPARE`] behind it.
+    /// Makes sure that there is room for `count` more callbacks, and for [`SPARE`] behind them.
     ///
     /// # Errors
     /// There is no memory; nothing has changed.
     #[inline]
-    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
-        if self.entries.capacity() - self.entries.len() > SPARE {
+    pub fn reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
+        let wanted = count.saturating_add(SPARE);
+        if self.entries.capacity() - self.entries.len() >= wanted {
             return Ok(());
         }
-        self.grow(SPARE + 1)
+        self.grow(wanted)
     }
 
     /// Whether there is room for `more` callbacks, or can be made.

@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase, debug};
+use crate::fresh;
 use crate::standard::Standard;
 
 /// Small writes wait for the end of the turn, but not for more callbacks than this.
@@ -41,7 +42,7 @@ impl Loop {
         let isfuture =
             py.import(intern!(py, "asyncio.futures"))?.getattr(intern!(py, "isfuture"))?;
         let is_new = !isfuture.call1((future,))?.is_truthy()?;
-        let keywords = pyo3::types::PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "loop"), slf)?;
         let future = standard.ensure_future.bind(py).call((future,), Some(&keywords))?;
         if is_new {
@@ -68,7 +69,9 @@ impl Loop {
         }
         removed?;
         if !is_done(&future)? {
-            return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+            return Err(fresh::error::<PyRuntimeError>(
+                "Event loop stopped before Future completed.",
+            ));
         }
         future.call_method0(intern!(py, "result"))
     }
@@ -98,11 +101,11 @@ impl Loop {
         slf.get().check_closed(py)?;
         slf.get().refuse_inherited()?;
         if slf.get().is_running(py) {
-            return Err(PyRuntimeError::new_err("This event loop is already running"));
+            return Err(fresh::error::<PyRuntimeError>("This event loop is already running"));
         }
         if !Standard::get(py)?.get_running_loop.bind(py).call0()?.is_none() {
             let message = "Cannot run the event loop while another loop is running";
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         Ok(())
     }

@@ -8,13 +8,14 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use rustix::net::SocketAddrAny;
 
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::os_error::os_error;
 use crate::standard::Standard;
 use crate::transport::address;
@@ -68,7 +69,7 @@ fn accept_by_method<'py>(socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
     };
     let (connection, address): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
     connection.call_method1(intern!(py, "setblocking"), (false,))?;
-    Ok(Some(PyTuple::new(py, [connection, address])?.into_any()))
+    Ok(Some(fresh::tuple(py, [connection, address])?.into_any()))
 }
 
 /// The pair of a new socket object and the peer's address.
@@ -83,7 +84,7 @@ fn connection<'py>(
         listener.getattr(intern!(py, "type"))?,
         listener.getattr(intern!(py, "proto"))?,
     );
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "fileno"), owned.as_raw_fd())?;
     let connection = Standard::get(py)?.socket.bind(py).call(kind, Some(&keywords))?;
     // The object closes it from here on.
@@ -94,5 +95,5 @@ fn connection<'py>(
         Some(address) => address,
         None => connection.call_method0(intern!(py, "getpeername"))?,
     };
-    PyTuple::new(py, [connection, address])
+    fresh::tuple(py, [connection, address])
 }

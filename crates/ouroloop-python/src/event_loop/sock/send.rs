@@ -8,12 +8,13 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyTuple};
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::os_error::os_error;
 
 /// `socket.send(data)` until all of it is sent.
@@ -74,7 +75,7 @@ impl SendAll {
             let rest = PySlice::new(py, start, isize::MAX, 1);
             PyMemoryView::from(data)?.as_any().get_item(rest)?
         };
-        let sent = by_method(socket, intern!(py, "send"), &PyTuple::new(py, [rest])?)?;
+        let sent = by_method(socket, intern!(py, "send"), &fresh::tuple(py, [rest])?)?;
         if let Some(sent) = sent {
             self.sent += sent.extract::<usize>()?;
         }
@@ -121,7 +122,7 @@ impl Attempt for SendTo {
         socket: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = socket.py();
-        let arguments = PyTuple::new(py, [&self.data, &self.address])?;
+        let arguments = fresh::tuple(py, [&self.data, &self.address])?;
         by_method(socket, intern!(py, "sendto"), &arguments)
     }
 

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::NotHere;
+use crate::fresh;
 use crate::task::{Task, registry};
 
 /// The head of a dictionary object, the same from 3.11 to 3.13.
@@ -130,7 +131,7 @@ fn is_proved(py: Python<'_>) -> bool {
 
 /// Compares a dictionary, as it grows and shrinks, with what the layout says is in it.
 fn prove(py: Python<'_>) -> PyResult<bool> {
-    let probe = PyDict::new(py);
+    let probe = fresh::dict(py)?;
     let objects = py.import("builtins")?.getattr("object")?;
     let keys = (0..20).map(|_| objects.call0()).collect::<PyResult<Vec<_>>>()?;
     for (place, key) in keys.iter().enumerate() {

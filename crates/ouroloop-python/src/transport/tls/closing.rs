@@ -8,6 +8,7 @@ use super::incoming::leaves_loop;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
 use crate::event_loop::log_debug;
+use crate::fresh;
 use crate::standard::Standard;
 
 impl TlsProtocol {
@@ -84,7 +85,7 @@ impl TlsProtocol {
             return Ok(());
         }
         let Some(lower) = slf.get().lower(py) else { return Ok(()) };
-        let error = PyTimeoutError::new_err("SSL shutdown timed out");
+        let error = fresh::error::<PyTimeoutError>("SSL shutdown timed out");
         lower.force_close(py, Some(error.into_value(py).into_any()))
     }
 

@@ -13,10 +13,11 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::PyBytes;
 
 use super::libssl::{Connection, Direct};
 use super::{Names, Security};
+use crate::fresh;
 use crate::transport::bytes::Room;
 
 /// The most that one record carries.
@@ -66,7 +67,7 @@ impl Session {
         let memory_bio = Names::get(py)?.memory_bio.bind(py);
         let incoming = memory_bio.call0()?;
         let outgoing = memory_bio.call0()?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "server_side"), security.server_side)?;
         keywords.set_item(intern!(py, "server_hostname"), security.name(py)?)?;
         let arguments = (&incoming, &outgoing);
@@ -125,7 +126,7 @@ impl Session {
         if let Some(direct) = &self.direct {
             return direct.feed(ciphertext);
         }
-        let bytes = PyBytes::new(py, ciphertext);
+        let bytes = fresh::bytes(py, ciphertext)?;
         self.incoming.bind(py).call_method1(intern!(py, "write"), (bytes,)).map(drop)
     }
 
@@ -238,7 +239,7 @@ impl Session {
                 Direct::Closed | Direct::Unclear => {}
             }
         }
-        let data = PyBytes::new(py, data);
+        let data = fresh::bytes(py, data)?;
         let step = step(py, self.object(py).call_method1(intern!(py, "write"), (data,)))?;
         Ok(match step {
             Step::Done(count) => (Step::Done(count.extract()?), sealed),
@@ -314,7 +315,7 @@ fn joined<'py>(
     if pieces.len() < 2 {
         return Ok(pieces.pop());
     }
-    let pieces = PyList::new(py, pieces)?;
-    let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?;
+    let pieces = fresh::list(py, pieces)?;
+    let joined = fresh::bytes(py, b"")?.call_method1(intern!(py, "join"), (pieces,))?;
     Ok(Some(joined.cast_into::<PyBytes>()?))
 }
