@@ -115,19 +115,27 @@ where
     }
 }
 
-/// An exception of class `T` with a message, or the `MemoryError` in its stead.
+/// An exception of class `T` with a message, or the `MemoryError` in its stead. Its context is what is handled
+/// now, as of one that is raised here.
 ///
-/// PyO3 would make it when it is raised, where nothing can go wrong any more.
+/// PyO3 would make it when it leaves a method, where nothing can go wrong any more.
 #[cold]
 pub(crate) fn error<T: PyTypeInfo>(message: impl AsRef<str>) -> PyErr {
     Python::attach(|py| {
-        let made = string(py, message.as_ref()).and_then(|message| {
-            // SAFETY: attached; both objects are alive.
-            unsafe {
-                let class = T::type_object_raw(py).cast();
-                made::<PyAny>(py, ffi::PyObject_CallOneArg(class, message.as_ptr()))
+        let pending = PyErr::take(py);
+        let error = match string(py, message.as_ref()) {
+            Ok(message) => {
+                // SAFETY: attached; both objects are alive. The call sets an error, of this class or another.
+                unsafe {
+                    ffi::PyErr_SetObject(T::type_object_raw(py).cast(), message.as_ptr());
+                }
+                PyErr::fetch(py)
             }
-        });
-        made.map_or_else(|error| error, PyErr::from_value)
+            Err(error) => error,
+        };
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+        error
     })
 }

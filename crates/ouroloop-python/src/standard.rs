@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-#[cfg(Py_3_14)]
 use crate::fresh;
+#[cfg(Py_3_14)]
 use crate::future::awaited_by::Recorder;
 
 /// What is taken from the standard library, by module.

@@ -16,12 +16,12 @@ use pyo3::{PyClass, Python};
 /// Whether there is something to drop in the object, from its head to the end of the value of `T`.
 #[inline]
 pub(crate) fn is_written<T: PyClass<Frozen = True> + Sync>(object: &Bound<'_, T>) -> bool {
-    let start = object.as_ptr().wrapping_add(1).cast::<u8>();
+    let start = object.as_ptr().wrapping_add(1).cast::<usize>();
     let end = std::ptr::from_ref(object.get()).wrapping_add(1).addr();
     let words = (end - start.addr()) / size_of::<usize>();
     // SAFETY: the words lie in the object's memory, which is aligned for them and was zeroed by its allocator;
     // the reads are volatile, so that nothing is concluded from what a value leaves open.
-    (0..words).any(|place| unsafe { start.cast::<usize>().add(place).read_volatile() } != 0)
+    (0..words).any(|place| unsafe { start.add(place).read_volatile() } != 0)
 }
 
 /// Gives back the memory of an object that is not written.

@@ -60,7 +60,8 @@ impl<C> ReadyQueue<C> {
 
     #[cold]
     fn grow(&mut self, more: usize) -> Result<(), TryReserveError> {
-        self.entries.try_reserve(more)
+        // Twice the memory may not be there where a little more is.
+        self.entries.try_reserve(more).or_else(|_| self.entries.try_reserve_exact(more))
     }
 
     /// Adds a callback behind all others.

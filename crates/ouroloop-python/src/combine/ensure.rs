@@ -228,7 +228,6 @@ fn create_task<'py>(
     name: Option<Bound<'py, PyAny>>,
     context: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    use pyo3::types::PyDict;
     let py = coro.py();
     let event_loop = match Maker::of(&running_loop(py)?)? {
         Maker::Native(event_loop) => {

@@ -416,6 +416,7 @@ impl Deallocate for Coroutine {
         {
             let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
             Standard::get(py).and_then(|standard| {
+                let message = fresh::string(py, &message)?;
                 standard.warn.bind(py).call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
             })
         } else {

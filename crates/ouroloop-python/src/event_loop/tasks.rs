@@ -4,6 +4,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+#[cfg(Py_3_14)]
 use pyo3::types::PyDict;
 
 use super::Loop;

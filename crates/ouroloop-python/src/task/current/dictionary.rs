@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::NotHere;
 use crate::fresh;
