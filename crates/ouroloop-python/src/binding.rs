@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::Home;
 use crate::standard::Standard;
 
@@ -31,7 +32,7 @@ impl Binding {
         match self.get(py) {
             Some(mine) if !mine.is(&running) => {
                 let message = format!("{} is bound to a different event loop", owner.repr()?);
-                return Err(PyRuntimeError::new_err(message));
+                return Err(fresh::error::<PyRuntimeError>(message));
             }
             None if !running.is_none() => self.home.set(py, Home::of(&running)),
             _ => {}

@@ -7,12 +7,12 @@ use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 use crate::combine::timeout::Timeout;
 use crate::context::{Snapshot, copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::executor::settle;
+use crate::fresh;
 use crate::future::listen::Listener as FutureListener;
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle, Scheduled};
@@ -378,7 +378,7 @@ fn report(
     error: PyErr,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    let args = PyTuple::new(py, argument)?.into_any().unbind();
+    let args = fresh::tuple(py, argument)?.into_any().unbind();
     let contents = Contents { callback, args, context: Snapshot::of(context) };
     Handle::report(&Handle::create(event_loop, contents)?, error)
 }

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyType;
 
+use crate::fresh;
 use crate::standard::Standard;
 
 /// Counts objects of `standard` and of its subclasses among those of `native`, a class of this
@@ -44,7 +45,7 @@ fn give_metaclass(class: &Bound<'_, PyType>, metaclass: &Bound<'_, PyType>) -> P
             || (*metaclass).tp_basicsize != (*plain).tp_basicsize
             || (*metaclass).tp_itemsize != (*plain).tp_itemsize
         {
-            return Err(PyTypeError::new_err(
+            return Err(fresh::error::<PyTypeError>(
                 "only a plain class of this module can adopt another",
             ));
         }

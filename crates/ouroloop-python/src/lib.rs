@@ -11,6 +11,7 @@ mod coroutine;
 mod embedded;
 mod event_loop;
 mod executor;
+mod fresh;
 mod future;
 mod handle;
 mod handled;
@@ -22,8 +23,10 @@ mod method;
 mod modules;
 mod os_error;
 mod overrides;
+mod pending;
 mod queue;
 mod recursion;
+mod room;
 mod shelf;
 mod slots;
 mod standard;
@@ -36,6 +39,8 @@ mod transport;
 mod trashcan;
 mod tricks;
 mod waiter;
+#[cfg(not(Py_3_13))]
+mod written;
 
 use pyo3::prelude::*;
 

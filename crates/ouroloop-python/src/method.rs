@@ -16,6 +16,7 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::containment::panicked;
+use crate::fresh;
 
 /// The arguments of one call, borrowed from the caller.
 pub(crate) struct Arguments<'a, 'py> {
@@ -104,7 +105,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
         if self.values.is_empty() {
             return Ok(None);
         }
-        let keywords = PyDict::new(self.py);
+        let keywords = fresh::dict(self.py)?;
         for (name, value) in self.keywords() {
             keywords.set_item(name, value)?;
         }
@@ -181,7 +182,7 @@ pub(crate) trait Unary {
 /// The error for a keyword that a method does not know.
 #[cold]
 pub(crate) fn unexpected_keyword(method: &str, name: &Bound<'_, PyString>) -> PyErr {
-    PyTypeError::new_err(format!("{method}() got an unexpected keyword argument '{name}'"))
+    fresh::error::<PyTypeError>(format!("{method}() got an unexpected keyword argument '{name}'"))
 }
 
 /// The argument of a method that has just one, called `name`; none if it was left out.
@@ -199,7 +200,7 @@ pub(crate) fn only_argument<'a, 'py>(
         return Ok(argument);
     }
     if arguments.len() > 1 {
-        return Err(PyTypeError::new_err(format!(
+        return Err(fresh::error::<PyTypeError>(format!(
             "{method}() takes 2 positional arguments but {} were given",
             arguments.len() + 1
         )));
@@ -210,7 +211,7 @@ pub(crate) fn only_argument<'a, 'py>(
         }
         if argument.replace(value).is_some() {
             let message = format!("{method}() got multiple values for argument '{name}'");
-            return Err(PyTypeError::new_err(message));
+            return Err(fresh::error::<PyTypeError>(message));
         }
     }
     Ok(argument)
@@ -228,7 +229,7 @@ pub(crate) fn needed_argument<'a, 'py>(
 ) -> PyResult<Borrowed<'a, 'py, PyAny>> {
     only_argument(method, name, arguments)?.ok_or_else(|| {
         let message = format!("{method}() missing 1 required positional argument: '{name}'");
-        PyTypeError::new_err(message)
+        fresh::error::<PyTypeError>(message)
     })
 }
 

@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::containment::settled;
+use crate::fresh;
 
 /// The `OSError` that Python itself raises for `error`: of the subclass, and with the number and
 /// the text, that belong to it.
@@ -16,10 +17,10 @@ use crate::containment::settled;
 /// `ValueError` of Python's own `select`.
 pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
     if matches!(error.get_ref(), Some(refusal) if refusal.is::<OutOfRange>()) {
-        return PyValueError::new_err(error.to_string());
+        return fresh::error::<PyValueError>(error.to_string());
     }
     let Some(number) = error.raw_os_error() else {
-        return PyOSError::new_err(error.to_string());
+        return fresh::error::<PyOSError>(error.to_string());
     };
     let text = crate::modules::module(py, intern!(py, "os"))
         .and_then(|os| os.call_method1(intern!(py, "strerror"), (number,)));

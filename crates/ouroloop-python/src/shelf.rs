@@ -28,8 +28,13 @@ impl Shelf {
         Self { objects: AttachedCell::new(Vec::new()) }
     }
 
+    /// Whether there is room for one more, or can be made.
+    #[inline]
     fn has_room(&self, py: Python<'_>, capacity: usize) -> bool {
-        self.objects.with(py, |objects| objects.len() < capacity)
+        self.objects.with(py, |objects| {
+            objects.len() < capacity
+                && (objects.len() < objects.capacity() || objects.try_reserve(1).is_ok())
+        })
     }
 }
 

@@ -20,8 +20,11 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
-use crate::containment::{Pending, contained, contained_result, contained_unraisable};
+use crate::containment::{contained, contained_result, contained_unraisable};
+use crate::pending::Pending;
 use crate::trashcan;
+#[cfg(not(Py_3_13))]
+use crate::written;
 
 /// A class with something to do when the last reference to an instance goes.
 pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
@@ -80,6 +83,10 @@ unsafe extern "C" fn finalize<T: Deallocate>(object: *mut ffi::PyObject) {
         let py = Python::assume_attached();
         Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>()
     };
+    #[cfg(not(Py_3_13))]
+    if !written::is_written(&object) {
+        return;
+    }
     if !T::has_last_words(&object) {
         return;
     }
@@ -101,6 +108,10 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
         let instance = std::mem::ManuallyDrop::new(
             Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>(),
         );
+        #[cfg(not(Py_3_13))]
+        if !written::is_written(&instance) {
+            return written::give_back(py, object);
+        }
         let speaks = T::has_last_words(&instance);
         if speaks && !T::LAST_WORDS_NEST && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return; // Resurrected.

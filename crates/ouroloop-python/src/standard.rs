@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::fresh;
 #[cfg(Py_3_14)]
 use crate::future::awaited_by::Recorder;
 
@@ -226,7 +227,7 @@ impl Standard {
 fn datagram_transport(py: Python<'_>) -> PyResult<Py<PyAny>> {
     let transports = py.import("asyncio.transports")?;
     let bases = (transports.getattr("DatagramTransport")?, transports.getattr("Transport")?);
-    let namespace = PyDict::new(py);
+    let namespace = fresh::dict(py)?;
     namespace.set_item("__module__", "ouroloop")?;
     namespace.set_item("__slots__", PyTuple::empty(py))?;
     Ok(py.get_type::<PyType>().call1(("DatagramTransport", bases, namespace))?.unbind())

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::task::Task;
@@ -58,7 +59,7 @@ pub(crate) fn make_task<'py>(
     let py = event_loop.py();
     let all = match keywords {
         Some(keywords) => keywords.copy()?,
-        None => PyDict::new(py),
+        None => fresh::dict(py)?,
     };
     all.set_item(intern!(py, "loop"), event_loop)?;
     class.call((coroutine,), Some(&all))
@@ -72,7 +73,7 @@ pub(crate) fn make_future<'py>(
     class: &Bound<'py, PyAny>,
     event_loop: &Bound<'py, Loop>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let keywords = PyDict::new(event_loop.py());
+    let keywords = fresh::dict(event_loop.py())?;
     keywords.set_item(intern!(event_loop.py(), "loop"), event_loop)?;
     class.call((), Some(&keywords))
 }

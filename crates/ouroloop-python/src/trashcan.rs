@@ -8,7 +8,8 @@
 //!    other.
 //! 2. At [`DEEPEST`], or where the stack has no room for another, an object waits in the list
 //!    instead: its count is zero, the garbage collector does not track it, and nobody owns it
-//!    but the list. What it has to say it says when its turn comes.
+//!    but the list. What it has to say it says when its turn comes. Without memory for that it is
+//!    taken apart inside after all.
 //! 3. The outermost call empties the list before it returns. (When threads alternate in the middle
 //!    of finalizers, that is the last of the outermost.)
 //! 4. The outermost itself never waits: nobody would come for it.
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
 use crate::recursion::has_room;
+use crate::room::Grow;
 
 /// So many objects are taken apart one inside the other, as many as by the interpreter.
 const DEEPEST: u32 = 50;
@@ -74,7 +76,11 @@ unsafe fn enter_or_put_off(
         enters
     });
     if !enters {
-        WAITING.with(py, |waiting| waiting.push((object, take_apart)));
+        if WAITING.with(py, |waiting| waiting.grow((object, take_apart))).is_err() {
+            // No memory for the list: one inside the other after all.
+            // SAFETY: the caller's promise.
+            unsafe { take_apart(object) };
+        }
         return;
     }
     // SAFETY: the caller's promise.

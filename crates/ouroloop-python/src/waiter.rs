@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::coroutine::{Incoming, iterator_of, left_by, step_into};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::iter::await_step;
 use crate::future::{Future, Outcome};
 use crate::slots::Resumed;
@@ -21,7 +22,7 @@ use crate::task::step::exactly_native;
 pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
     if running.is_none() {
-        return Err(PyRuntimeError::new_err("no running event loop"));
+        return Err(fresh::error::<PyRuntimeError>("no running event loop"));
     }
     Ok(running)
 }

@@ -58,6 +58,8 @@ static GENERATION: AtomicUsize = AtomicUsize::new(0);
 pub enum Refused<J> {
     /// The pool is closed, or is the parent process's.
     Closed(J),
+    /// There is no memory for one more that waits.
+    Full(J),
     /// Every thread has something to do, and there may be one more: it is to be started.
     Understaffed(J, Worker<J>),
 }
@@ -216,6 +218,9 @@ impl<J> Pool<J> {
                 let worker = self.recruit(state);
                 return (Err(Refused::Understaffed(job, worker)), false);
             }
+            if state.jobs.try_reserve(1).is_err() {
+                return (Err(Refused::Full(job)), false);
+            }
             state.jobs.push_back(job);
             if lazily && state.light && state.call == Call::None {
                 return (Ok(Submitted::Owed), false);
@@ -227,13 +232,13 @@ impl<J> Pool<J> {
     /// Queues a job however many threads there are.
     ///
     /// # Errors
-    /// The job, from a closed or inherited pool.
+    /// The job, from a closed or inherited pool, or if there is no memory.
     pub fn append(&self, job: J) -> Result<(), J> {
         if self.is_inherited() {
             return Err(job);
         }
         self.shared.with(|state| {
-            if state.closed {
+            if state.closed || state.jobs.try_reserve(1).is_err() {
                 return (Err(job), false);
             }
             state.jobs.push_back(job);

@@ -21,6 +21,12 @@
 //! meanwhile; and it is not the first turn of a run. The clock is asked every
 //! [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for that to matter.
 //!
+//! # When there is no memory
+//!
+//! Room for what a program can make grow is asked for first, by [`EventLoop::reserve`] and
+//! [`EventLoop::reserve_timer`]. What becomes ready and finds no room stays where it is, with the
+//! mechanism (which tells it again), the timers or the inbox, for the next turn: this one makes room.
+//!
 //! # How much one turn reads
 //!
 //! What a callback reads for another one, which runs a turn later, leaves the processor's cache if a
@@ -28,6 +34,7 @@
 //! descriptors than are likely to bring [`READ_PER_LOOK`] bytes ([`EventLoop::read_for_later`]), but for
 //! one at least; those that it has not told of are first in the next look.
 
+use std::collections::TryReserveError;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -53,6 +60,9 @@ pub const TURNS_PER_CLOCK: usize = 8;
 /// About this many bytes are read for later in one turn: an eighth of the second-level cache of the
 /// processor on which this was measured. The kernel's copies of them have to fit in, too.
 pub const READ_PER_LOOK: usize = 256 * 1024;
+
+/// A descriptor has a reader and a writer.
+const CALLBACKS_OF_DESCRIPTOR: usize = 2;
 
 /// A timer that is due within so many nanoseconds of the last look may be due at once.
 const NEAR_NANOS: Nanos = 1_000_000_000;
@@ -132,6 +142,8 @@ pub struct EventLoop<C, K = MonotonicClock> {
     /// What was read for later since the last look, and how many descriptors that had found ready.
     read: usize,
     found: usize,
+    /// There was no room for the letters that have come.
+    letters_wait: bool,
     seen: Nanos,
     unseen_callbacks: usize,
     unseen_turns: usize,
@@ -157,10 +169,12 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     pub fn with_clock(multiplexer: Arc<dyn Multiplexer>, clock: K) -> io::Result<Self> {
         let process = Process::current()?;
         let waker = Waker::new(InterruptDescriptor::new()?);
+        let mut ready = ReadyQueue::new();
+        ready.reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let readable = Interest { readable: true, ..Interest::NONE };
         multiplexer.set(waker.interrupt().descriptor(), Interest::NONE, readable)?;
         Ok(Self {
-            ready: ReadyQueue::new(),
+            ready,
             timers: Timers::new(),
             sources: Sources::new(Arc::clone(&multiplexer)),
             multiplexer,
@@ -172,6 +186,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             spare_events: Some(Events::default()),
             read: 0,
             found: 0,
+            letters_wait: false,
             unseen_callbacks: 0,
             unseen_turns: 0,
             turns_per_clock: TURNS_PER_CLOCK,
@@ -183,6 +198,24 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     #[inline]
     pub fn now(&self) -> Nanos {
         self.clock.now()
+    }
+
+    /// Makes sure that there is room for `count` more callbacks in the ready queue.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub fn reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
+        self.ready.reserve(count)
+    }
+
+    /// Makes sure that there is room for one more timer.
+    ///
+    /// # Errors
+    /// There is no memory; no timer has changed.
+    #[inline]
+    pub fn reserve_timer(&mut self) -> Result<(), TryReserveError> {
+        self.timers.reserve()
     }
 
     /// Queues a callback for the next turn.
@@ -396,28 +429,35 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         let Wait { mut events, outcome, .. } = wait;
         let called = self.waker.awake();
         self.found = 0;
+        self.look_now = false;
         for event in events.drain() {
             self.found += 1;
             if event.fd == self.waker.interrupt().descriptor() {
                 self.waker.interrupt().clear();
-            } else {
+            } else if self.ready.has_room(CALLBACKS_OF_DESCRIPTOR) {
                 self.sources.dispatch(event, &mut self.ready);
+            } else {
+                self.sources.put_off(event.fd);
+                self.look_now = true;
             }
         }
         self.spare_events = Some(events);
-        self.look_now = false;
         let now = self.clock.now();
         if !waited {
             self.judge_pace(now.saturating_sub(self.seen));
         }
         self.unseen_turns = 0;
         self.seen = now;
-        while let Some((deadline, mut callback)) = self.timers.pop_due(self.seen) {
+        while self.ready.has_room(1) {
+            let Some((deadline, mut callback)) = self.timers.pop_due(self.seen) else { break };
             callback.due(self.ready.next_place(), deadline);
             self.ready.push(callback);
         }
-        if called {
-            for callback in self.inbox.take() {
+        if called || self.letters_wait {
+            let letters = self.inbox.take_if(|count| self.ready.has_room(count));
+            self.letters_wait = letters.is_none();
+            self.look_now |= self.letters_wait;
+            for callback in letters.into_iter().flatten() {
                 self.ready.push(callback);
             }
         }

@@ -59,6 +59,12 @@ impl<C, I: Interrupt> Inbox<C, I> {
         std::mem::take(&mut self.lock().waiting)
     }
 
+    /// Takes what has arrived, in order of arrival, if `room` says that there is room for so much.
+    pub(crate) fn take_if(&self, room: impl FnOnce(usize) -> bool) -> Option<Vec<C>> {
+        let mut letters = self.lock();
+        room(letters.waiting.len()).then(|| std::mem::take(&mut letters.waiting))
+    }
+
     /// Refuses callbacks from now on and takes what has arrived.
     #[must_use]
     pub fn close(&self) -> Vec<C> {

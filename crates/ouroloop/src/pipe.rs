@@ -12,7 +12,7 @@
 //! 3. A failed write leaves the queue as it is.
 //! 4. The owner watches the descriptor and stops before it is closed.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -144,6 +144,15 @@ impl<F: AsFd, B: AsRef<[u8]>> Writer<F, B> {
             Err(Errno::AGAIN) => Sent::WouldBlock,
             Err(error) => Sent::Failed(error.into()),
         }
+    }
+
+    /// Makes sure that there is room for one more chunk to wait.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        self.queue.reserve()
     }
 
     /// Queues a chunk; [`Writer::flush`] writes it.

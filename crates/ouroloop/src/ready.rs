@@ -1,6 +1,9 @@
 //! The queue of callbacks that are ready to run, first in, first out.
+//!
+//! Whoever can do without its callback asks for room first ([`ReadyQueue::reserve`]) and is refused
+//! when there is no memory. That leaves [`SPARE`] places for those that cannot.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 
 /// Callbacks in the order in which they became ready.
 ///
@@ -16,6 +19,9 @@ pub struct ReadyQueue<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(u64);
 
+/// So many places are left to callbacks for which nobody has asked for room.
+pub const SPARE: usize = 64;
+
 /// A queue of this capacity is kept however idle the loop is.
 const KEPT_CAPACITY: usize = 1024;
 
@@ -23,7 +29,7 @@ impl<C> ReadyQueue<C> {
     /// An empty queue.
     #[must_use]
     pub fn new() -> Self {
-        Self { entries: VecDeque::with_capacity(64), gone: 0 }
+        Self { entries: VecDeque::new(), gone: 0 }
     }
 
     /// The place of the next callback to be pushed.
@@ -31,6 +37,31 @@ impl<C> ReadyQueue<C> {
     #[must_use]
     pub fn next_place(&self) -> Place {
         Place(self.gone + self.entries.len() as u64)
+    }
+
+    /// Makes sure that there is room for `count` more callbacks, and for [`SPARE`] behind them.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub fn reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
+        let wanted = count.saturating_add(SPARE);
+        if self.entries.capacity() - self.entries.len() >= wanted {
+            return Ok(());
+        }
+        self.grow(wanted)
+    }
+
+    /// Whether there is room for `more` callbacks, or can be made.
+    #[inline]
+    pub(crate) fn has_room(&mut self, more: usize) -> bool {
+        self.entries.capacity() - self.entries.len() >= more || self.grow(more).is_ok()
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) -> Result<(), TryReserveError> {
+        // Twice the memory may not be there where a little more is.
+        self.entries.try_reserve(more).or_else(|_| self.entries.try_reserve_exact(more))
     }
 
     /// Adds a callback behind all others.

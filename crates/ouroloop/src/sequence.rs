@@ -1,7 +1,7 @@
 //! A table whose keys are handed out in sequence and never again, so that a stale key names
 //! nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, TryReserveError};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A table of up to this many entries is kept as it is.
@@ -53,6 +53,18 @@ impl<T> SequenceMap<T> {
         self.values.capacity()
     }
 
+    /// Makes sure that there is room for one more value.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
+        if self.values.len() < self.values.capacity() {
+            return Ok(());
+        }
+        self.values.try_reserve(1)
+    }
+
     /// Adds a value under the next key, which is greater than all before.
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> u64 {
@@ -82,9 +94,19 @@ impl<T> SequenceMap<T> {
     pub(crate) fn remove(&mut self, key: u64) -> Option<T> {
         let value = self.values.remove(&key)?;
         if self.values.capacity() > KEPT_CAPACITY && self.values.capacity() / 8 > self.len() {
-            self.values.shrink_to((self.len() * 2).max(KEPT_CAPACITY / 2));
+            self.shrink_to((self.len() * 2).max(KEPT_CAPACITY / 2));
         }
         Some(value)
+    }
+
+    /// Moves the values into a smaller table, for which there may be no memory: then not.
+    #[cold]
+    fn shrink_to(&mut self, capacity: usize) {
+        let mut smaller = HashMap::default();
+        if smaller.try_reserve(capacity).is_ok() {
+            smaller.extend(self.values.drain());
+            self.values = smaller;
+        }
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {

@@ -198,6 +198,19 @@ impl<C: Callback> Sources<C> {
         }
     }
 
+    /// Has the mechanism tell again what it has told of a descriptor: nobody could hear it.
+    #[cold]
+    pub(crate) fn put_off(&mut self, fd: RawFd) {
+        let Some(source) = index(fd).and_then(|index| self.table.get_mut(index)) else { return };
+        let wanted = source.interest();
+        if wanted != Interest::NONE {
+            // What is told anew, as of a descriptor that is not known, is told whatever was told before.
+            // Fails only for a descriptor that is gone already.
+            let _ = self.multiplexer.set(fd, Interest::NONE, wanted);
+            source.told = wanted;
+        }
+    }
+
     /// Tells the mechanism who is still watched after an event that ended a watch, or might have.
     fn tell_again(&mut self, fd: RawFd, ready: &mut ReadyQueue<C>) {
         let Some(source) = index(fd).and_then(|index| self.table.get_mut(index)) else { return };
@@ -264,6 +277,10 @@ impl<C: Callback> Sources<C> {
         let index = index(fd).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
         let wanted = self.table.get(index).unwrap_or(&Source::EMPTY).with(direction, manner);
         let told = self.table.get(index).map_or(Interest::NONE, |source| source.told);
+        if let Some(missing) = (index + 1).checked_sub(self.table.len()) {
+            let reserved = self.table.try_reserve(missing);
+            reserved.map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        }
         // What is told for one event may have been told already, or be gone with its file.
         if wanted.once || wanted != told {
             self.multiplexer.set(fd, told, wanted)?;

@@ -11,7 +11,7 @@
 //! 4. Timers with equal deadlines fire in the order in which they were scheduled.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, TryReserveError};
 
 use crate::clock::Nanos;
 use crate::memory::WORTH_RETURNING;
@@ -50,6 +50,18 @@ impl<C> Timers<C> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// Makes sure that there is room for one more timer.
+    ///
+    /// # Errors
+    /// There is no memory; no timer has changed.
+    #[inline]
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        if self.heap.len() == self.heap.capacity() {
+            self.heap.try_reserve(1)?;
+        }
+        self.pending.reserve()
     }
 
     /// Adds a timer that is due from `deadline` on.

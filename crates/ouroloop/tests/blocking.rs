@@ -46,7 +46,7 @@ impl Served {
                 self.threads.lock().unwrap().push(serve(worker));
                 assert!(self.pool.append(job).is_ok());
             }
-            Err(Refused::Closed(_)) => panic!("closed"),
+            Err(Refused::Closed(_) | Refused::Full(_)) => panic!("closed"),
         }
     }
 

@@ -178,7 +178,7 @@ fn submit(pool: &Pool<usize>, threads: &mut Vec<thread::JoinHandle<usize>>, lazi
             threads.push(serve(worker));
             pool.append(job).unwrap();
         }
-        Err(Refused::Closed(_)) => panic!("closed"),
+        Err(Refused::Closed(_) | Refused::Full(_)) => panic!("closed"),
     }
 }
 

@@ -18,7 +18,9 @@ use super::child;
 use super::ensure::Ensure;
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
+use crate::fresh;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::room::{Grow, taken};
 use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::{Waiter, running_loop};
@@ -142,7 +144,8 @@ impl AsCompleted {
     }
 
     fn arrive(&self, py: Python<'_>, arrival: Arrival) -> PyResult<()> {
-        self.state.with(py, |state| state.arrivals.push_back(arrival));
+        let kept = self.state.with(py, |state| state.arrivals.grow(arrival));
+        taken(py, kept)?;
         self.wake_next(py)
     }
 
@@ -166,11 +169,12 @@ impl AsCompleted {
         });
         if !same {
             let message = format!("{} is bound to a different event loop", slf.repr()?);
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         let waiter = Waiter::create(&event_loop)?;
         let second = waiter.clone_ref(py);
-        slf.get().state.with(py, |state| state.waiting.push_back(second));
+        let kept = slf.get().state.with(py, |state| state.waiting.grow(second));
+        taken(py, kept)?;
         Ok(waiter)
     }
 
@@ -423,7 +427,7 @@ fn check(awaitables: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     if single {
         let kind = awaitables.get_type();
-        return Err(PyTypeError::new_err(format!("{expected}, not {}", kind.name()?)));
+        return Err(fresh::error::<PyTypeError>(format!("{expected}, not {}", kind.name()?)));
     }
     Ok(())
 }
@@ -454,5 +458,7 @@ fn as_completed<'py>(
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Made now, not when memory is short.
+    let _ = module.py().get_type::<AsCompleted>();
     module.add_function(wrap_pyfunction!(as_completed, module)?)
 }

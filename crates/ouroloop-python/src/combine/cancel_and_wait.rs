@@ -5,12 +5,12 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::tasks::is_done;
 use super::timeout::timeout_from;
 use crate::cell::AttachedCell;
 use crate::coroutine::Scope;
+use crate::fresh;
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link};
 use crate::standard::Standard;
@@ -186,7 +186,7 @@ pub(super) fn ensure_future<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Boun
     if cfg!(Py_3_12) {
         return ensure_future.call1((awaitable,));
     }
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "loop"), running_loop(py)?)?;
     ensure_future.call((awaitable,), Some(&keywords))
 }

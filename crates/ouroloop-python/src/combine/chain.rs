@@ -16,6 +16,7 @@ use pyo3::types::PyTuple;
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_coroutine, is_future};
 use crate::cell::AttachedCell;
+use crate::fresh;
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
 use crate::waiter::Waiter;
@@ -233,7 +234,7 @@ pub(crate) fn wrap<'py>(
     let standard = Standard::get(py)?;
     if !future.is_instance(standard.concurrent_future.bind(py))? {
         let message = format!("concurrent.futures.Future is expected, got {}", future.repr()?);
-        return Err(PyAssertionError::new_err(message));
+        return Err(fresh::error::<PyAssertionError>(message));
     }
     let event_loop = match event_loop {
         Some(event_loop) => event_loop,
@@ -300,7 +301,7 @@ fn run_coroutine_threadsafe<'py>(
     let py = coro.py();
     crate::thread_end::survive();
     if !is_coroutine(coro)? {
-        return Err(PyTypeError::new_err("A coroutine object is required"));
+        return Err(fresh::error::<PyTypeError>("A coroutine object is required"));
     }
     let future = Standard::get(py)?.concurrent_future.bind(py).call0()?;
     let parts = [coro, r#loop, &future].map(|object| object.clone().unbind());
@@ -310,6 +311,9 @@ fn run_coroutine_threadsafe<'py>(
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Made now, not when memory is short.
+    let _ = module.py().get_type::<Chain>();
+    let _ = module.py().get_type::<Submission>();
     module.add_function(wrap_pyfunction!(wrap_future, module)?)?;
     module.add_function(wrap_pyfunction!(run_coroutine_threadsafe, module)?)
 }

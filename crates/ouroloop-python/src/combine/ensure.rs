@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use super::child::loop_of;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::task::step::exactly_native;
@@ -92,7 +93,7 @@ impl<'py> Ensure<'py> {
             {
                 let message = "The future belongs to a different loop than the one specified as \
                                the loop argument";
-                return Err(PyValueError::new_err(message));
+                return Err(fresh::error::<PyValueError>(message));
             }
             return Ok(object.clone());
         } else if is_coroutine(object)? {
@@ -102,7 +103,7 @@ impl<'py> Ensure<'py> {
             Awaiting::coroutine(object)?.into_any()
         } else {
             let message = "An asyncio.Future, a coroutine or an awaitable is required";
-            return Err(PyTypeError::new_err(message));
+            return Err(fresh::error::<PyTypeError>(message));
         };
         let answer = self.maker(py)?.make(coroutine);
         match answer {
@@ -227,7 +228,6 @@ fn create_task<'py>(
     name: Option<Bound<'py, PyAny>>,
     context: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    use pyo3::types::PyDict;
     let py = coro.py();
     let event_loop = match Maker::of(&running_loop(py)?)? {
         Maker::Native(event_loop) => {
@@ -237,7 +237,7 @@ fn create_task<'py>(
         }
         Maker::Foreign(event_loop) => event_loop,
     };
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     if cfg!(Py_3_13) {
         keywords.set_item(intern!(py, "name"), &name)?;
     }

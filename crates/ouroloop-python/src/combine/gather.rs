@@ -10,15 +10,17 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyList, PyTuple};
 
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_exact_coroutine};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::future::{Future, Home, Outcome};
 use crate::recursion::Level;
+use crate::room::vector;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -73,10 +75,7 @@ impl GatheringFuture {
         if slf.as_super().get().is_done(py) {
             return Ok(false);
         }
-        let children: Vec<_> = slf
-            .get()
-            .state
-            .with(py, |state| state.children.iter().map(|child| child.clone_ref(py)).collect());
+        let children = slf.get().copied_children(py)?;
         let _level = Level::enter(py)?;
         let mut any = false;
         for child in children {
@@ -115,15 +114,20 @@ impl GatheringFuture {
         if left == 0 { Self::conclude(slf) } else { Ok(()) }
     }
 
+    fn copied_children(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let mut children = vector(py, self.state.with(py, |state| state.children.len()))?;
+        self.state.with(py, |state| {
+            children.extend(state.children.iter().map(|child| child.clone_ref(py)));
+        });
+        Ok(children)
+    }
+
     /// Ends with the exception of a child; the others go on, awaited by nobody.
     fn fail(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         if cfg!(Py_3_14) {
             let py = slf.py();
             let listener = Listener::new(slf);
-            let children: Vec<_> = slf
-                .get()
-                .state
-                .with(py, |state| state.children.iter().map(|child| child.clone_ref(py)).collect());
+            let children = slf.get().copied_children(py)?;
             for child in children {
                 child::no_longer_awaited(child.bind(py), &listener)?;
             }
@@ -138,7 +142,7 @@ impl GatheringFuture {
             .get()
             .state
             .with(py, |state| (std::mem::take(&mut state.children), state.cancel_requested));
-        let mut results = Vec::with_capacity(children.len());
+        let mut results = vector(py, children.len())?;
         for child in &children {
             results.push(result_of(child.bind(py))?);
         }
@@ -146,7 +150,7 @@ impl GatheringFuture {
             let error = child::cancelled_error(last.bind(py))?;
             return Future::finish_with_error(slf.as_super(), &error);
         }
-        let results = PyList::new(py, results)?.into_any().unbind();
+        let results = fresh::list(py, results)?.into_any().unbind();
         Future::finish(slf.as_super(), Outcome::Result(results))
     }
 }
@@ -206,10 +210,8 @@ impl GatheringFuture {
 
     #[getter(_children)]
     fn children<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let children: Vec<_> = self
-            .state
-            .with(py, |state| state.children.iter().map(|child| child.clone_ref(py)).collect());
-        PyList::new(py, children)
+        let children = self.copied_children(py)?;
+        fresh::list(py, children)
     }
 
     #[getter(_cancel_requested)]
@@ -342,7 +344,7 @@ fn empty(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         Ok(native) => Future::create(native)?.into_any(),
         Err(_) => event_loop.call_method0(intern!(py, "create_future"))?,
     };
-    child::finish(&future, Ending::Succeeded(PyList::empty(py).into_any().unbind()))?;
+    child::finish(&future, Ending::Succeeded(fresh::list(py, [(); 0])?.into_any().unbind()))?;
     Ok(future)
 }
 
@@ -356,9 +358,9 @@ fn collect<'py>(
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let py = awaitables.py();
     let mut prepare = Some(prepare);
-    let mut children = Vec::with_capacity(awaitables.len());
-    let mut ended = Vec::new();
-    let known = (!are_plainly_distinct(awaitables)).then(|| PyDict::new(py));
+    let mut children = vector(py, awaitables.len())?;
+    let mut ended = vector(py, awaitables.len())?;
+    let known = (!are_plainly_distinct(awaitables)).then(|| fresh::dict(py)).transpose()?;
     for awaitable in awaitables.iter_borrowed() {
         if let Some(known) = &known
             && let Some(child) = known.get_item(awaitable)?
@@ -406,7 +408,10 @@ fn collect<'py>(
 /// Whether no awaitable is given twice and none has its own idea of being equal: then no table is
 /// needed to find out.
 fn are_plainly_distinct(awaitables: &Bound<'_, PyTuple>) -> bool {
-    let mut seen = Vec::with_capacity(awaitables.len());
+    let mut seen = Vec::new();
+    if seen.try_reserve_exact(awaitables.len()).is_err() {
+        return false;
+    }
     for awaitable in awaitables.iter_borrowed() {
         if !is_exact_coroutine(&awaitable) && exactly_native(&awaitable).is_none() {
             return false;

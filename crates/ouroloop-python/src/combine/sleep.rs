@@ -21,6 +21,7 @@ use super::delay::{is_plainly_positive, is_positive};
 use crate::callback::Callback;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::slots::Resumed;
@@ -116,7 +117,7 @@ impl Sleep {
             return Ok(Resumed::Yielded(py.None()));
         }
         if cfg!(Py_3_13) && is_nan(&delay)? {
-            return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
+            return Err(fresh::error::<PyValueError>("Invalid delay: NaN (not a number)"));
         }
         let event_loop = running_loop(py)?;
         if let Ok(native) = event_loop.cast::<Loop>() {

@@ -10,6 +10,7 @@ use crate::context::copy_current;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
 use crate::executor::Call;
+use crate::fresh;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::slots::Resumed;
@@ -53,7 +54,7 @@ fn submit(
     }
     let run = context.bind(py).getattr(intern!(py, "run"))?;
     let all: Vec<_> = [run, function.clone()].into_iter().chain(arguments.iter()).collect();
-    let call = Standard::get(py)?.partial.bind(py).call(PyTuple::new(py, all)?, keywords)?;
+    let call = Standard::get(py)?.partial.bind(py).call(fresh::tuple(py, all)?, keywords)?;
     let submitted = event_loop.call_method1(intern!(py, "run_in_executor"), (py.None(), call))?;
     Ok(ToThread::Foreign(iterator_of(&submitted)?.unbind()))
 }

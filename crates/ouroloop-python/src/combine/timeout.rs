@@ -30,6 +30,7 @@ use crate::containment::settled;
 use crate::context::{copy_current, copy_of, run_in};
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::{Deallocate, Resumed};
@@ -86,7 +87,7 @@ impl When {
             if plain {
                 return Ok(Self::Seconds(now + delay.extract::<f64>()?));
             }
-            return Ok(Self::of(PyFloat::new(py, now).into_any().add(delay)?));
+            return Ok(Self::of(fresh::float(py, now)?.into_any().add(delay)?));
         }
         Ok(Self::of(event_loop.call_method0(intern!(py, "time"))?.add(delay)?))
     }
@@ -99,12 +100,12 @@ impl When {
         }
     }
 
-    fn object(self, py: Python<'_>) -> Py<PyAny> {
-        match self {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(match self {
             Self::Never => py.None(),
-            Self::Seconds(seconds) => PyFloat::new(py, seconds).into_any().unbind(),
+            Self::Seconds(seconds) => fresh::float(py, seconds)?.into_any().unbind(),
             Self::Given(object) => object,
-        }
+        })
     }
 
     fn seconds(&self, py: Python<'_>) -> PyResult<f64> {
@@ -212,7 +213,7 @@ impl Timeout {
     pub(super) fn enter(slf: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if slf.get().phase(py) != Phase::Created {
-            return Err(PyRuntimeError::new_err("Timeout has already been entered"));
+            return Err(fresh::error::<PyRuntimeError>("Timeout has already been entered"));
         }
         let task = task_of(event_loop)?;
         let requests = cancelling(&task)?;
@@ -225,7 +226,7 @@ impl Timeout {
         if Self::is_exact(slf) {
             return Self::set_alarm(slf, event_loop, &when);
         }
-        slf.call_method1(intern!(py, "reschedule"), (when.object(py),)).map(drop)
+        slf.call_method1(intern!(py, "reschedule"), (when.object(py)?,)).map(drop)
     }
 
     /// Sets the alarm for `when`; there is none yet.
@@ -241,7 +242,7 @@ impl Timeout {
         let Ok(native) = event_loop.cast::<Loop>() else {
             let now = event_loop.call_method0(intern!(py, "time"))?;
             let callback = slf.getattr(intern!(py, "_on_timeout"))?;
-            let when = when.clone_ref(py).object(py);
+            let when = when.clone_ref(py).object(py)?;
             let handle = if when.bind(py).le(now)? {
                 event_loop.call_method1(intern!(py, "call_soon"), (callback,))?
             } else {
@@ -264,6 +265,7 @@ impl Timeout {
         let callback = Callback::Deadline(slf.clone().unbind(), number);
         let alarm = if due {
             this.check_schedulable(py)?;
+            this.reserve(py, 1)?;
             this.push(py, callback);
             Alarm::Queued
         } else {
@@ -373,7 +375,7 @@ impl Timeout {
 /// The current task of `event_loop`, in which alone a time-out makes sense.
 pub(super) fn task_of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     registry::current(event_loop)?
-        .ok_or_else(|| PyRuntimeError::new_err("Timeout should be used inside a task"))
+        .ok_or_else(|| fresh::error::<PyRuntimeError>("Timeout should be used inside a task"))
 }
 
 /// Makes the cancellation that leaves the block a `TimeoutError`; from 3.13 on also the one that
@@ -501,7 +503,7 @@ impl Timeout {
         if phase != Phase::Entered {
             return Ok(format!("<Timeout [{}]>", phase.name()));
         }
-        let mut when = when.object(py).into_bound(py);
+        let mut when = when.object(py)?.into_bound(py);
         if !when.is_none() {
             let round = crate::modules::module(py, intern!(py, "builtins"))?
                 .getattr(intern!(py, "round"))?;
@@ -511,7 +513,7 @@ impl Timeout {
     }
 
     /// The deadline, or `None`.
-    fn when(&self, py: Python<'_>) -> Py<PyAny> {
+    fn when(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.state.with(py, |state| state.when.clone_ref(py)).object(py)
     }
 
@@ -521,11 +523,11 @@ impl Timeout {
         match slf.get().phase(py) {
             Phase::Entered => {}
             Phase::Created => {
-                return Err(PyRuntimeError::new_err("Timeout has not been entered"));
+                return Err(fresh::error::<PyRuntimeError>("Timeout has not been entered"));
             }
             phase => {
                 let message = format!("Cannot change state of {} Timeout", phase.name());
-                return Err(PyRuntimeError::new_err(message));
+                return Err(fresh::error::<PyRuntimeError>(message));
             }
         }
         let when = When::of(when);
@@ -577,7 +579,7 @@ impl Timeout {
     }
 
     #[getter(_when)]
-    fn when_attribute(&self, py: Python<'_>) -> Py<PyAny> {
+    fn when_attribute(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.when(py)
     }
 

@@ -6,12 +6,13 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PySet, PyTuple};
+use pyo3::types::PySet;
 
 use super::child::{self, Ending};
 use super::ensure::{is_coroutine, is_future};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
+use crate::fresh;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::slots::Resumed;
 use crate::waiter::{Waiter, running_loop};
@@ -35,7 +36,7 @@ impl Until {
                 return Ok(until);
             }
         }
-        Err(PyValueError::new_err(format!("Invalid return_when value: {}", name.str()?)))
+        Err(fresh::error::<PyValueError>(format!("Invalid return_when value: {}", name.str()?)))
     }
 }
 
@@ -198,10 +199,10 @@ impl Waiting {
         if is_future(futures)? || is_coroutine(futures)? {
             let kind = futures.get_type();
             let message = format!("expect a list of futures, not {}", kind.name()?);
-            return Err(PyTypeError::new_err(message));
+            return Err(fresh::error::<PyTypeError>(message));
         }
         if !futures.is_truthy()? {
-            return Err(PyValueError::new_err("Set of Tasks/Futures is empty."));
+            return Err(fresh::error::<PyValueError>("Set of Tasks/Futures is empty."));
         }
         let until = match return_when {
             ReturnWhen::Named(name) => Until::named(name.bind(py))?,
@@ -211,12 +212,12 @@ impl Waiting {
         for future in &futures {
             if is_coroutine(future.bind(py))? {
                 let message = "Passing coroutines is forbidden, use tasks explicitly.";
-                return Err(PyTypeError::new_err(message));
+                return Err(fresh::error::<PyTypeError>(message));
             }
         }
         let event_loop = running_loop(py)?;
         if futures.is_empty() {
-            return Err(PyAssertionError::new_err("Set of Futures is empty."));
+            return Err(fresh::error::<PyAssertionError>("Set of Futures is empty."));
         }
         let waiter = Waiter::create(&event_loop)?;
         let iterator = iterator_of(waiter.bind(py))?.unbind();
@@ -263,7 +264,7 @@ impl Waiting {
             let future = future.bind(py);
             (if child::is_done(future)? { &done } else { &pending }).add(future)?;
         }
-        Ok(PyTuple::new(py, [done, pending])?.into_any().unbind())
+        Ok(fresh::tuple(py, [done, pending])?.into_any().unbind())
     }
 }
 
@@ -351,5 +352,7 @@ fn wait<'py>(
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Made now, not when memory is short.
+    let _ = module.py().get_type::<Counter>();
     module.add_function(wrap_pyfunction!(wait, module)?)
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::Coroutine;
 use crate::containment::settled;
+use crate::fresh;
 use crate::recursion::Level;
 use crate::slots::Resumed;
 use crate::task::step::exactly_native;
@@ -58,7 +59,7 @@ pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<
             return Ok(awaitable.clone());
         }
         let kind = awaitable.get_type();
-        return Err(PyTypeError::new_err(if cfg!(Py_3_14) {
+        return Err(fresh::error::<PyTypeError>(if cfg!(Py_3_14) {
             format!("'{}' object can't be awaited", kind.name()?)
         } else {
             format!("object {} can't be used in 'await' expression", kind.name()?)
@@ -72,7 +73,7 @@ pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<
     if !coroutine && unsafe { ffi::PyIter_Check(iterator.as_ptr()) != 0 } {
         return Ok(iterator);
     }
-    Err(PyTypeError::new_err(if cfg!(Py_3_15) {
+    Err(fresh::error::<PyTypeError>(if cfg!(Py_3_15) {
         let (of, kind) =
             (awaitable.get_type().fully_qualified_name()?, kind.fully_qualified_name()?);
         format!("{of}.__await__() must return an iterator, not {kind}")

@@ -31,6 +31,7 @@ use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
 use crate::containment::settled;
+use crate::fresh;
 use crate::future::iter::thrown;
 use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
@@ -201,12 +202,14 @@ impl Coroutine {
             },
             Stand::Suspended(body) => body,
             Stand::Stepping => {
-                return Resumed::Raised(PyValueError::new_err("coroutine already executing"));
+                return Resumed::Raised(fresh::error::<PyValueError>(
+                    "coroutine already executing",
+                ));
             }
             Stand::Finished => {
                 stand.set(py, Stand::Finished);
                 let message = "cannot reuse already awaited coroutine";
-                return Resumed::Raised(PyRuntimeError::new_err(message));
+                return Resumed::Raised(fresh::error::<PyRuntimeError>(message));
             }
         };
         let over_if_it_panics = OverIfItPanics(stand, py);
@@ -254,8 +257,7 @@ fn escaped(py: Python<'_>, error: PyErr, kind: &str) -> PyErr {
     if !error.is_instance_of::<PyStopIteration>(py) {
         return error;
     }
-    let message = format!("{kind} raised StopIteration");
-    let wrapped = settled(py, PyRuntimeError::new_err(message));
+    let wrapped = fresh::error::<PyRuntimeError>(format!("{kind} raised StopIteration"));
     wrapped.set_context(py, Some(error.clone_ref(py)));
     wrapped.set_cause(py, Some(error));
     wrapped
@@ -263,7 +265,7 @@ fn escaped(py: Python<'_>, error: PyErr, kind: &str) -> PyErr {
 
 fn not_started() -> Resumed {
     let message = "can't send non-None value to a just-started coroutine";
-    Resumed::Raised(pyo3::exceptions::PyTypeError::new_err(message))
+    Resumed::Raised(fresh::error::<pyo3::exceptions::PyTypeError>(message))
 }
 
 fn answer(py: Python<'_>, resumed: Resumed) -> PyResult<Py<PyAny>> {
@@ -310,7 +312,9 @@ impl Coroutine {
             return Ok(());
         }
         match Self::step(slf, Err(PyGeneratorExit::new_err(()))) {
-            Resumed::Yielded(_) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
+            Resumed::Yielded(_) => {
+                Err(fresh::error::<PyRuntimeError>("coroutine ignored GeneratorExit"))
+            }
             Resumed::Returned(_) => Ok(()),
             Resumed::Raised(error) if error.is_instance_of::<PyGeneratorExit>(py) => Ok(()),
             Resumed::Raised(error) => Err(error),
@@ -436,6 +440,7 @@ impl Deallocate for Coroutine {
         {
             let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
             Standard::get(py).and_then(|standard| {
+                let message = fresh::string(py, &message)?;
                 standard.warn.bind(py).call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
             })
         } else {

@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 
 use super::body::{Body, Incoming, close, iterator_of, step_into};
 use crate::cell::AttachedCell;
-use crate::containment::Pending;
+use crate::pending::Pending;
 use crate::slots::Resumed;
 
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 use pyo3::exceptions::{PyException, PyResourceWarning};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::Loop;
 use crate::coroutine::{Coroutine, Scope, nothing};
+use crate::fresh;
 use crate::standard::Standard;
 
 #[pymethods]
@@ -25,7 +26,7 @@ impl Loop {
                 "asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call",
                 generator.repr()?
             );
-            let keywords = PyDict::new(py);
+            let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "source"), slf)?;
             let category = py.get_type::<PyResourceWarning>();
             Standard::get(py)?.warn.bind(py).call((message, category), Some(&keywords))?;
@@ -70,7 +71,7 @@ impl Loop {
         let py = slf.py();
         let sys = crate::modules::module(py, intern!(py, "sys"))?;
         let before = sys.call_method0(intern!(py, "get_asyncgen_hooks"))?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         let firstiter = slf.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
         let finalizer = slf.getattr(intern!(py, "_asyncgen_finalizer_hook"))?;
         keywords.set_item(intern!(py, "firstiter"), firstiter)?;
@@ -103,10 +104,10 @@ async fn close_all(scope: Scope, event_loop: Py<Loop>) -> PyResult<Py<PyAny>> {
             .iter()
             .map(|generator| generator.call_method0(intern!(py, "aclose")))
             .collect::<PyResult<Vec<_>>>()?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "return_exceptions"), true)?;
         let gather = Standard::get(py)?.gather.bind(py);
-        let gathered = gather.call(PyTuple::new(py, closing)?, Some(&keywords))?;
+        let gathered = gather.call(fresh::tuple(py, closing)?, Some(&keywords))?;
         let generators: Vec<_> = generators.into_iter().map(Bound::unbind).collect();
         Ok(Some((gathered.unbind(), generators)))
     })?;
@@ -120,7 +121,7 @@ async fn close_all(scope: Scope, event_loop: Py<Loop>) -> PyResult<Py<PyAny>> {
             if result.is_instance_of::<PyException>() {
                 let generator = generator.bind(py);
                 let shown = generator.repr()?;
-                let context = PyDict::new(py);
+                let context = fresh::dict(py)?;
                 let message =
                     format!("an error occurred during closing of asynchronous generator {shown}");
                 context.set_item("message", message)?;

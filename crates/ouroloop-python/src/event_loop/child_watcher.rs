@@ -10,9 +10,9 @@
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use crate::containment::Pending;
+use crate::fresh;
+use crate::pending::Pending;
 use crate::standard::Standard;
 use crate::transport::subprocess::{SubprocessTransport, child_exited};
 
@@ -38,7 +38,7 @@ impl Watcher {
         let active = if cfg!(Py_3_12) { watcher.clone() } else { entered };
         let this = Self { manager: watcher.unbind(), active: active.unbind(), entered: true };
         if !this.active.bind(py).call_method0(intern!(py, "is_active"))?.is_truthy()? {
-            let error = PyRuntimeError::new_err(
+            let error = fresh::error::<PyRuntimeError>(
                 "asyncio.get_child_watcher() is not activated, subprocess support is not installed.",
             );
             return match this.leave(py, Some(&error)) {
@@ -135,7 +135,7 @@ fn silently<'py>(
     let guard = warnings.call_method0(intern!(py, "catch_warnings"))?;
     guard.call_method0(intern!(py, "__enter__"))?;
     let category = py.get_type::<pyo3::exceptions::PyDeprecationWarning>();
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "category"), category)?;
     let answer = warnings
         .call_method(intern!(py, "simplefilter"), ("ignore",), Some(&keywords))

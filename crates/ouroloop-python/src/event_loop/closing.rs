@@ -4,7 +4,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::containment::Pending;
+use crate::pending::Pending;
 
 /// An object that is closed unless it is kept.
 ///

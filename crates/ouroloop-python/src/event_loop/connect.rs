@@ -5,12 +5,12 @@ use std::os::fd::RawFd;
 use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
 
 use super::Loop;
 use super::dns::{Hints, resolve, unpack};
 use super::sock::{Direction, Wait, check_non_blocking, descriptor, would_block};
 use crate::coroutine::{Coroutine, Scope, nothing};
+use crate::fresh;
 
 #[pymethods]
 impl Loop {
@@ -70,7 +70,7 @@ pub(super) fn refuse_ssl_socket(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let ssl = modules.call_method1(intern!(py, "get"), ("ssl",))?;
     match ssl.getattr_opt(intern!(py, "SSLSocket"))? {
         Some(class) if socket.is_instance(&class)? => {
-            Err(PyTypeError::new_err("Socket cannot be of type SSLSocket"))
+            Err(fresh::error::<PyTypeError>("Socket cannot be of type SSLSocket"))
         }
         _ => Ok(()),
     }
@@ -87,7 +87,7 @@ fn internet_hints(socket: &Bound<'_, PyAny>) -> PyResult<Option<Hints>> {
         family: family.unbind(),
         kind: socket.getattr(intern!(py, "type"))?.unbind(),
         proto: socket.getattr(intern!(py, "proto"))?.unbind(),
-        flags: PyInt::new(py, 0).into_any().unbind(),
+        flags: fresh::int(py, 0)?.into_any().unbind(),
     }))
 }
 

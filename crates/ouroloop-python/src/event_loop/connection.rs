@@ -7,7 +7,7 @@ use std::rc::Rc;
 use pyo3::exceptions::{PyBaseExceptionGroup, PyOSError, PyTimeoutError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 
 use super::Loop;
 use super::closing::Closing;
@@ -16,6 +16,7 @@ use super::dns::{Hints, resolve, socket_function, unpack};
 use super::keywords::Keywords;
 use super::staggered::race;
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::socket::{Origin, SocketTransport};
@@ -81,7 +82,7 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        let refuse = |message: &'static str| Err(PyValueError::new_err(message));
+        let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
         self.tls.check_client(py, self.host.as_ref())?;
         if let Some(sock) = &self.sock {
             refuse_ssl_socket(sock.bind(py))?;
@@ -105,7 +106,7 @@ pub(super) fn expect_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
     if sock.getattr(intern!(py, "type"))?.ne(socket_function(py, "SOCK_STREAM")?)? {
         let message = format!("A Stream Socket was expected, got {}", sock.repr()?);
-        return Err(PyValueError::new_err(message));
+        return Err(fresh::error::<PyValueError>(message));
     }
     Ok(())
 }
@@ -245,7 +246,7 @@ async fn infos_of(
     Python::attach(|py| {
         let infos = infos.bind(py);
         if !infos.is_truthy()? {
-            return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
+            return Err(fresh::error::<PyOSError>("getaddrinfo() returned empty list"));
         }
         infos.try_iter()?.map(|info| info.map(Bound::unbind)).collect()
     })
@@ -295,7 +296,7 @@ impl Route {
     async fn connect(&self, scope: &Scope, info: Py<PyAny>, place: usize) -> PyResult<Closing> {
         let (socket, connecting) = Python::attach(|py| -> PyResult<_> {
             let [family, kind, proto, _, address] = unpack(info.bind(py))?;
-            let keywords = PyDict::new(py);
+            let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "family"), &family)?;
             keywords.set_item(intern!(py, "type"), kind)?;
             keywords.set_item(intern!(py, "proto"), proto)?;
@@ -347,7 +348,7 @@ impl Route {
         let Some(error) = latest else {
             let family = family.repr()?;
             let message = format!("no matching local address with family={family} found");
-            return Err(PyOSError::new_err(message));
+            return Err(fresh::error::<PyOSError>(message));
         };
         Err(error)
     }
@@ -403,19 +404,19 @@ fn arrange(py: Python<'_>, infos: Vec<Py<PyAny>>, order: &Order) -> PyResult<Vec
 
 /// What to raise when every attempt has failed.
 fn failure(py: Python<'_>, errors: Vec<PyErr>, all_errors: bool) -> PyResult<PyErr> {
-    let errors = PyList::new(py, errors.into_iter().map(|error| error.into_value(py)))?;
+    let errors = fresh::list(py, errors.into_iter().map(|error| error.into_value(py)))?;
     if all_errors {
         let arguments = ("create_connection failed", errors);
         let group = py.get_type::<PyBaseExceptionGroup>().call1(arguments)?;
         return Ok(PyErr::from_value(group));
     }
     let Some(first) = errors.iter().next() else {
-        return Ok(PyTimeoutError::new_err("create_connection failed"));
+        return Ok(fresh::error::<PyTimeoutError>("create_connection failed"));
     };
     let texts =
         errors.iter().map(|error| Ok(error.str()?.to_string())).collect::<PyResult<Vec<_>>>()?;
     if texts.iter().all(|text| *text == texts[0]) {
         return Ok(PyErr::from_value(first));
     }
-    Ok(PyOSError::new_err(format!("Multiple exceptions: {}", texts.join(", "))))
+    Ok(fresh::error::<PyOSError>(format!("Multiple exceptions: {}", texts.join(", "))))
 }

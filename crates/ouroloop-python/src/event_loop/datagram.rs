@@ -11,6 +11,7 @@ use super::dns::{Hints, resolve, socket_function, unpack};
 use super::keywords::Keywords;
 use super::serving::set_reuse_port;
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::datagram::DatagramTransport;
@@ -147,7 +148,8 @@ async fn establish(
             })?,
         }
     }
-    Err(first_error.unwrap_or_else(|| PyValueError::new_err("can not get address information")))
+    Err(first_error
+        .unwrap_or_else(|| fresh::error::<PyValueError>("can not get address information")))
 }
 
 async fn attempt(
@@ -157,7 +159,7 @@ async fn attempt(
     candidate: &Candidate,
 ) -> PyResult<Closing> {
     let (socket, connecting) = Python::attach(|py| -> PyResult<_> {
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "family"), &candidate.family)?;
         keywords.set_item(intern!(py, "type"), socket_function(py, "SOCK_DGRAM")?)?;
         keywords.set_item(intern!(py, "proto"), &candidate.proto)?;
@@ -226,14 +228,14 @@ fn pair(addr: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     if addr.is_instance_of::<PyTuple>() && addr.len()? == 2 {
         return Ok(addr.clone().unbind());
     }
-    Err(PyTypeError::new_err("2-tuple is expected"))
+    Err(fresh::error::<PyTypeError>("2-tuple is expected"))
 }
 
 /// Puts what a name stands for to the candidates of the same family and protocol.
 fn sort_in(found: &mut Vec<Candidate>, infos: &Bound<'_, PyAny>, remote: bool) -> PyResult<()> {
     let py = infos.py();
     if !infos.is_truthy()? {
-        return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
+        return Err(fresh::error::<PyOSError>("getaddrinfo() returned empty list"));
     }
     for info in infos.try_iter()? {
         let [family, _, proto, _, address] = unpack(&info?)?;
@@ -268,7 +270,7 @@ impl Order {
         };
         if !fits {
             let message = format!("A {expected} was expected, got {}", sock.repr()?);
-            return Err(PyValueError::new_err(message));
+            return Err(fresh::error::<PyValueError>(message));
         }
         let modifiers = [
             ("local_addr", self.local_addr.as_ref()),
@@ -289,7 +291,7 @@ impl Order {
             }
         }
         if !problems.is_empty() {
-            return Err(PyValueError::new_err(format!(
+            return Err(fresh::error::<PyValueError>(format!(
                 "socket modifier keyword arguments can not be used when sock is specified. ({})",
                 problems.join(", ")
             )));
@@ -308,7 +310,7 @@ impl Order {
         let (local, remote) = (self.local_addr.as_ref(), self.remote_addr.as_ref());
         if !given(py, local)? && !given(py, remote)? {
             if self.family.bind(py).eq(0)? {
-                return Err(PyValueError::new_err("unexpected address family"));
+                return Err(fresh::error::<PyValueError>("unexpected address family"));
             }
             return Ok(Some(Candidate { local: None, remote: None, ..candidate() }));
         }
@@ -317,7 +319,7 @@ impl Order {
         }
         for addr in [local, remote].into_iter().flatten() {
             if !addr.bind(py).is_instance_of::<PyString>() {
-                return Err(PyTypeError::new_err("string is expected"));
+                return Err(fresh::error::<PyTypeError>("string is expected"));
             }
         }
         if let Some(path) = local {

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use super::run::thread_identifier;
 use super::{Loop, Phase};
 use crate::callback::Callback;
+use crate::fresh;
 use crate::standard::Standard;
 
 /// How many frames a coroutine remembers of its origin.
@@ -79,7 +80,7 @@ pub(super) fn check_thread(thread: c_ulong) -> PyResult<()> {
     if thread == thread_identifier() {
         return Ok(());
     }
-    Err(PyRuntimeError::new_err(
+    Err(fresh::error::<PyRuntimeError>(
         "Non-thread-safe operation invoked on an event loop other than the current one",
     ))
 }
@@ -90,7 +91,9 @@ pub(super) fn refuse_coroutine(callback: &Bound<'_, PyAny>, method: &str) -> PyR
     let standard = Standard::get(callback.py())?;
     for coroutine in [&standard.iscoroutine, &standard.iscoroutinefunction] {
         if coroutine.bind(callback.py()).call1((callback,))?.is_truthy()? {
-            return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+            return Err(fresh::error::<PyTypeError>(format!(
+                "coroutines cannot be used with {method}()"
+            )));
         }
     }
     Ok(())
@@ -102,7 +105,7 @@ pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyRes
     refuse_coroutine(callback, method)?;
     if !callback.is_callable() {
         let message = format!("a callable object was expected by {method}(), got");
-        return Err(PyTypeError::new_err(format!("{message} {}", callback.repr()?)));
+        return Err(fresh::error::<PyTypeError>(format!("{message} {}", callback.repr()?)));
     }
     Ok(())
 }

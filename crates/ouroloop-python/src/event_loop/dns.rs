@@ -4,11 +4,12 @@
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PySlice, PyString, PyTuple};
 
 use super::Loop;
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::standard::Standard;
 
 #[pymethods]
@@ -58,7 +59,8 @@ impl Loop {
         flags: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
-        let flags = flags.unwrap_or_else(|| PyInt::new(slf.py(), 0).into_any().unbind());
+        let flags = flags
+            .map_or_else(|| Ok::<_, PyErr>(fresh::int(slf.py(), 0)?.into_any().unbind()), Ok)?;
         Coroutine::new(slf.py(), "Loop.getnameinfo", |scope| async move {
             let function =
                 Python::attach(|py| socket_function(py, "getnameinfo").map(Bound::unbind))?;
@@ -112,7 +114,7 @@ async fn in_executor<const N: usize>(
 ) -> PyResult<Py<PyAny>> {
     let running = Python::attach(|py| -> PyResult<_> {
         let all = [py.None(), function].into_iter().chain(arguments);
-        let all = PyTuple::new(py, all.collect::<Vec<_>>())?;
+        let all = fresh::tuple(py, all.collect::<Vec<_>>())?;
         let event_loop = event_loop.bind(py);
         Ok(event_loop.call_method1(intern!(py, "run_in_executor"), all)?.unbind())
     })?;
@@ -159,7 +161,7 @@ pub(super) async fn resolve(
     let found = Python::attach(|py| -> PyResult<_> {
         let address = address.bind(py);
         if let Some(info) = numeric(address, &hints)? {
-            return Ok(Found::Now(PyList::new(py, [info])?.into_any().unbind()));
+            return Ok(Found::Now(fresh::list(py, [info])?.into_any().unbind()));
         }
         let [host, port] = unpack(&slice(address, 0, 2)?)?;
         Ok(Found::Later(look_up(event_loop.bind(py), &host, &port, &hints)?.unbind()))
@@ -178,7 +180,7 @@ pub(super) fn look_up<'py>(
     hints: &Hints,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "family"), &hints.family)?;
     keywords.set_item(intern!(py, "type"), &hints.kind)?;
     keywords.set_item(intern!(py, "proto"), &hints.proto)?;
@@ -252,12 +254,12 @@ impl<'py> Ipv6Scope<'py> {
         let py = address.py();
         let mut rest = slice(address, 2, isize::MAX)?.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         if rest.len() > 2 {
-            return Err(PyTypeError::new_err(format!(
+            return Err(fresh::error::<PyTypeError>(format!(
                 "_ipaddr_info() takes from 5 to 7 positional arguments but {} were given",
                 rest.len() + 5
             )));
         }
-        rest.resize(2, PyInt::new(py, 0).into_any());
+        rest.resize(2, fresh::int(py, 0)?.into_any());
         let [flow, zone] = <[_; 2]>::try_from(rest).unwrap_or_else(|_| unreachable!("two by now"));
         Ok(Self { flow, zone })
     }
@@ -268,7 +270,7 @@ fn port_number<'py>(port: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
     let py = port.py();
     let text = port.is_instance_of::<PyBytes>() || port.is_instance_of::<PyString>();
     if port.is_none() || (text && port.is_empty()?) {
-        return Ok(Some(PyInt::new(py, 0).into_any()));
+        return Ok(Some(fresh::int(py, 0)?.into_any()));
     }
     match py.get_type::<PyInt>().call1((port,)) {
         Ok(number) => Ok(Some(number)),
@@ -296,7 +298,7 @@ pub(super) fn unpack<'py, const N: usize>(
 ) -> PyResult<[Bound<'py, PyAny>; N]> {
     let items = items.try_iter()?.take(N + 1).collect::<PyResult<Vec<_>>>()?;
     <[_; N]>::try_from(items).map_err(|items| {
-        PyValueError::new_err(if items.len() > N {
+        fresh::error::<PyValueError>(if items.len() > N {
             format!("too many values to unpack (expected {N})")
         } else {
             format!("not enough values to unpack (expected {N}, got {})", items.len())

@@ -3,9 +3,10 @@
 use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use super::Loop;
+use crate::fresh;
 use crate::handled::while_handling;
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
@@ -28,7 +29,7 @@ impl Loop {
             && !handler.is_callable()
         {
             let message = "A callable object or None is expected, got";
-            return Err(PyTypeError::new_err(format!("{message} {}", handler.repr()?)));
+            return Err(fresh::error::<PyTypeError>(format!("{message} {}", handler.repr()?)));
         }
         let handler = handler.map(Bound::unbind);
         drop(self.state.with(py, |state| std::mem::replace(&mut state.exception_handler, handler)));
@@ -48,7 +49,7 @@ impl Loop {
         let exc_info = match context.get_item(intern!(py, "exception"))? {
             Some(error) if !error.is_none() => {
                 let traceback = error.getattr(intern!(py, "__traceback__"))?;
-                PyTuple::new(py, [error.get_type().into_any(), error, traceback])?.into_any()
+                fresh::tuple(py, [error.get_type().into_any(), error, traceback])?.into_any()
             }
             _ => false.into_pyobject(py)?.to_owned().into_any(),
         };
@@ -91,7 +92,7 @@ impl Loop {
         };
         let answer = call_handler(slf, handler.bind(py), context);
         guard(answer, |error| {
-            let second = PyDict::new(py);
+            let second = fresh::dict(py)?;
             second.set_item("message", "Unhandled error in exception handler")?;
             second.set_item("exception", error)?;
             second.set_item("context", context)?;
@@ -176,7 +177,7 @@ fn log_handled(py: Python<'_>, message: &str) -> PyResult<()> {
 }
 
 fn log_error(py: Python<'_>, message: &str, exc_info: &Bound<'_, PyAny>) -> PyResult<()> {
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "exc_info"), exc_info)?;
     let logger = Standard::get(py)?.logger.bind(py);
     logger.call_method(intern!(py, "error"), (message,), Some(&keywords)).map(drop)

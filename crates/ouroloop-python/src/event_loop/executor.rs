@@ -5,12 +5,13 @@ use pyo3::exceptions::{PyException, PyRuntimeError, PyRuntimeWarning, PyTypeErro
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::{Loop, debug};
 use crate::combine::wrap_future;
 use crate::coroutine::{Coroutine, Scope, nothing};
 use crate::executor::{Call, DefaultExecutor, Job, Offered};
+use crate::fresh;
 use crate::future::Future;
 use crate::method::function_of;
 use crate::standard::Standard;
@@ -46,7 +47,7 @@ impl Loop {
             executor.into_object().into_bound(py)
         };
         let all: Vec<_> = std::iter::once(func.clone()).chain(args.iter()).collect();
-        let all = PyTuple::new(py, all)?;
+        let all = fresh::tuple(py, all)?;
         let submitted = executor.call_method1(intern!(py, "submit"), all)?;
         wrap_future(&submitted, Some(slf.clone().into_any()))
     }
@@ -55,7 +56,9 @@ impl Loop {
     fn set_default_executor(&self, executor: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = executor.py();
         if !executor.is_instance(Standard::get(py)?.thread_pool_executor.bind(py))? {
-            return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));
+            return Err(fresh::error::<PyTypeError>(
+                "executor must be ThreadPoolExecutor instance",
+            ));
         }
         self.replace_default_executor(py, Some(executor.clone().unbind()));
         Ok(())
@@ -116,7 +119,7 @@ impl Loop {
             (state.executor_shut_down, executor)
         });
         if shut_down {
-            return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+            return Err(fresh::error::<PyRuntimeError>("Executor shutdown has been called"));
         }
         if let Some(executor) = executor
             && !executor.is_inherited()
@@ -206,7 +209,7 @@ async fn wait_for_threads(
         });
         let Some(executor) = executor else { return Ok(None) };
         let done = Future::create(event_loop)?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item("target", wrap_pyfunction!(join_threads, py)?)?;
         let args = (event_loop, &executor, &done).into_pyobject(py)?;
         keywords.set_item("args", args)?;
@@ -261,7 +264,7 @@ fn give_up(executor: &Bound<'_, PyAny>, timeout: Option<&Py<PyAny>>) -> PyResult
         format!("The executor did not finishing joining its threads within {seconds} seconds.");
     let warn = Standard::get(py)?.warn.bind(py);
     warn.call1((message, py.get_type::<PyRuntimeWarning>()))?;
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "wait"), false)?;
     executor.call_method(intern!(py, "shutdown"), (), Some(&keywords)).map(drop)
 }
@@ -274,7 +277,7 @@ fn join_threads(
     done: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "wait"), true)?;
     let answer = executor.call_method(intern!(py, "shutdown"), (), Some(&keywords));
     if event_loop.get().check_closed(py).is_err() {

@@ -17,6 +17,8 @@ use pyo3::prelude::*;
 
 use super::Loop;
 
+use crate::fresh;
+
 impl Loop {
     /// Whether the loop was made by a process from which this one was forked.
     #[inline]
@@ -31,7 +33,7 @@ impl Loop {
         if self.is_inherited() {
             let message = "This event loop belongs to the parent process; a forked child needs \
                            an event loop of its own";
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         Ok(())
     }

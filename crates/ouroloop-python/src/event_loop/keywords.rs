@@ -7,6 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::fresh;
 use crate::transport::tls::Request;
 
 /// What a caller gave as `**keywords` and nobody has taken yet.
@@ -65,7 +66,7 @@ impl<'py> Keywords<'py> {
     pub(super) fn finish(self) -> PyResult<()> {
         match self.given.and_then(|given| given.keys().get_item(0).ok()) {
             None => Ok(()),
-            Some(name) => Err(PyTypeError::new_err(format!(
+            Some(name) => Err(fresh::error::<PyTypeError>(format!(
                 "{}() got an unexpected keyword argument '{name}'",
                 self.method
             ))),
@@ -73,8 +74,11 @@ impl<'py> Keywords<'py> {
     }
 
     /// What is left, for somebody else's keywords.
-    pub(super) fn rest(self, py: Python<'py>) -> Bound<'py, PyDict> {
-        self.given.unwrap_or_else(|| PyDict::new(py))
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn rest(self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.given.map_or_else(|| fresh::dict(py), Ok)
     }
 
     fn take_any(&self, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {

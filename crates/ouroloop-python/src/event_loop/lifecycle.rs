@@ -6,9 +6,9 @@ use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::{Loop, Phase, debug};
+use crate::fresh;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -19,7 +19,7 @@ impl Loop {
         let py = slf.py();
         let this = slf.get();
         if this.is_running(py) {
-            return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+            return Err(fresh::error::<PyRuntimeError>("Cannot close a running event loop"));
         }
         if this.is_closed(py) {
             return Ok(());
@@ -38,7 +38,7 @@ impl Loop {
         this.datagrams.set(py, None);
         // The threads of an inherited one are the parent's.
         if let Some(executor) = executor.filter(|_| !this.is_inherited()) {
-            let keywords = PyDict::new(py);
+            let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "wait"), false)?;
             let executor = executor.object().bind(py);
             executor.call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
@@ -97,7 +97,7 @@ fn warn_unclosed(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
 /// Issues a `ResourceWarning` about `source`.
 pub(crate) fn warn_resource(source: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
     let py = source.py();
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "source"), source)?;
     let category = py.get_type::<PyResourceWarning>();
     Standard::get(py)?.warn.bind(py).call((message, category), Some(&keywords)).map(drop)

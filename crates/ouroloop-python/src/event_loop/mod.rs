@@ -37,7 +37,7 @@ mod unix_target;
 mod wakeup;
 mod watch;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, TryReserveError, VecDeque};
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
@@ -59,7 +59,9 @@ use pyo3::prelude::*;
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::executor::{DefaultExecutor, Job};
+use crate::fresh;
 use crate::os_error::os_error;
+use crate::room::{Grow, no_memory, taken};
 use crate::standard::Standard;
 use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
@@ -134,7 +136,7 @@ pub(crate) struct Loop {
 
 /// The error of whatever a closed loop cannot do any more.
 fn closed() -> PyErr {
-    PyRuntimeError::new_err("Event loop is closed")
+    fresh::error::<PyRuntimeError>("Event loop is closed")
 }
 
 /// A transport's reads go through a buffer of this many bytes unless a transport has seen larger ones.
@@ -181,8 +183,28 @@ impl Loop {
         }
     }
 
+    /// Makes sure that there is room for `count` callbacks more: for what a program can do without.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub(crate) fn reserve(&self, py: Python<'_>, count: usize) -> PyResult<()> {
+        self.engine.with(py, |engine| engine.reserve(count)).map_err(|_| no_memory(py))
+    }
+
+    /// Makes sure that there is room for one more timer.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub(crate) fn reserve_timer(&self, py: Python<'_>) -> PyResult<()> {
+        self.engine.with(py, EventLoop::reserve_timer).map_err(|_| no_memory(py))
+    }
+
     /// Queues a callback for the next turn, and wakes the loop should it be waiting: another
     /// thread is attached while the loop waits.
+    ///
+    /// Whoever can be refused asks for room first ([`Loop::reserve`]). The engine keeps some for the rest.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, callback: Callback) -> Place {
         self.engine.with(py, |engine| engine.push(callback))
@@ -208,9 +230,13 @@ impl Loop {
     }
 
     /// Remembers a transport whose writes leave when the turn is over, or sooner.
+    ///
+    /// # Errors
+    /// `MemoryError`.
     #[inline]
-    pub(crate) fn send_later(&self, py: Python<'_>, transport: Unsent) {
-        self.unsent.with(py, |unsent| unsent.push_back(transport));
+    pub(crate) fn send_later(&self, py: Python<'_>, transport: Unsent) -> PyResult<()> {
+        let answer = self.unsent.with(py, |unsent| unsent.grow(transport));
+        taken(py, answer)
     }
 
     /// Has them leave when the callback that runs is over.
@@ -235,9 +261,22 @@ impl Loop {
     }
 
     /// A transport begins to use a descriptor of this number.
-    pub(crate) fn add_transport(&self, py: Python<'_>, fd: RawFd, transport: &Bound<'_, PyAny>) {
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn add_transport(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        transport: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let transport = NonNull::new(transport.as_ptr()).expect("a reference is not null");
-        self.transports.with(py, |transports| transports.insert(fd, transport));
+        let added = self.transports.with(py, |transports| {
+            transports.try_reserve(1)?;
+            transports.insert(fd, transport);
+            Ok::<_, TryReserveError>(())
+        });
+        added.map_err(|_| no_memory(py))
     }
 
     /// The transport on descriptor `fd` is about to close it.

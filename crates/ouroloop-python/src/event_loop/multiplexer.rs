@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 
 use super::Loop;
 
+use crate::fresh;
+
 const VARIABLE: &str = "OUROLOOP_MULTIPLEXER";
 
 /// What a new loop is to wait by.
@@ -16,13 +18,13 @@ const VARIABLE: &str = "OUROLOOP_MULTIPLEXER";
 /// `ValueError` for a name that this system does not know.
 pub(super) fn choose(keyword: Option<&str>) -> PyResult<Mechanism> {
     if let Some(name) = keyword {
-        return name.parse().map_err(|error| PyValueError::new_err(format!("{error}")));
+        return name.parse().map_err(|error| fresh::error::<PyValueError>(format!("{error}")));
     }
     let Some(name) = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()) else {
         return Ok(Mechanism::fastest());
     };
     let chosen = name.to_string_lossy().parse::<Mechanism>();
-    chosen.map_err(|error| PyValueError::new_err(format!("{VARIABLE}: {error}")))
+    chosen.map_err(|error| fresh::error::<PyValueError>(format!("{VARIABLE}: {error}")))
 }
 
 #[pymethods]

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::{Loop, Phase, closed, debug};
 use crate::containment::contained_result;
+use crate::fresh;
 use crate::recursion::Level;
 use crate::standard::Standard;
 use crate::thread_end;
@@ -51,7 +52,7 @@ impl Loop {
         let isfuture = crate::modules::module(py, intern!(py, "asyncio.futures"))?
             .getattr(intern!(py, "isfuture"))?;
         let is_new = !isfuture.call1((future,))?.is_truthy()?;
-        let keywords = pyo3::types::PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "loop"), slf)?;
         let future = standard.ensure_future.bind(py).call((future,), Some(&keywords))?;
         if is_new {
@@ -78,7 +79,9 @@ impl Loop {
         }
         removed?;
         if !is_done(&future)? {
-            return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+            return Err(fresh::error::<PyRuntimeError>(
+                "Event loop stopped before Future completed.",
+            ));
         }
         future.call_method0(intern!(py, "result"))
     }
@@ -97,7 +100,7 @@ impl Loop {
 }
 
 fn already_running() -> PyErr {
-    PyRuntimeError::new_err("This event loop is already running")
+    fresh::error::<PyRuntimeError>("This event loop is already running")
 }
 
 /// What `run_forever` has to put back, as far as it has come.
@@ -117,7 +120,7 @@ impl Loop {
         }
         if !Standard::get(py)?.get_running_loop.bind(py).call0()?.is_none() {
             let message = "Cannot run the event loop while another loop is running";
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use ouroloop::timers::TimerId;
 use super::{Loop, debug};
 use crate::callback::Callback;
 use crate::context::Snapshot;
+use crate::fresh;
 use crate::handle::{Contents, Handle, TimerHandle, When};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
@@ -57,7 +58,7 @@ impl<'a, 'py, const N: usize> Order<'a, 'py, N> {
             let known = names.iter().position(|name| *name == word);
             let Some(place) = known else { return Err(unexpected_keyword(method, &keyword)) };
             if leading[place].replace(value).is_some() {
-                return Err(PyTypeError::new_err(format!(
+                return Err(fresh::error::<PyTypeError>(format!(
                     "{method}() got multiple values for argument '{word}'"
                 )));
             }
@@ -71,7 +72,7 @@ impl<'a, 'py, const N: usize> Order<'a, 'py, N> {
                     format!("2 required positional arguments: '{name}' and '{other}'")
                 }
             };
-            return Err(PyTypeError::new_err(format!("{method}() missing {listed}")));
+            return Err(fresh::error::<PyTypeError>(format!("{method}() missing {listed}")));
         }
         let leading = leading.map(|value| value.expect("none is missing"));
         Ok(Self { leading, args: arguments.rest(N)?, context })
@@ -96,6 +97,7 @@ impl Method for CallSoon {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if let Some(entry) = standard_step(slf, arguments)? {
+            slf.get().reserve(py, 1)?;
             slf.get().push(py, entry);
             return Ok(py.None().into_bound(py));
         }
@@ -187,7 +189,7 @@ impl Method for CallLater {
         let Order { leading: [delay, callback], args, context } =
             Order::parse("call_later", ["delay", "callback"], arguments)?;
         if delay.is_none() {
-            return Err(PyTypeError::new_err("delay must not be None"));
+            return Err(fresh::error::<PyTypeError>("delay must not be None"));
         }
         let when = slf.get().time(slf.py()) + delay.extract::<f64>()?;
         let callback = callback.to_owned().unbind();
@@ -213,7 +215,7 @@ impl Method for CallAt {
         let Order { leading: [when, callback], args, context } =
             Order::parse("call_at", ["when", "callback"], arguments)?;
         if when.is_none() {
-            return Err(PyTypeError::new_err("when cannot be None"));
+            return Err(fresh::error::<PyTypeError>("when cannot be None"));
         }
         let callback = callback.to_owned().unbind();
         Ok(Loop::queue_at(slf, When::Given(&when), callback, args, context)?.into_any())
@@ -243,6 +245,7 @@ impl Loop {
     ) -> PyResult<Bound<'py, Handle>> {
         if slf.get().is_debug(slf.py()) || tricks::are_off() {
             let handle = Self::make_handle(slf, callback, args, context)?;
+            slf.get().reserve(slf.py(), 1)?;
             slf.get().push(slf.py(), Callback::Call(handle.clone().unbind()));
             return Ok(handle);
         }
@@ -264,7 +267,7 @@ impl Loop {
         Ok(handle)
     }
 
-    /// Adds a timer for the time `when` of this loop's clock.
+    /// Adds a timer for the time `when` of this loop's clock, for which there is room.
     pub(crate) fn add_timer(&self, py: Python<'_>, when: f64, callback: Callback) -> TimerId {
         let deadline = from_seconds(when);
         self.engine.with(py, |engine| engine.schedule(deadline, callback))
@@ -273,7 +276,7 @@ impl Loop {
     /// Schedules a callback without a handle for the time `when` of this loop's clock.
     ///
     /// # Errors
-    /// Those of [`Loop::check_schedulable`].
+    /// Those of [`Loop::check_schedulable`]; `MemoryError`.
     pub(crate) fn schedule_at(
         &self,
         py: Python<'_>,
@@ -281,6 +284,7 @@ impl Loop {
         callback: Callback,
     ) -> PyResult<TimerId> {
         self.check_schedulable(py)?;
+        self.reserve_timer(py)?;
         Ok(self.add_timer(py, when, callback))
     }
 
@@ -311,6 +315,7 @@ impl Loop {
             timer.as_super().get().remember_source(py)?;
         }
         let callback = Callback::Call(timer.as_super().clone().unbind());
+        slf.get().reserve_timer(py)?;
         let id = slf.get().add_timer(py, timer.get().seconds(py), callback);
         timer.get().scheduled_as(py, id);
         Ok(timer)

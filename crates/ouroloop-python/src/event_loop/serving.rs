@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use super::Loop;
 use super::closing::Closing;
@@ -12,6 +12,7 @@ use super::connection::{bind_error, expect_stream};
 use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
 use crate::transport::socket_file::SocketFile;
@@ -108,7 +109,7 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        let refuse = |message: &'static str| Err(PyValueError::new_err(message));
+        let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
         self.tls.check_server(py)?;
         if let Some(sock) = &self.sock {
             refuse_ssl_socket(sock.bind(py))?;
@@ -141,7 +142,7 @@ impl Order {
     }
 
     fn hints(&self, py: Python<'_>) -> PyResult<Hints> {
-        let proto = PyInt::new(py, 0).into_any().unbind();
+        let proto = fresh::int(py, 0)?.into_any().unbind();
         Hints::stream(py, &self.family, &proto, &self.flags)
     }
 }
@@ -242,7 +243,7 @@ async fn resolve_all(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyR
         let mut found = Vec::new();
         for host in &hosts {
             let info = numeric((host, &order.port).into_pyobject(py)?.as_any(), &hints)?;
-            let infos = info.map(|info| PyList::new(py, [info])).transpose()?;
+            let infos = info.map(|info| fresh::list(py, [info])).transpose()?;
             found.push(infos.map(|infos| infos.into_any().unbind()));
         }
         let port = order.port.as_ref().map(|port| port.bind(py).clone());
@@ -258,7 +259,7 @@ async fn resolve_all(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyR
             return Ok((hosts, found, None));
         }
         let gather = Standard::get(py)?.gather.bind(py);
-        Ok((hosts, found, Some(gather.call1(PyTuple::new(py, lookups)?)?.unbind())))
+        Ok((hosts, found, Some(gather.call1(fresh::tuple(py, lookups)?)?.unbind())))
     })?;
     if let Some(lookups) = lookups {
         let answers = scope.wait(lookups).await?;
@@ -271,12 +272,12 @@ async fn resolve_all(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyR
         })?;
     }
     Python::attach(|py| {
-        let unique = PyDict::new(py);
+        let unique = fresh::dict(py)?;
         for (host, infos) in hosts.iter().zip(found) {
             let infos = infos.unwrap_or_else(|| py.None()).into_bound(py);
             if !infos.is_truthy()? {
                 let message = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
-                return Err(PyOSError::new_err(message));
+                return Err(fresh::error::<PyOSError>(message));
             }
             for info in infos.try_iter()? {
                 unique.set_item(info?, py.None())?;
@@ -310,9 +311,9 @@ fn bind_all(
         }
     }
     if cfg!(Py_3_13) && sockets.is_empty() {
-        let addresses = PyList::new(py, addresses)?;
+        let addresses = fresh::list(py, addresses)?;
         let message = format!("could not bind on any address out of {}", addresses.repr()?);
-        return Err(PyOSError::new_err(message));
+        return Err(fresh::error::<PyOSError>(message));
     }
     Ok(sockets)
 }
@@ -327,7 +328,7 @@ fn open<'py>(
         Ok(socket) => Ok(Some(Closing::new(socket.unbind()))),
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
             if event_loop.get().is_debug(py) {
-                let keywords = PyDict::new(py);
+                let keywords = fresh::dict(py)?;
                 keywords.set_item(intern!(py, "exc_info"), exception_of(py, &error))?;
                 let format = "create_server() failed to create socket.socket(%r, %r, %r)";
                 let logger = Standard::get(py)?.logger.bind(py);
@@ -379,7 +380,7 @@ pub(super) fn set_reuse_port(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
     let option = (libc::SOL_SOCKET, libc::SO_REUSEPORT, true);
     match socket.call_method1(intern!(py, "setsockopt"), option) {
-        Err(error) if error.is_instance_of::<PyOSError>(py) => Err(PyValueError::new_err(
+        Err(error) if error.is_instance_of::<PyOSError>(py) => Err(fresh::error::<PyValueError>(
             "reuse_port not supported by socket module, \
              SO_REUSEPORT defined but not implemented.",
         )),

@@ -14,10 +14,11 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyTuple};
+use pyo3::types::{PyInt, PyTuple};
 
 use super::{Loop, debug, wakeup};
 use crate::callback::Callback;
+use crate::fresh;
 use crate::handle::Handle;
 use crate::standard::Standard;
 
@@ -110,12 +111,15 @@ fn checked_signal(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
     let py = signal.py();
     if !signal.is_instance_of::<PyInt>() {
         let message = format!("sig must be an int, not {}", signal.repr()?);
-        return Err(PyTypeError::new_err(message));
+        return Err(fresh::error::<PyTypeError>(message));
     }
     let valid = crate::modules::module(py, intern!(py, "signal"))?
         .call_method0(intern!(py, "valid_signals"))?;
     if !valid.contains(signal)? {
-        return Err(PyValueError::new_err(format!("invalid signal number {}", signal.str()?)));
+        return Err(fresh::error::<PyValueError>(format!(
+            "invalid signal number {}",
+            signal.str()?
+        )));
     }
     signal.extract()
 }
@@ -139,7 +143,7 @@ fn set_disposition(
         let number = error.value(py).getattr(intern!(py, "errno")).and_then(|n| n.extract());
         if error.is_instance_of::<PyOSError>(py) && matches!(number, Ok(libc::EINVAL)) {
             let shown = signal.str().map_or_else(|_| String::new(), |text| text.to_string());
-            return PyRuntimeError::new_err(format!("sig {shown} cannot be caught"));
+            return fresh::error::<PyRuntimeError>(format!("sig {shown} cannot be caught"));
         }
         error
     })
@@ -284,7 +288,7 @@ impl Loop {
                  removal",
                 slf.repr()?
             );
-            let keywords = PyDict::new(py);
+            let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "source"), slf)?;
             let category = py.get_type::<PyResourceWarning>();
             Standard::get(py)?.warn.bind(py).call((message, category), Some(&keywords))?;

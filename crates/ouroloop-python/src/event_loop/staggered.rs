@@ -13,12 +13,13 @@
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PySet};
+use pyo3::types::PySet;
 
 use super::Loop;
 use super::closing::Closing;
-use crate::containment::Pending;
 use crate::coroutine::Scope;
+use crate::fresh;
+use crate::pending::Pending;
 use crate::standard::Standard;
 
 /// The attempts that have not ended, in the order of their start.
@@ -174,7 +175,7 @@ pub(super) async fn race(
 
 /// An awaitable that is over when one of `tasks` is, or after `seconds`.
 fn first_of(py: Python<'_>, tasks: &[Py<PyAny>], seconds: Option<f64>) -> PyResult<Py<PyAny>> {
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "timeout"), seconds)?;
     keywords.set_item(intern!(py, "return_when"), intern!(py, "FIRST_COMPLETED"))?;
     let wait = Standard::get(py)?.wait.bind(py);

@@ -6,9 +6,10 @@ use pyo3::prelude::*;
 
 use super::Loop;
 use super::closing::Closing;
-use crate::containment::Pending;
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::future::Future;
+use crate::pending::Pending;
 use crate::standard::Standard;
 use crate::stream::{StreamReader, StreamReaderProtocol};
 use crate::transport::tls::{Security, expect_context, upgrade};
@@ -78,7 +79,7 @@ async fn start(
         if !compatible.map_or(Ok(false), |compatible| compatible.is_truthy())? {
             let message =
                 format!("transport {} is not supported by start_tls()", transport.repr()?);
-            return Err(PyTypeError::new_err(message));
+            return Err(fresh::error::<PyTypeError>(message));
         }
         let waiter = Future::create(event_loop)?;
         let (machine, upgraded) =

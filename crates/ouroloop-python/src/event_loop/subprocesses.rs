@@ -15,6 +15,7 @@ use super::child_watcher::Watcher;
 use super::closing::Closing;
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::subprocess::{Spawner, SubprocessTransport};
@@ -37,7 +38,7 @@ impl Loop {
         keywords: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let words: Vec<_> = std::iter::once(program.clone()).chain(args.iter()).collect();
-        let program = PyTuple::new(slf.py(), words)?.into_any();
+        let program = fresh::tuple(slf.py(), words)?.into_any();
         let keywords = Keywords::new("Loop.subprocess_exec", keywords);
         let order = Order::new(slf.py(), false, protocol_factory, program, keywords)?;
         let event_loop = slf.clone().unbind();
@@ -109,7 +110,7 @@ impl Order {
             encoding: keywords.take("encoding")?,
             errors: keywords.take("errors")?,
             text: keywords.take_flag("text", false)?,
-            rest: keywords.rest(py).unbind(),
+            rest: keywords.rest(py)?.unbind(),
         })
     }
 
@@ -134,7 +135,7 @@ impl Order {
         } else {
             return Ok(());
         };
-        Err(PyValueError::new_err(complaint))
+        Err(fresh::error::<PyValueError>(complaint))
     }
 
     /// What debug mode calls the order; the arguments may be secret, and long.

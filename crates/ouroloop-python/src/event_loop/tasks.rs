@@ -4,9 +4,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+#[cfg(Py_3_14)]
 use pyo3::types::PyDict;
 
 use super::Loop;
+use crate::fresh;
 use crate::future::Future;
 use crate::method::function_of;
 #[cfg(Py_3_12)]
@@ -37,7 +39,7 @@ impl Loop {
         slf.get().check_closed(py)?;
         let Some(factory) = slf.get().task_factory(py) else {
             if let Some(class) = substitutes::task_class(py)? {
-                let keywords = PyDict::new(py);
+                let keywords = fresh::dict(py)?;
                 keywords.set_item(intern!(py, "name"), name)?;
                 keywords.set_item(intern!(py, "context"), context)?;
                 return substitutes::make_task(&class, slf, coro, Some(&keywords));
@@ -50,7 +52,7 @@ impl Loop {
             let making = Making { coroutine: coro, name: None, context, eager_start: true };
             Task::create(slf, &making)?.into_any()
         } else {
-            let keywords = PyDict::new(py);
+            let keywords = fresh::dict(py)?;
             if let Some(context) = context {
                 keywords.set_item(intern!(py, "context"), context)?;
             }
@@ -92,7 +94,7 @@ impl Loop {
     /// Makes `factory(loop, coro, **kwargs)` the maker of this loop's tasks; `None` undoes it.
     fn set_task_factory(&self, py: Python<'_>, factory: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         if factory.as_ref().is_some_and(|factory| !factory.is_callable()) {
-            return Err(PyTypeError::new_err("task factory must be a callable or None"));
+            return Err(fresh::error::<PyTypeError>("task factory must be a callable or None"));
         }
         let factory = factory.map(Bound::unbind);
         drop(self.state.with(py, |state| std::mem::replace(&mut state.task_factory, factory)));
@@ -158,7 +160,7 @@ fn making_from<'py>(
             "context" => making.context = Some(value).filter(|value| !value.is_none()),
             "eager_start" => making.eager_start = value.is_truthy()?,
             other => {
-                return Err(PyTypeError::new_err(format!(
+                return Err(fresh::error::<PyTypeError>(format!(
                     "Task() got an unexpected keyword argument '{other}'"
                 )));
             }

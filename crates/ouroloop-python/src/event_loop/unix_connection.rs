@@ -16,6 +16,7 @@ use super::connection::hand_over;
 use super::keywords::Keywords;
 use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::standard::Standard;
 use crate::transport::tls::Request;
 
@@ -65,7 +66,7 @@ impl Order {
     /// # Errors
     /// `AssertionError`, `ValueError` and `TypeError` for what does not fit together.
     fn target(&self, py: Python<'_>) -> PyResult<Target> {
-        let refuse = |message: &'static str| Err(PyValueError::new_err(message));
+        let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
         let hostname = self.tls.server_hostname.as_ref().map(|name| name.bind(py));
         if hostname.is_some_and(|name| !name.is_instance_of::<PyString>()) {
             return Err(PyAssertionError::new_err(()));

@@ -8,6 +8,8 @@ use super::closing::Closing;
 use super::connect::refuse_ssl_socket;
 use super::dns::socket_function;
 
+use crate::fresh;
+
 /// One of `path` and `sock`.
 #[derive(Debug)]
 pub(super) enum Target {
@@ -30,9 +32,9 @@ impl Target {
         match (path, sock) {
             (Some(_), Some(_)) => {
                 let message = "path and sock can not be specified at the same time";
-                Err(PyValueError::new_err(message))
+                Err(fresh::error::<PyValueError>(message))
             }
-            (None, None) => Err(PyValueError::new_err(missing)),
+            (None, None) => Err(fresh::error::<PyValueError>(missing)),
             (Some(path), None) => {
                 let os = crate::modules::module(py, intern!(py, "os"))?;
                 let path = os.call_method1(intern!(py, "fspath"), (path,))?;
@@ -54,7 +56,7 @@ fn expect_unix_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
         || sock.getattr(intern!(py, "type"))?.ne(libc::SOCK_STREAM)?
     {
         let message = format!("A UNIX Domain Stream Socket was expected, got {}", sock.repr()?);
-        return Err(PyValueError::new_err(message));
+        return Err(fresh::error::<PyValueError>(message));
     }
     Ok(())
 }

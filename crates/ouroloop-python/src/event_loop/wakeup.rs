@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+
+use crate::fresh;
 
 /// The descriptor while it is a loop's of ours, else -1.
 #[cfg(not(Py_3_12))]
@@ -40,7 +41,7 @@ pub(super) fn take_back(py: Python<'_>, other: RawFd) -> PyResult<RawFd> {
 }
 
 fn set(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "warn_on_full_buffer"), false)?;
     let set =
         crate::modules::module(py, intern!(py, "signal"))?.getattr(intern!(py, "set_wakeup_fd"))?;
@@ -65,7 +66,7 @@ fn leave(py: Python<'_>) -> PyResult<()> {
 /// Sees to it that forked children leave a loop's descriptor alone.
 #[cfg(not(Py_3_12))]
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "after_in_child"), wrap_pyfunction!(leave, py)?)?;
     let os = crate::modules::module(py, intern!(py, "os"))?;
     os.call_method(intern!(py, "register_at_fork"), (), Some(&keywords)).map(drop)

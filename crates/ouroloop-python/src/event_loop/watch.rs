@@ -9,6 +9,7 @@ use pyo3::types::{PyInt, PyTuple};
 
 use super::Loop;
 use crate::callback::Callback;
+use crate::fresh;
 use crate::handle::Handle;
 
 #[pymethods]
@@ -142,11 +143,11 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         if number < 0 {
-            return Err(PyValueError::new_err(format!("Invalid file descriptor: {number}")));
+            return Err(fresh::error::<PyValueError>(format!("Invalid file descriptor: {number}")));
         }
         if let Some(transport) = slf.get().transport_on(py, number) {
             let message = format!("File descriptor {} is used by transport", shown()?);
-            return Err(PyRuntimeError::new_err(format!(
+            return Err(fresh::error::<PyRuntimeError>(format!(
                 "{message} {}",
                 transport.bind(py).repr()?
             )));
@@ -165,7 +166,7 @@ fn descriptor_number(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     };
     match number {
         Ok(number) => Ok(number),
-        Err(_) => Err(PyValueError::new_err(format!("Invalid file object: {}", fd.repr()?))),
+        Err(_) => Err(fresh::error::<PyValueError>(format!("Invalid file object: {}", fd.repr()?))),
     }
 }
 

@@ -27,8 +27,10 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction};
+use pyo3::types::PyFunction;
 
+use crate::fresh;
+use crate::room::no_memory;
 use crate::standard::Standard;
 
 pub(crate) use job::{Call, Job, settle};
@@ -67,7 +69,7 @@ impl DefaultExecutor {
         let standard = Standard::get(py)?;
         let class = crate::modules::module(py, intern!(py, "concurrent.futures"))?;
         let class = class.getattr(intern!(py, "ThreadPoolExecutor"))?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "thread_name_prefix"), intern!(py, "asyncio"))?;
         let executor = class.call((), Some(&keywords))?;
         if !class.is(&standard.thread_pool_executor) || !is_original(&class)? {
@@ -124,6 +126,10 @@ impl DefaultExecutor {
         match answer {
             Ok(submitted) => Ok(Offered::Taken(submitted)),
             Err(Refused::Closed(_)) => Ok(Offered::Refused),
+            Err(Refused::Full(job)) => {
+                drop(job);
+                Err(no_memory(py))
+            }
             Err(Refused::Understaffed(job, worker)) => self.staff(py, pool, job, worker),
         }
     }

@@ -11,6 +11,7 @@ use pyo3::types::PyTuple;
 
 use super::job::Job;
 use crate::cell::AttachedCell;
+use crate::fresh;
 
 /// The queue of a `ThreadPoolExecutor`, with native jobs among the work items.
 #[pyclass(frozen, name = "_WorkQueue", module = "ouroloop")]
@@ -30,7 +31,7 @@ impl WorkQueue {
         let py = executor.py();
         let item_arguments = if cfg!(Py_3_14) {
             let context = executor.call_method0(intern!(py, "_create_worker_context"))?;
-            PyTuple::new(py, [context])?
+            fresh::tuple(py, [context])?
         } else {
             PyTuple::empty(py)
         };
@@ -56,9 +57,9 @@ impl WorkQueue {
             self.pool.close();
             return Ok(());
         };
-        self.pool
-            .append(Job::Item(item))
-            .map_err(|_| PyRuntimeError::new_err("cannot schedule new futures after shutdown"))
+        self.pool.append(Job::Item(item)).map_err(|_| {
+            fresh::error::<PyRuntimeError>("cannot schedule new futures after shutdown")
+        })
     }
 
     /// Takes the oldest work item back. Native jobs before it are cancelled, which is what work

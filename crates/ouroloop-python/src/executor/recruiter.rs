@@ -7,11 +7,11 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::job::{Job, Wake};
 use super::queue::WorkQueue;
 use crate::cell::AttachedCell;
+use crate::fresh;
 use crate::standard::Standard;
 use crate::thread_end;
 
@@ -78,7 +78,7 @@ impl Recruiter {
         let threads = threads.bind(py);
         let name = format!("{}_{}", name_prefix.bind(py).str()?, threads.len()?);
         let target = Service { parts: AttachedCell::new(Some((queue.clone_ref(py), worker))) };
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "name"), name)?;
         keywords.set_item(intern!(py, "target"), Bound::new(py, target)?)?;
         let thread = Standard::get(py)?.thread.bind(py).call((), Some(&keywords))?;

@@ -7,13 +7,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::iter::FutureIter;
-use super::{Future, Home, Link, Links, Phase, State};
+use super::{Future, Home, Link, Phase, State};
 use crate::constructor::Construct;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::instance_dict;
 use crate::method::Arguments;
 use crate::recursion::Level;
+use crate::room::vector;
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 
@@ -34,7 +36,7 @@ impl Future {
         let py = event_loop.py();
         if cfg!(Py_3_15) && self.state.with(py, |state| !matches!(state.home, Home::None)) {
             let message = "_asyncio.Future object is already initialized";
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         drop(self.state.replace(py, State::new(Home::of(event_loop))));
         self.remember_source(py, event_loop)
@@ -156,10 +158,12 @@ impl Future {
         slf.get().check_initialized(py)?;
         // Comparing calls Python code, which may change the list: work on a copy, then take out
         // exactly what compared equal.
-        let links = slf.get().state.with(py, |state| {
-            state.links.iter().map(|link| link.clone_ref(py)).collect::<Vec<_>>()
+        let count = slf.get().state.with(py, |state| state.links.len());
+        let (mut links, mut removed) = (vector(py, count)?, vector(py, count)?);
+        let mut gone = vector(py, count)?;
+        slf.get().state.with(py, |state| {
+            links.extend(state.links.iter().map(|link| link.clone_ref(py)));
         });
-        let mut removed = Vec::new();
         for link in links {
             let equal = match &link {
                 Link::Wakeup(_) => false,
@@ -170,17 +174,10 @@ impl Future {
                 removed.push(link);
             }
         }
-        let (gone, kept): (Vec<_>, Vec<_>) = slf.get().state.with(py, |state| {
-            std::mem::take(&mut state.links)
-                .into_iter()
-                .partition(|link| removed.iter().any(|removed| removed.is(link)))
+        slf.get().state.with(py, |state| {
+            state.links.retain(|link| !removed.iter().any(|removed| removed.is(link)), &mut gone);
         });
-        let count = gone.len();
-        let added_meanwhile = slf.get().state.with(py, |state| {
-            std::mem::replace(&mut state.links, kept.into_iter().collect::<Links>())
-        });
-        debug_assert!(added_meanwhile.is_empty());
-        Ok(count)
+        Ok(gone.len())
     }
 
     fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -223,14 +220,15 @@ impl Future {
 
     #[getter(_callbacks)]
     fn callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let links: Vec<_> = self
-            .state
-            .with(py, |state| state.links.iter().map(|link| link.clone_ref(py)).collect());
+        let mut links = vector(py, self.state.with(py, |state| state.links.len()))?;
+        self.state.with(py, |state| {
+            links.extend(state.links.iter().map(|link| link.clone_ref(py)));
+        });
         if links.is_empty() {
             return Ok(None);
         }
         let pairs = links.into_iter().map(|link| link.into_call(py));
-        PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?).map(Some)
+        fresh::list(py, pairs.collect::<PyResult<Vec<_>>>()?).map(Some)
     }
 
     #[getter(_result)]
@@ -251,7 +249,7 @@ impl Future {
     #[setter(_log_traceback)]
     fn set_log_traceback(&self, py: Python<'_>, value: bool) -> PyResult<()> {
         if value {
-            return Err(PyValueError::new_err("_log_traceback can only be set to False"));
+            return Err(fresh::error::<PyValueError>("_log_traceback can only be set to False"));
         }
         self.state.with(py, |state| state.log_traceback = false);
         Ok(())

@@ -8,6 +8,7 @@ use pyo3::types::PyType;
 
 use super::{Future, Phase};
 use crate::cell::AttachedCell;
+use crate::fresh;
 use crate::slots::{Await, Resume, Resumed, ended_with};
 
 /// The iterator that `Future.__await__()` answers to Python code which calls it itself.
@@ -46,7 +47,7 @@ pub(crate) fn await_step(future: &Bound<'_, Future>) -> Resumed {
         Finding::Pending => Resumed::Yielded(future.clone().into_any().unbind()),
         Finding::Done => Future::result(future).map_or_else(Resumed::Raised, Resumed::Returned),
         Finding::AlreadyAwaited => {
-            Resumed::Raised(PyRuntimeError::new_err("await wasn't used with future"))
+            Resumed::Raised(fresh::error::<PyRuntimeError>("await wasn't used with future"))
         }
     }
 }
@@ -157,7 +158,9 @@ pub(crate) fn thrown(
     let value = value.filter(|value| !value.is_none());
     let traceback = traceback.filter(|traceback| !traceback.is_none());
     if traceback.is_some_and(|traceback| !traceback.is_instance_of::<pyo3::types::PyTraceback>()) {
-        return Err(PyTypeError::new_err("throw() third argument must be a traceback object"));
+        return Err(fresh::error::<PyTypeError>(
+            "throw() third argument must be a traceback object",
+        ));
     }
     let instance = if let Ok(class) = exception.cast::<PyType>() {
         match value {
@@ -166,14 +169,16 @@ pub(crate) fn thrown(
             None => class.call0()?,
         }
     } else if value.is_some() {
-        return Err(PyTypeError::new_err("instance exception may not have a separate value"));
+        return Err(fresh::error::<PyTypeError>(
+            "instance exception may not have a separate value",
+        ));
     } else {
         exception.clone()
     };
     if !instance.is_instance_of::<PyBaseException>() {
         let kind = exception.get_type();
         let message = "exceptions must be classes or instances deriving from BaseException, not";
-        return Err(PyTypeError::new_err(format!("{message} {}", kind.name()?)));
+        return Err(fresh::error::<PyTypeError>(format!("{message} {}", kind.name()?)));
     }
     if let Some(traceback) = traceback {
         instance.setattr("__traceback__", traceback)?;

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use super::listen::Listener;
 use crate::context::copy_current;
+use crate::room::{Grow, boxed};
 use crate::task::{Task, wakeup_method};
 
 /// One who waits for a future.
@@ -89,15 +90,41 @@ pub(crate) enum Links {
 }
 
 impl Links {
-    pub(crate) fn push(&mut self, link: Link) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(link),
-            Self::One(first) => Self::Many(Box::new(vec![first, link])),
-            Self::Many(mut links) => {
-                links.push(link);
-                Self::Many(links)
-            }
-        };
+    /// Puts a waiter behind all others; without memory it comes back, and nothing has changed.
+    #[inline]
+    pub(crate) fn push(&mut self, link: Link) -> Result<(), Link> {
+        match self {
+            Self::None => *self = Self::One(link),
+            Self::One(_) => return self.push_second(link),
+            Self::Many(links) => return links.grow(link),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn push_second(&mut self, link: Link) -> Result<(), Link> {
+        let mut links = Vec::new();
+        if links.try_reserve(2).is_err() {
+            return Err(link);
+        }
+        let Ok(mut links) = boxed(links) else { return Err(link) };
+        links.extend(std::mem::take(self));
+        links.push(link);
+        *self = Self::Many(links);
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.iter().len()
+    }
+
+    /// Keeps those of which `keep` says so; answers the others, for which there is room in `gone`.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Link) -> bool, gone: &mut Vec<Link>) {
+        match self {
+            Self::One(link) if !keep(link) => gone.extend(std::mem::take(self)),
+            Self::None | Self::One(_) => {}
+            Self::Many(links) => gone.extend(links.extract_if(.., |link| !keep(link))),
+        }
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Link> {
@@ -119,18 +146,6 @@ impl Links {
                 Some(links.remove(place))
             }
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
-    }
-}
-
-impl FromIterator<Link> for Links {
-    fn from_iter<I: IntoIterator<Item = Link>>(links: I) -> Self {
-        let mut collected = Self::None;
-        links.into_iter().for_each(|link| collected.push(link));
-        collected
     }
 }
 

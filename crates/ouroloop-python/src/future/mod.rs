@@ -27,14 +27,14 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
-use crate::containment::settled;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::instance_dict;
 use crate::recursion::Level;
+use crate::room::{no_memory, taken};
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
@@ -98,7 +98,7 @@ impl Future {
         self.state
             .with(py, |state| state.home.object().map(|object| object.clone_ref(py)))
             .map(|object| object.into_bound(py))
-            .ok_or_else(|| PyRuntimeError::new_err("Future object is not initialized."))
+            .ok_or_else(|| fresh::error::<PyRuntimeError>("Future object is not initialized."))
     }
 
     /// # Errors
@@ -106,7 +106,7 @@ impl Future {
     #[inline]
     pub(crate) fn check_initialized(&self, py: Python<'_>) -> PyResult<()> {
         if self.state.with(py, |state| matches!(state.home, Home::None)) {
-            return Err(PyRuntimeError::new_err("Future object is not initialized."));
+            return Err(fresh::error::<PyRuntimeError>("Future object is not initialized."));
         }
         Ok(())
     }
@@ -137,9 +137,11 @@ impl Future {
     /// Ends the future and hands its callbacks to the loop.
     ///
     /// # Errors
-    /// `InvalidStateError` if it has ended before; what the loop's `call_soon` raises.
+    /// `InvalidStateError` if it has ended before; what the loop's `call_soon` raises; `MemoryError`, and
+    /// then nothing has changed.
     pub(crate) fn finish(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
+        slf.get().reserve_calls(py)?;
         let ended = slf.get().state.with(py, |state| state.end(py, outcome));
         let Ok((links, displaced)) = ended else {
             return Err(invalid_state(py, "invalid state"));
@@ -150,6 +152,18 @@ impl Future {
             Links::One(link) => Self::call_back(slf, link),
             Links::Many(links) => links.into_iter().try_for_each(|link| Self::call_back(slf, link)),
         }
+    }
+
+    /// Makes sure that a native loop has room for the future's callbacks.
+    #[inline]
+    fn reserve_calls(&self, py: Python<'_>) -> PyResult<()> {
+        let room = self.state.with(py, |state| match (&state.home, state.links.len()) {
+            (Home::None | Home::Foreign(_), _) | (_, 0) => Ok(()),
+            (Home::Native(native), count) => {
+                native.get().engine.with(py, |engine| engine.reserve(count))
+            }
+        });
+        room.map_err(|_| no_memory(py))
     }
 
     /// Ends the future with an exception that Python code handed in.
@@ -169,7 +183,7 @@ impl Future {
         let exception = if is_class { exception.call0()? } else { exception.clone() };
         // SAFETY: as above.
         if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) == 0 } {
-            return Err(PyTypeError::new_err("invalid exception object"));
+            return Err(fresh::error::<PyTypeError>("invalid exception object"));
         }
         let stops = if cfg!(Py_3_13) {
             exception.is_instance_of::<PyStopIteration>()
@@ -180,9 +194,9 @@ impl Future {
             const MESSAGE: &str =
                 "StopIteration interacts badly with generators and cannot be raised into a Future";
             if cfg!(not(Py_3_13)) {
-                return Err(PyTypeError::new_err(MESSAGE));
+                return Err(fresh::error::<PyTypeError>(MESSAGE));
             }
-            let error = settled(py, PyRuntimeError::new_err(MESSAGE)).into_value(py).into_bound(py);
+            let error = fresh::error::<PyRuntimeError>(MESSAGE).into_value(py).into_bound(py);
             error.setattr(intern!(py, "__cause__"), &exception)?;
             error.setattr(intern!(py, "__context__"), &exception)?;
             return Self::finish(slf, Outcome::Exception(error.into_any().unbind()));
@@ -206,27 +220,25 @@ impl Future {
     /// Calls `link` once the future ends, which may be the next turn.
     pub(crate) fn add_link(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.get().state.with(py, |state| {
-            if state.phase == Phase::Pending {
-                state.links.push(link);
-                None
-            } else {
-                Some(link)
-            }
+        let (pending, link) = slf.get().state.with(py, |state| match state.phase {
+            Phase::Pending => (true, state.links.push(link).err()),
+            _ => (false, Some(link)),
         });
-        link.map_or(Ok(()), |link| Self::call_back(slf, link))
+        match link {
+            None => Ok(()),
+            Some(refused) if pending => taken(py, Err(refused)),
+            Some(link) => Self::call_back(slf, link),
+        }
     }
 
     /// Takes back a listener that has not been called; answers whether it was there.
     pub(crate) fn remove_listener(&self, py: Python<'_>, listener: &Listener) -> bool {
-        let gone = self.state.with(py, |state| {
-            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut state.links)
-                .into_iter()
-                .partition(|link| matches!(link, Link::Listener(other) if other.is(listener)));
-            state.links = kept.into_iter().collect();
-            gone
-        });
-        !gone.is_empty()
+        let mut was_there = false;
+        while let Some(link) = self.state.with(py, |state| state.links.take_listener(listener)) {
+            was_there = true;
+            drop(link);
+        }
+        was_there
     }
 
     fn call_back(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
@@ -239,6 +251,7 @@ impl Future {
             let native = native.bind(py).get();
             if !native.is_debug(py) {
                 native.check_closed(py)?;
+                native.reserve(py, 1)?;
                 let future = slf.clone().into_any().unbind();
                 native.push(
                     py,
@@ -256,7 +269,7 @@ impl Future {
         let _level = Level::enter(py)?;
         let event_loop = slf.get().event_loop(py)?;
         let (callback, context) = link.into_call(py)?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "context"), context)?;
         event_loop.call_method(intern!(py, "call_soon"), (callback, slf), Some(&keywords))?;
         Ok(())
@@ -339,7 +352,7 @@ impl Future {
             )
         });
         let Some(exception) = exception else { return Ok(()) };
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         let message = format!("{} exception was never retrieved", slf.get_type().name()?);
         context.set_item(intern!(py, "message"), message)?;
         context.set_item(intern!(py, "exception"), exception)?;
@@ -434,6 +447,9 @@ impl Future {
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    // Made now, not when memory is short.
+    let _ = py.get_type::<iter::FutureIter>();
+    let _ = py.get_type::<listen::Closure>();
     let example = Bound::new(py, Future::new(Home::None))?;
     let (start, value) = (example.as_ptr().addr(), std::ptr::from_ref(example.get()).addr());
     VALUE_OFFSET.get_or_init(|| value - start);

@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTypeInfo, ffi};
 
 use crate::cell::AttachedCell;
@@ -20,6 +20,7 @@ use crate::containment::settled;
 use crate::context::{Snapshot, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
+use crate::fresh;
 use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
@@ -231,7 +232,7 @@ impl Handle {
         });
         let Some(event_loop) = event_loop else { return Err(error) };
         let event_loop = event_loop.bind(py);
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         if cfg!(Py_3_13) {
             keywords.set_item("debug", event_loop.call_method0(intern!(py, "get_debug"))?)?;
         }
@@ -239,7 +240,7 @@ impl Handle {
             .format_callback_source
             .bind(py)
             .call((callback, args), Some(&keywords))?;
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         context.set_item(intern!(py, "message"), format!("Exception in callback {shown}"))?;
         context.set_item(intern!(py, "handle"), slf)?;
         if let Some(source) = source {
@@ -263,7 +264,7 @@ impl Handle {
         };
         let args = match args.cast_exact::<PyTuple>() {
             Ok(args) => args.clone(),
-            Err(_) => PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+            Err(_) => fresh::tuple(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
         };
         let args = args.into_any().unbind();
         let debug = is_debug(&event_loop)?;
@@ -375,8 +376,8 @@ impl Handle {
             return Ok(kept.into_bound(py));
         }
         let info = slf.call_method0(intern!(py, "_repr_info"))?;
-        let words = PyString::new(py, " ").call_method1(intern!(py, "join"), (info,))?;
-        Ok(PyString::new(py, &format!("<{words}>")).into_any())
+        let words = fresh::string(py, " ")?.call_method1(intern!(py, "join"), (info,))?;
+        Ok(fresh::string(py, &format!("<{words}>"))?.into_any())
     }
 
     #[pyo3(name = "_repr_info")]

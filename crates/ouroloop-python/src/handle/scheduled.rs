@@ -281,6 +281,7 @@ impl Handle {
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
         let handle = Self::thin(py)?;
+        event_loop.get().reserve(py, 1)?;
         let entry = Callback::Soon(Scheduled::held_by(contents, &handle));
         let place = event_loop.get().push(py, entry);
         handle.get().stands(event_loop, Stand::Ready(place));
@@ -342,6 +343,7 @@ impl TimerHandle {
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
         let timer = Self::thin(py, when)?;
+        event_loop.get().reserve_timer(py)?;
         let entry = Callback::Soon(Scheduled::held_by(contents, timer.as_super()));
         let seconds = timer.get().seconds(py);
         let id = event_loop.get().add_timer(py, seconds, entry);

@@ -8,13 +8,14 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use ouroloop::timers::TimerId;
 
 use super::{Contents, Handle, State, class_of, reference};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -89,10 +90,10 @@ impl TimerHandle {
         self.moment.with(py, |moment| moment.timer = Some(timer));
     }
 
-    fn given(&self, py: Python<'_>) -> Py<PyAny> {
+    fn given(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let (seconds, given) =
             self.moment.with(py, |moment| (moment.seconds, reference(py, moment.given.as_ref())));
-        given.unwrap_or_else(|| PyFloat::new(py, seconds).into_any().unbind())
+        given.map_or_else(|| Ok(fresh::float(py, seconds)?.into_any().unbind()), Ok)
     }
 }
 
@@ -195,13 +196,13 @@ impl TimerHandle {
         let py = slf.py();
         let info = Handle::repr_info(slf.as_super())?;
         let place = 1 + isize::from(slf.as_super().get().is_cancelled(py));
-        let when = slf.get().given(py).into_bound(py);
+        let when = slf.get().given(py)?.into_bound(py);
         info.cast::<PyList>()?
             .call_method1(intern!(py, "insert"), (place, format!("when={}", when.repr()?)))?;
         Ok(info)
     }
 
-    fn when(&self, py: Python<'_>) -> Py<PyAny> {
+    fn when(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.given(py)
     }
 
@@ -220,7 +221,7 @@ impl TimerHandle {
     }
 
     #[getter(_when)]
-    fn when_attribute(&self, py: Python<'_>) -> Py<PyAny> {
+    fn when_attribute(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.given(py)
     }
 
@@ -230,7 +231,7 @@ impl TimerHandle {
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.given(py).bind(py).hash()
+        self.given(py)?.bind(py).hash()
     }
 
     fn __richcmp__(

@@ -13,6 +13,7 @@ use super::containers::{self, Items, Waiters, show_items, show_waiters};
 use super::waiting::{Get, Join, Put};
 use super::{Capacity, Manner, Order, Queue, Side, State, finished, hooked, open, plain};
 use crate::coroutine::Coroutine;
+use crate::fresh;
 use crate::instance_dict;
 use crate::recursion::Level;
 use crate::standard::Standard;
@@ -183,7 +184,7 @@ impl Queue {
             Some(state.unfinished)
         });
         match left {
-            None => Err(PyValueError::new_err("task_done() called too many times")),
+            None => Err(fresh::error::<PyValueError>("task_done() called too many times")),
             Some(0) => finished::set(slf),
             Some(_) => Ok(()),
         }
@@ -229,7 +230,7 @@ impl Queue {
     #[pyo3(name = "_get")]
     fn get_item(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         if Manner::of(slf) == Manner::Plain(Order::First) {
-            let empty = || PyIndexError::new_err("pop from an empty deque");
+            let empty = || fresh::error::<PyIndexError>("pop from an empty deque");
             return plain::remove(slf, Order::First)?.ok_or_else(empty);
         }
         let py = slf.py();
@@ -443,11 +444,11 @@ fn listed_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyLi
         _ => None,
     });
     if let Some(items) = own {
-        return (!items.is_empty()).then(|| PyList::new(py, items)).transpose();
+        return (!items.is_empty()).then(|| fresh::list(py, items)).transpose();
     }
     match slf.getattr_opt(intern!(py, "_queue"))? {
         Some(items) if items.is_truthy()? => {
-            PyList::new(py, items.try_iter()?.collect::<PyResult<Vec<_>>>()?).map(Some)
+            fresh::list(py, items.try_iter()?.collect::<PyResult<Vec<_>>>()?).map(Some)
         }
         _ => Ok(None),
     }

@@ -10,6 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::{Capacity, Queue, Side, State};
+use crate::fresh;
+use crate::room::Grow;
 use crate::standard::Standard;
 use crate::waiter::Waiter;
 
@@ -93,13 +95,10 @@ impl Waiters {
     }
 
     /// Appends to a line of our own; gives the waiter back if it is not.
-    pub(super) fn push(&mut self, waiter: Waiter) -> Option<Waiter> {
+    pub(super) fn push(&mut self, waiter: Waiter) -> Result<(), Waiter> {
         match self {
-            Self::Own(waiters) => {
-                waiters.push_back(waiter);
-                None
-            }
-            Self::Foreign(_) => Some(waiter),
+            Self::Own(waiters) => waiters.grow(waiter),
+            Self::Foreign(_) => Err(waiter),
         }
     }
 
@@ -195,7 +194,7 @@ pub(super) fn show_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, Py
         Found::Unset => {
             let class = slf.get_type();
             let message = format!("'{}' object has no attribute '_queue'", class.name()?);
-            Err(PyAttributeError::new_err(message))
+            Err(fresh::error::<PyAttributeError>(message))
         }
         Found::Known(container) => Ok(container.into_bound(py)),
         Found::Own => {

@@ -73,7 +73,7 @@ pub(super) fn event<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>>
         return Ok(event.into_bound(py));
     }
     // Looked up here and now, because `install` puts the native class there.
-    let event = py.import("asyncio.locks")?.getattr("Event")?.call0()?;
+    let event = py.import(intern!(py, "asyncio.locks"))?.getattr(intern!(py, "Event"))?.call0()?;
     if state.with(py, |state| state.finished.raised) {
         event.call_method0(intern!(py, "set"))?;
     }

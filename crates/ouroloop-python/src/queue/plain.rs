@@ -5,6 +5,7 @@ use pyo3::types::PyList;
 
 use super::containers::{Items, pop_front};
 use super::{Order, Queue, Refusal, Side, finished, wake_next};
+use crate::room::{Grow, taken};
 use crate::standard::Standard;
 
 /// `qsize`.
@@ -59,15 +60,14 @@ pub(super) fn insert(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> P
     let py = slf.py();
     let state = &slf.get().state;
     if order == Order::First {
-        // Given back by a queue that is not plain, which the caller excludes.
-        drop(state.with(py, |state| match &mut state.items {
-            Items::Own(items) => {
-                items.push_back(item);
-                None
-            }
-            _ => Some(item),
-        }));
-        return Ok(());
+        // A queue that is not plain is excluded by the caller.
+        return taken(
+            py,
+            state.with(py, |state| match &mut state.items {
+                Items::Own(items) => items.grow(item),
+                _ => Err(item),
+            }),
+        );
     }
     match state.with(py, |state| state.list(py)) {
         Some(list) if order == Order::Least => push_on_heap(list.bind(py).as_any(), item),

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::handled::while_handling;
+use crate::room::taken;
 use crate::slots::Resumed;
 use crate::standard::exception_of;
 use crate::waiter::Waiter;
@@ -63,13 +64,17 @@ impl Place {
         let waiter = Waiter::create(&event_loop)?;
         let iterator = iterator_of(waiter.bind(py))?.unbind();
         let placed = waiter.clone_ref(py);
-        let refused = if Manner::has_lines(queue) {
-            queue.get().state.with(py, |state| state.line(self.side).push(placed))
+        let (own, answer) = if Manner::has_lines(queue) {
+            queue.get().state.with(py, |state| {
+                let line = state.line(self.side);
+                (line.are_own(), line.push(placed))
+            })
         } else {
-            Some(placed)
+            (false, Err(placed))
         };
-        if let Some(placed) = refused {
-            open::line_up(queue, self.side, placed)?;
+        match answer {
+            Err(placed) if !own => open::line_up(queue, self.side, placed)?,
+            answer => taken(py, answer)?,
         }
         self.wait = Some(Wait { waiter, iterator });
         Ok(())

@@ -25,6 +25,8 @@ use pyo3::exceptions::PyRecursionError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::fresh;
+
 pub(crate) use stack::has_room;
 
 /// One level of native code that may come round again; the level ends when it is dropped.
@@ -60,5 +62,7 @@ impl Drop for Level<'_> {
 
 #[cold]
 fn no_room() -> PyErr {
-    PyRecursionError::new_err("maximum recursion depth exceeded: the stack is nearly used up")
+    fresh::error::<PyRecursionError>(
+        "maximum recursion depth exceeded: the stack is nearly used up",
+    )
 }

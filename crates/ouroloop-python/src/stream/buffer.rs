@@ -19,6 +19,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
 use crate::cell::AttachedCell;
+use crate::fresh;
+use crate::room::no_memory;
 
 #[derive(Debug)]
 enum Content {
@@ -33,16 +35,19 @@ impl Content {
     }
 
     /// All bytes, with space for `room` more if they have to be copied, and how many of the first are none
-    /// of the content any more.
+    /// of the content any more. The content itself if it is not Rust's, or there is no memory.
     fn into_vec(self, py: Python<'_>, room: usize) -> Result<(Vec<u8>, usize), Self> {
         match self {
             Self::Gathered { bytes, start } => Ok((bytes, start)),
             Self::Whole { bytes, start, behind } => {
-                let behind = behind.as_ref().map_or(&[][..], |behind| behind.as_bytes(py));
+                let second = behind.as_ref().map_or(&[][..], |behind| behind.as_bytes(py));
                 let first = &bytes.as_bytes(py)[start..];
-                let mut gathered = Vec::with_capacity(first.len() + behind.len() + room);
+                let mut gathered = Vec::new();
+                if gathered.try_reserve_exact(first.len() + second.len() + room).is_err() {
+                    return Err(Self::Whole { bytes, start, behind });
+                }
                 gathered.extend_from_slice(first);
-                gathered.extend_from_slice(behind);
+                gathered.extend_from_slice(second);
                 Ok((gathered, 0))
             }
             Self::Shown(_) => Err(self),
@@ -75,15 +80,18 @@ impl Buffer {
     }
 
     /// Lends what is there for a moment in which no Python code runs.
+    ///
+    /// # Errors
+    /// `MemoryError`: two pieces could not be made one.
     #[inline]
-    pub(super) fn with<R>(&self, py: Python<'_>, access: impl FnOnce(&[u8]) -> R) -> R {
-        self.join(py);
-        self.content.with(py, |content| match content {
+    pub(super) fn with<R>(&self, py: Python<'_>, access: impl FnOnce(&[u8]) -> R) -> PyResult<R> {
+        self.join(py)?;
+        Ok(self.content.with(py, |content| match content {
             Content::Gathered { bytes, start } => access(&bytes[*start..]),
             Content::Whole { bytes, start, .. } => access(&bytes.as_bytes(py)[*start..]),
             // SAFETY: `access` runs no Python code.
             Content::Shown(array) => access(unsafe { bytes_of(array) }),
-        })
+        }))
     }
 
     #[inline]
@@ -100,18 +108,25 @@ impl Buffer {
     }
 
     /// Makes one piece of two.
-    fn join(&self, py: Python<'_>) {
+    #[inline]
+    fn join(&self, py: Python<'_>) -> PyResult<()> {
         let are_two = self
             .content
             .with(py, |content| matches!(content, Content::Whole { behind: Some(_), .. }));
-        if !are_two {
-            return;
+        if are_two { self.join_two(py) } else { Ok(()) }
+    }
+
+    fn join_two(&self, py: Python<'_>) -> PyResult<()> {
+        match self.content.replace(py, Content::empty()).into_vec(py, 0) {
+            Ok((bytes, start)) => {
+                drop(self.content.replace(py, Content::Gathered { bytes, start }));
+                Ok(())
+            }
+            Err(content) => {
+                drop(self.content.replace(py, content));
+                Err(no_memory(py))
+            }
         }
-        let joined = match self.content.replace(py, Content::empty()).into_vec(py, 0) {
-            Ok((bytes, start)) => Content::Gathered { bytes, start },
-            Err(shown) => shown,
-        };
-        drop(self.content.replace(py, joined));
     }
 
     #[inline]
@@ -163,13 +178,20 @@ impl Buffer {
                     bytes.drain(..start);
                     start = 0;
                 }
-                bytes.extend_from_slice(piece);
+                let room = bytes.try_reserve(piece.len());
+                if room.is_ok() {
+                    bytes.extend_from_slice(piece);
+                }
                 drop(self.content.replace(py, Content::Gathered { bytes, start }));
-                Ok(())
+                room.map_err(|_| no_memory(py))
             }
-            Err(shown) => {
-                drop(self.content.replace(py, shown));
-                extend_shown(&self.show(py), piece)
+            Err(content) => {
+                let is_shown = matches!(content, Content::Shown(_));
+                drop(self.content.replace(py, content));
+                if !is_shown {
+                    return Err(no_memory(py));
+                }
+                extend_shown(&self.show(py)?, piece)
             }
         }
     }
@@ -177,7 +199,8 @@ impl Buffer {
     /// Has `receive` write up to `room` bytes behind what is there, and answers what it answers: how
     /// many it has written, which it must have initialised.
     ///
-    /// A buffer that was shown grows through [`Buffer::extend`] alone: for that it answers `None`.
+    /// A buffer that was shown grows through [`Buffer::extend`] alone, as one for which there is no memory
+    /// does not: for that it answers `None`.
     pub(super) fn receive(
         &self,
         py: Python<'_>,
@@ -193,7 +216,10 @@ impl Buffer {
                 return None;
             }
         };
-        bytes.reserve(room);
+        if bytes.try_reserve(room).is_err() {
+            drop(self.content.replace(py, Content::Gathered { bytes, start }));
+            return None;
+        }
         let received = receive(&mut bytes.spare_capacity_mut()[..room]);
         if let Received::Data(length) = received {
             // SAFETY: the caller has initialised this many bytes, which fit into the room.
@@ -219,7 +245,7 @@ impl Buffer {
             }
             two @ Content::Whole { behind: Some(_), .. } => {
                 drop(self.content.replace(py, two));
-                self.join(py);
+                self.join_two(py)?;
                 self.take(py, count)
             }
             Content::Whole { bytes, start, behind: None } => {
@@ -228,20 +254,22 @@ impl Buffer {
                     return Ok(bytes.into_bound(py));
                 }
                 let end = start + count.min(rest.len());
-                let taken = PyBytes::new(py, &bytes.as_bytes(py)[start..end]);
-                if end < bytes.as_bytes(py).len() {
-                    let rest = Content::Whole { bytes, start: end, behind: None };
+                let taken = fresh::bytes(py, &bytes.as_bytes(py)[start..end]);
+                let start = if taken.is_ok() { end } else { start };
+                if start < bytes.as_bytes(py).len() {
+                    let rest = Content::Whole { bytes, start, behind: None };
                     drop(self.content.replace(py, rest));
                 }
-                Ok(taken)
+                taken
             }
             Content::Gathered { bytes, start } => {
                 let end = start + count.min(bytes.len() - start);
-                let taken = PyBytes::new(py, &bytes[start..end]);
-                if end < bytes.len() {
-                    drop(self.content.replace(py, Content::Gathered { bytes, start: end }));
+                let taken = fresh::bytes(py, &bytes[start..end]);
+                let start = if taken.is_ok() { end } else { start };
+                if start < bytes.len() {
+                    drop(self.content.replace(py, Content::Gathered { bytes, start }));
                 }
-                Ok(taken)
+                taken
             }
             Content::Shown(array) => {
                 let kept = array.clone_ref(py);
@@ -249,7 +277,7 @@ impl Buffer {
                 // SAFETY: to make a `bytes` runs no Python code.
                 let content = unsafe { bytes_of(&array) };
                 let end = count.min(content.len());
-                let taken = PyBytes::new(py, &content[..end]);
+                let taken = fresh::bytes(py, &content[..end])?;
                 shorten_shown(array.bind(py), end)?;
                 Ok(taken)
             }
@@ -281,16 +309,22 @@ impl Buffer {
     }
 
     /// The content as a `bytearray`, which it is from then on.
-    pub(super) fn show<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
-        self.join(py);
-        let array = match self.content.replace(py, Content::empty()) {
-            Content::Shown(array) => array.into_bound(py),
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+        self.join(py)?;
+        let content = self.content.replace(py, Content::empty());
+        let array = match &content {
+            Content::Shown(array) => Ok(array.bind(py).clone()),
             Content::Whole { bytes, start, .. } => {
-                PyByteArray::new(py, &bytes.as_bytes(py)[start..])
+                fresh::byte_array(py, &bytes.as_bytes(py)[*start..])
             }
-            Content::Gathered { bytes, start } => PyByteArray::new(py, &bytes[start..]),
+            Content::Gathered { bytes, start } => fresh::byte_array(py, &bytes[*start..]),
         };
-        self.replace(&array);
+        let content =
+            array.as_ref().map_or(content, |array| Content::Shown(array.clone().unbind()));
+        drop(self.content.replace(py, content));
         array
     }
 

@@ -7,6 +7,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
+use crate::fresh;
+
 /// asyncio's limit for whoever names none.
 pub(super) const DEFAULT_LIMIT: i64 = 64 * 1024;
 
@@ -26,7 +28,7 @@ impl<'py> FromPyObject<'_, 'py> for GivenLimit<'py> {
 /// `ValueError` unless it is positive; `TypeError` for what is no number.
 pub(super) fn check_limit(limit: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     match limit {
-        Some(limit) if limit.le(0)? => Err(PyValueError::new_err("Limit cannot be <= 0")),
+        Some(limit) if limit.le(0)? => Err(fresh::error::<PyValueError>("Limit cannot be <= 0")),
         _ => Ok(()),
     }
 }

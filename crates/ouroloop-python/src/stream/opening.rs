@@ -11,6 +11,7 @@ use super::reader::StreamReader;
 use super::writer::StreamWriter;
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
+use crate::fresh;
 use crate::waiter::running_loop;
 
 /// Opens a connection and answers its `(reader, writer)`.
@@ -33,7 +34,7 @@ fn open_connection<'py>(
         py,
         "open_connection",
         "create_connection",
-        &PyTuple::new(py, [host, port])?,
+        &fresh::tuple(py, [host, port])?,
         limit,
         kwds,
     )
@@ -58,7 +59,7 @@ fn open_unix_connection<'py>(
         py,
         "open_unix_connection",
         "create_unix_connection",
-        &PyTuple::new(py, [path])?,
+        &fresh::tuple(py, [path])?,
         limit,
         kwds,
     )
@@ -82,7 +83,7 @@ fn start_server<'py>(
     limit: GivenLimit<'py>,
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
-    let targets = PyTuple::new(py, [host, port])?;
+    let targets = fresh::tuple(py, [host, port])?;
     let callback = client_connected_cb;
     serving(py, "start_server", "create_server", callback, &targets, limit, kwds)
 }
@@ -103,7 +104,7 @@ fn start_unix_server<'py>(
     limit: GivenLimit<'py>,
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
-    let targets = PyTuple::new(py, [path])?;
+    let targets = fresh::tuple(py, [path])?;
     let callback = client_connected_cb;
     serving(py, "start_unix_server", "create_unix_server", callback, &targets, limit, kwds)
 }
@@ -179,7 +180,7 @@ impl Call {
         let keywords = self.keywords.map(|keywords| scope.get(py, keywords));
         event_loop.call_method(
             PyString::intern(py, self.method),
-            PyTuple::new(py, arguments)?,
+            fresh::tuple(py, arguments)?,
             keywords.as_ref(),
         )
     }
@@ -202,7 +203,7 @@ async fn open(scope: Scope, call: Call) -> PyResult<Py<PyAny>> {
         let reader = scope.get(py, reader);
         let (protocol, event_loop) = (scope.get(py, protocol), scope.get(py, event_loop));
         let writer = StreamWriter::create(&transport, &protocol, &reader, &event_loop)?;
-        Ok(PyTuple::new(py, [reader, writer.into_any()])?.into_any().unbind())
+        Ok(fresh::tuple(py, [reader, writer.into_any()])?.into_any().unbind())
     })
 }
 

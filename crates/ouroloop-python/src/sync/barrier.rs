@@ -19,6 +19,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::{Condition, LoopBound, class_of, condition, is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
+use crate::fresh;
 use crate::standard::{Standard, raised};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Barrier {
         self.state
             .with(py, |state| state.condition.as_ref().map(|condition| condition.clone_ref(py)))
             .map(|condition| condition.into_bound(py))
-            .ok_or_else(|| PyRuntimeError::new_err("Barrier object is not initialized."))
+            .ok_or_else(|| fresh::error::<PyRuntimeError>("Barrier object is not initialized."))
     }
 
     /// Whether a task that finds `inside` others is the last one.
@@ -228,7 +229,7 @@ impl Barrier {
     fn __init__(slf: &Bound<'_, Self>, parties: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if parties.lt(1)? {
-            return Err(PyValueError::new_err(if cfg!(Py_3_14) {
+            return Err(fresh::error::<PyValueError>(if cfg!(Py_3_14) {
                 "parties must be >= 1"
             } else {
                 "parties must be > 0"

@@ -11,6 +11,7 @@ use super::lock::Purpose;
 use super::{Lock, LoopBound, class_of, is_cancellation, is_plain, manager, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
+use crate::fresh;
 use crate::standard::{Standard, raised};
 use crate::waiter::Waiter;
 
@@ -90,7 +91,9 @@ impl Condition {
         match (method, lock) {
             (Some(method), _) => Ok(method.into_bound(py)),
             (None, Some(lock)) => lock.bind(py).getattr(name),
-            (None, None) => Err(PyRuntimeError::new_err("Condition object is not initialized.")),
+            (None, None) => {
+                Err(fresh::error::<PyRuntimeError>("Condition object is not initialized."))
+            }
         }
     }
 
@@ -120,7 +123,7 @@ impl Condition {
         if Self::is_locked(slf)? {
             return Ok(());
         }
-        Err(PyRuntimeError::new_err(format!("cannot {action} on un-acquired lock")))
+        Err(fresh::error::<PyRuntimeError>(format!("cannot {action} on un-acquired lock")))
     }
 
     fn wake(slf: &Bound<'_, Self>, enough: impl Fn(usize) -> bool) -> PyResult<()> {
@@ -195,9 +198,9 @@ async fn wait_for_notification(
     waiter: Waiter,
 ) -> PyResult<Py<PyAny>> {
     let (kept, waiting) = Python::attach(|py| {
-        scope.get(py, condition).as_super().get().waiters.push(py, waiter.clone_ref(py));
-        (scope.keep(waiter.bind(py)), scope.wait(waiter.bind(py).clone().unbind()))
-    });
+        scope.get(py, condition).as_super().get().waiters.push(py, waiter.clone_ref(py))?;
+        Ok::<_, PyErr>((scope.keep(waiter.bind(py)), scope.wait(waiter.bind(py).clone().unbind())))
+    })?;
     drop(waiter);
     let answer = waiting.await;
     Python::attach(|py| {

@@ -19,6 +19,7 @@ use super::manager::{self, Release};
 use super::{LoopBound, Waiting, class_of, is_cancellation, is_plain, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
+use crate::fresh;
 use crate::slots::Resumed;
 
 /// A native `asyncio.Lock`.
@@ -74,7 +75,7 @@ impl Lock {
     #[inline]
     pub(super) fn free(slf: &Bound<'_, Self>) -> PyResult<()> {
         if !slf.get().locked.replace(slf.py(), false) {
-            return Err(PyRuntimeError::new_err("Lock is not acquired."));
+            return Err(fresh::error::<PyRuntimeError>("Lock is not acquired."));
         }
         Self::wake_first(slf)
     }

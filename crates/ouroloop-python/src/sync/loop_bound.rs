@@ -55,7 +55,7 @@ impl LoopBound {
     /// Those of [`Self::new_waiter`].
     pub(super) fn queue_up(slf: &Bound<'_, Self>) -> PyResult<Waiting> {
         let waiter = Self::new_waiter(slf)?;
-        slf.get().waiters.push(slf.py(), waiter.clone_ref(slf.py()));
+        slf.get().waiters.push(slf.py(), waiter.clone_ref(slf.py()))?;
         Ok(Waiting::new(waiter))
     }
 

@@ -16,6 +16,7 @@ use super::manager::{self, Release};
 use super::{LoopBound, Waiting, class_of, is_cancellation, is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
+use crate::fresh;
 use crate::instance_dict;
 use crate::slots::Resumed;
 
@@ -214,7 +215,7 @@ impl BoundedSemaphore {
     fn give_back(slf: &Bound<'_, Self>) -> PyResult<()> {
         let semaphore = slf.as_super();
         if semaphore.get().value.at_least(slf.py(), &slf.get().bound)? {
-            return Err(PyValueError::new_err("BoundedSemaphore released too many times"));
+            return Err(fresh::error::<PyValueError>("BoundedSemaphore released too many times"));
         }
         Semaphore::give_back(semaphore)
     }
@@ -324,7 +325,7 @@ impl Semaphore {
     fn __init__(slf: &Bound<'_, Self>, value: Initial<'_>) -> PyResult<()> {
         let value = value.object(slf.py())?;
         if value.lt(0)? {
-            return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
+            return Err(fresh::error::<PyValueError>("Semaphore initial value must be >= 0"));
         }
         LoopBound::begin(slf.as_super());
         slf.get().value.set(&value);

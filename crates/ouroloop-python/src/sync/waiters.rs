@@ -10,7 +10,9 @@ use pyo3::types::{PyIterator, PyList};
 
 use super::{LoopBound, truth};
 use crate::cell::AttachedCell;
+use crate::fresh;
 use crate::recursion::Level;
+use crate::room::{Grow, taken};
 use crate::waiter::Waiter;
 
 /// Futures in the order in which they came.
@@ -27,8 +29,11 @@ impl Waiters {
         Self { queue: AttachedCell::new(VecDeque::new()) }
     }
 
-    pub(super) fn push(&self, py: Python<'_>, waiter: Waiter) {
-        self.queue.with(py, |queue| queue.push_back(waiter));
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn push(&self, py: Python<'_>, waiter: Waiter) -> PyResult<()> {
+        let answer = self.queue.with(py, |queue| queue.grow(waiter));
+        taken(py, answer)
     }
 
     pub(super) fn len(&self, py: Python<'_>) -> usize {
@@ -148,7 +153,7 @@ impl WaitersView {
             .waiters()
             .queue
             .with(py, |queue| queue.iter().map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>());
-        PyList::new(py, waiters.iter().map(|waiter| waiter.bind(py)))
+        fresh::list(py, waiters.iter().map(|waiter| waiter.bind(py)))
     }
 }
 
@@ -173,9 +178,9 @@ impl WaitersView {
 
     /// Puts a future at the end of the queue.
     #[pyo3(signature = (future, /))]
-    fn append(&self, future: Bound<'_, PyAny>) {
+    fn append(&self, future: Bound<'_, PyAny>) -> PyResult<()> {
         let py = future.py();
-        self.waiters().push(py, Waiter::of(future));
+        self.waiters().push(py, Waiter::of(future))
     }
 
     /// Takes a future out of the queue.
@@ -184,7 +189,7 @@ impl WaitersView {
         if self.waiters().remove(future.py(), future) {
             return Ok(());
         }
-        Err(PyValueError::new_err("no such waiter"))
+        Err(fresh::error::<PyValueError>("no such waiter"))
     }
 
     /// Empties the queue.

@@ -121,7 +121,7 @@ impl Task {
         self.context(py)
     }
 
-    fn get_name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    fn get_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.name(py)
     }
 

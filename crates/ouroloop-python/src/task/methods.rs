@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::{Task, step};
 use crate::cell::AttachedCell;
 use crate::containment::contained_result;
+use crate::fresh;
 
 /// A callable that runs one step of a task, for loops that are not ours and for debug mode.
 #[pyclass(frozen, module = "ouroloop", name = "TaskStepMethWrapper")]
@@ -35,10 +36,10 @@ impl StepMethod {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
-            return Err(PyTypeError::new_err("function takes no keyword arguments"));
+            return Err(fresh::error::<PyTypeError>("function takes no keyword arguments"));
         }
         if !args.is_empty() {
-            return Err(PyTypeError::new_err("function takes no positional arguments"));
+            return Err(fresh::error::<PyTypeError>("function takes no positional arguments"));
         }
         let Some(task) = self.task.fetch(py) else { return Ok(()) };
         let error = self.error.take(py).map(|error| PyErr::from_value(error.into_bound(py)));

@@ -25,13 +25,14 @@ use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyString;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::combine::gather::GatheringFuture;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::{Future, Home, Phase};
 use crate::instance_dict;
 use crate::recursion::Level;
@@ -152,7 +153,7 @@ impl Task {
         if !is_coroutine(&making.coroutine)? {
             slf.get().state.with(py, |state| state.log_destroy_pending = false);
             let message = format!("a coroutine was expected, got {}", making.coroutine.repr()?);
-            return Err(PyTypeError::new_err(message));
+            return Err(fresh::error::<PyTypeError>(message));
         }
         let context = match &making.context {
             Some(context) => {
@@ -160,7 +161,7 @@ impl Task {
                     slf.get().state.with(py, |state| state.log_destroy_pending = false);
                     let class = context.get_type().name()?;
                     let message = format!("a contextvars.Context was expected, got {class}");
-                    return Err(PyTypeError::new_err(message));
+                    return Err(fresh::error::<PyTypeError>(message));
                 }
                 context.clone().unbind()
             }
@@ -179,7 +180,7 @@ impl Task {
             }
             return started;
         }
-        registry::register(slf);
+        registry::register(slf)?;
         Self::schedule_step(slf)
     }
 
@@ -198,17 +199,20 @@ impl Task {
         }
     }
 
-    pub(crate) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let name = self.state.with(py, |state| match &state.name {
             Name::Numbered(number) => Err(*number),
             Name::Given(name) => Ok(name.clone_ref(py)),
         });
         match name {
-            Ok(name) => name.into_bound(py),
+            Ok(name) => Ok(name.into_bound(py)),
             Err(number) => {
-                let name = PyString::new(py, &format!("Task-{number}")).into_any();
+                let name = fresh::string(py, &format!("Task-{number}"))?.into_any();
                 self.set_name(py, Name::Given(name.clone().unbind()));
-                name
+                Ok(name)
             }
         }
     }
@@ -244,6 +248,7 @@ impl Task {
         if let Some(native) = native {
             let native = native.bind(py).get();
             native.check_schedulable(py)?;
+            native.reserve(py, 1)?;
             let task = slf.clone().unbind();
             native.push(
                 py,
@@ -255,7 +260,7 @@ impl Task {
             return Ok(());
         }
         let event_loop = slf.as_super().get().event_loop(py)?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "context"), slf.get().context(py))?;
         let method = Bound::new(py, StepMethod::new(slf.clone().unbind(), error))?;
         event_loop.call_method(intern!(py, "call_soon"), (method,), Some(&keywords))?;
@@ -281,7 +286,7 @@ impl Task {
                     Ok(next) => {
                         if let Request::Counted(further) = Self::request_cancel(next) {
                             left = left.checked_sub(1).ok_or_else(|| {
-                                PyRecursionError::new_err("maximum recursion depth exceeded")
+                                fresh::error::<PyRecursionError>("maximum recursion depth exceeded")
                             })?;
                             task = next.clone();
                             awaited = further;
@@ -324,7 +329,7 @@ impl Task {
     fn report_destroyed(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().state.with(py, |state| state.log_destroy_pending = false);
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         context.set_item(intern!(py, "task"), slf)?;
         context.set_item(intern!(py, "message"), "Task was destroyed but it is pending!")?;
         let future = slf.as_super().get();
@@ -362,7 +367,7 @@ pub(crate) fn cancel_awaited(
         return GatheringFuture::cancel(gathering, message.as_ref());
     }
     let _level = Level::enter(py)?;
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "msg"), message)?;
     awaited.call_method(intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
 }
@@ -385,7 +390,7 @@ fn is_running(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// asyncio's error for operations that only the coroutine performs.
 fn unsupported(operation: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("Task does not support {operation} operation"))
+    fresh::error::<PyRuntimeError>(format!("Task does not support {operation} operation"))
 }
 
 impl Deallocate for Task {
@@ -444,6 +449,8 @@ impl Shelved for Task {
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    // Made now, not when memory is short.
+    let _ = py.get_type::<StepMethod>();
     crate::instance_dict::install::<Task>(py);
     crate::slots::install_deallocate::<Task>(py);
     crate::constructor::install_constructor::<Task>(py);

@@ -21,6 +21,8 @@ use super::Task;
 use crate::cell::AttachedCell;
 #[cfg(Py_3_14)]
 use crate::event_loop::Loop;
+use crate::fresh;
+use crate::room::{Grow, no_memory, vector};
 
 #[derive(Debug)]
 struct Registry {
@@ -88,17 +90,19 @@ pub(super) fn next_number(py: Python<'_>) -> u64 {
 }
 
 /// Puts a task among the live ones.
+///
+/// # Errors
+/// `MemoryError`.
 #[inline]
-pub(super) fn register(task: &Bound<'_, Task>) {
+pub(super) fn register(task: &Bound<'_, Task>) -> PyResult<()> {
     let py = task.py();
     // `__init__` may run inside `__init__` (a name's `__str__`): one entry a task, which it knows.
     forget(py, task.get());
     let owner = NonNull::new(task.as_ptr()).expect("a reference is not null");
-    let place = registry(py).live.with(py, |live| {
-        live.push(owner);
-        live.len() - 1
-    });
+    let place = registry(py).live.with(py, |live| live.grow(owner).map(|()| live.len() - 1));
+    let place = place.map_err(|_| no_memory(py))?;
     task.get().state.with(py, |state| state.registered = Some(Place::of(place)));
+    Ok(())
 }
 
 /// How many live tasks there are.
@@ -128,16 +132,15 @@ pub(super) fn forget(py: Python<'_>, task: &Task) {
 /// The live native tasks of every loop.
 #[pyfunction]
 pub(crate) fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
-    let tasks: Vec<Bound<'_, PyAny>> = registry(py).live.with(py, |live| {
-        live.iter()
-            // A task whose count is zero is being deallocated and must not be revived.
-            // SAFETY: a registered task's memory is alive.
-            .filter(|owner| unsafe { ffi::Py_REFCNT(owner.as_ptr()) > 0 })
-            // SAFETY: as above, and attached.
-            .map(|owner| unsafe { Bound::from_borrowed_ptr(py, owner.as_ptr()) })
-            .collect()
+    let mut tasks: Vec<Bound<'_, PyAny>> = vector(py, live_count(py))?;
+    registry(py).live.with(py, |live| {
+        // A task whose count is zero is being deallocated and must not be revived.
+        // SAFETY: a registered task's memory is alive.
+        let alive = live.iter().filter(|owner| unsafe { ffi::Py_REFCNT(owner.as_ptr()) > 0 });
+        // SAFETY: as above, and attached.
+        tasks.extend(alive.map(|owner| unsafe { Bound::from_borrowed_ptr(py, owner.as_ptr()) }));
     });
-    PyList::new(py, tasks)
+    fresh::list(py, tasks)
 }
 
 /// The standard module's dictionary from loop to running task.

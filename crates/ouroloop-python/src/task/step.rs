@@ -4,13 +4,13 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::{Task, cancel_awaited, registry, wakeup_method};
 use crate::callback::Callback;
 use crate::combine::gather::GatheringFuture;
 use crate::context::run_in;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::{Future, Link, Outcome, Phase};
 use crate::recursion::Level;
 use crate::slots::Resumed;
@@ -76,8 +76,8 @@ pub(super) fn start_eagerly(task: &Bound<'_, Task>, event_loop: &Bound<'_, PyAny
         Ok(level) => level,
         Err(error) => return never_started(task, error),
     };
+    registry::register(task)?;
     let before = registry::swap_current(event_loop, task.as_any())?;
-    registry::register(task);
     let context = task.get().context(py);
     let answer = run_in(py, &context, || advance(task, None, None));
     let swapped = registry::swap_current(event_loop, &before);
@@ -117,7 +117,7 @@ fn advance(
         return Err(already_done(task, error));
     }
     let Some(coroutine) = coroutine else {
-        return Err(PyRuntimeError::new_err("uninitialized Task object"));
+        return Err(fresh::error::<PyRuntimeError>("uninitialized Task object"));
     };
     let error = if must_cancel { Some(cancellation(task, error)?) } else { error };
     match resume(coroutine.bind(py), error) {
@@ -275,7 +275,7 @@ fn wait_for(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
         return fail(task, not_awaited(task, &awaited)?);
     }
     awaited.setattr(registry::blocking_name(py), false)?;
-    let keywords = PyDict::new(py);
+    let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "context"), task.get().context(py))?;
     let wakeup = wakeup_method(task)?;
     awaited.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&keywords))?;

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use rustix::net::{AddressFamily, SocketAddrAny};
 
+use crate::fresh;
 use crate::standard::Standard;
 
 /// The kernel's address as `socket.recvfrom` writes it.
@@ -35,10 +36,10 @@ pub(crate) fn to_python<'py>(
         }
         // `str` for a path and for no name at all, `bytes` with the leading zero for an abstract
         // name.
-        Some(Name::Unnamed) => Some(PyString::new(py, "").into_any()),
+        Some(Name::Unnamed) => Some(fresh::string(py, "")?.into_any()),
         Some(Name::Path(path)) => Some(OsStr::from_bytes(&path).into_pyobject(py)?.into_any()),
         Some(Name::Abstract(name)) => {
-            Some(PyBytes::new(py, &[&[0], name.as_slice()].concat()).into_any())
+            Some(fresh::bytes(py, &[&[0], name.as_slice()].concat())?.into_any())
         }
     })
 }
@@ -47,7 +48,7 @@ fn host(py: Python<'_>, ip: IpAddr) -> PyResult<Bound<'_, PyAny>> {
     match (address::host(ip), ip) {
         (None, IpAddr::V6(ip)) => {
             let inet_ntop = Standard::get(py)?.socket_module.bind(py).getattr("inet_ntop")?;
-            inet_ntop.call1((libc::AF_INET6, PyBytes::new(py, &ip.octets())))
+            inet_ntop.call1((libc::AF_INET6, fresh::bytes(py, &ip.octets())?))
         }
         (text, ip) => Ok(text.unwrap_or_else(|| ip.to_string()).into_pyobject(py)?.into_any()),
     }

@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::event_loop::{Loop, SCRATCH_BYTES};
+use crate::fresh;
+use crate::room::no_memory;
 
 /// No read is larger than this, as under asyncio.
 pub(crate) const LARGEST_READ: usize = 256 * 1024;
@@ -42,10 +44,10 @@ pub(crate) fn read<'py>(
             nothing => Ok(Err(nothing)),
         };
     }
-    let mut scratch = Scratch::borrow(event_loop);
+    let mut scratch = Scratch::borrow(event_loop)?;
     match receive(scratch.room()) {
         // SAFETY: every caller reads by the engine, which initialises as many bytes as it answers.
-        Received::Data(length) => Ok(Ok(PyBytes::new(py, unsafe { scratch.filled(length) }))),
+        Received::Data(length) => fresh::bytes(py, unsafe { scratch.filled(length) }).map(Ok),
         nothing => Ok(Err(nothing)),
     }
 }
@@ -80,11 +82,14 @@ pub(crate) struct Scratch<'a, 'py> {
 }
 
 impl<'a, 'py> Scratch<'a, 'py> {
-    pub(crate) fn borrow(event_loop: &'a Bound<'py, Loop>) -> Self {
-        let mut memory = event_loop.get().scratch.replace(event_loop.py(), Vec::new());
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn borrow(event_loop: &'a Bound<'py, Loop>) -> PyResult<Self> {
+        let py = event_loop.py();
+        let mut memory = event_loop.get().scratch.replace(py, Vec::new());
         memory.clear();
-        memory.reserve(SCRATCH_BYTES);
-        Self { event_loop, memory }
+        memory.try_reserve(SCRATCH_BYTES).map_err(|_| no_memory(py))?;
+        Ok(Self { event_loop, memory })
     }
 
     /// Where to read to.
@@ -118,8 +123,11 @@ impl Drop for Scratch<'_, '_> {
 /// Both thresholds rise with the size of the largest mapped block that was ever freed, the second
 /// to twice that: one such block is freed here, untouched.
 pub(crate) fn keep_read_memory() {
-    let block: Vec<u8> = Vec::with_capacity(KEPT_MEMORY / 2);
-    drop(std::hint::black_box(block));
+    let mut block: Vec<u8> = Vec::new();
+    // Without memory there is nothing to keep.
+    if block.try_reserve_exact(KEPT_MEMORY / 2).is_ok() {
+        drop(std::hint::black_box(block));
+    }
 }
 
 unsafe extern "C" {

@@ -18,6 +18,8 @@ use pyo3::types::PyDict;
 
 use crate::standard::Standard;
 
+use crate::fresh;
+
 /// Takes the descriptor of a Python socket over.
 ///
 /// Its `close()` from now on only marks it closed: it counts the transport as one of the file
@@ -29,7 +31,7 @@ pub(super) fn take_over(socket: &Bound<'_, PyAny>) -> PyResult<OwnedFd> {
     let py = socket.py();
     let fd: RawFd = socket.call_method0(intern!(py, "fileno"))?.extract()?;
     if fd < 0 {
-        return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+        return Err(fresh::error::<PyValueError>(format!("Invalid file descriptor: {fd}")));
     }
     if let Some(users) = socket.getattr_opt(intern!(py, "_io_refs"))? {
         socket.setattr(intern!(py, "_io_refs"), users.add(1)?)?;

@@ -17,7 +17,6 @@ use pyo3::exceptions::{PyAssertionError, PyKeyboardInterrupt, PySystemExit};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use rustix::net::SocketAddrAny;
 
 use crate::callback::Callback;
@@ -25,6 +24,7 @@ use crate::cell::AttachedCell;
 use crate::context::{copy_of, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
+use crate::fresh;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::descriptor;
@@ -161,7 +161,7 @@ impl Listener {
         let py = slf.py();
         let Some(port) = slf.get().started(py) else { return Ok(()) };
         let event_loop = port.server.get().event_loop(py);
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         context.set_item(intern!(py, "message"), message)?;
         let guarded = Standard::get(py)?.transport_socket.bind(py).call1((&port.socket,))?;
         context.set_item(intern!(py, "socket"), guarded)?;
@@ -245,7 +245,7 @@ impl Port<'_> {
         if !debug {
             return Ok(());
         }
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         let message = "Error on transport creation for incoming connection";
         context.set_item(intern!(py, "message"), message)?;
         if let Some(protocol) = protocol.filter(|protocol| !protocol.is_none(py)) {
@@ -256,7 +256,7 @@ impl Port<'_> {
 
     fn log_arrival(&self, connection: &OwnedFd) -> PyResult<()> {
         let py = self.server.py();
-        let socket = descriptor::share(&PyDict::new(py), connection.as_raw_fd(), 0)?;
+        let socket = descriptor::share(&fresh::dict(py)?, connection.as_raw_fd(), 0)?;
         let shown = socket.repr();
         let peer = socket.call_method0(intern!(py, "getpeername"));
         // Before anything else can fail, and close the descriptor with the socket object.

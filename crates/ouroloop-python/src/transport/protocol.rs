@@ -4,12 +4,13 @@ use ouroloop::net::{Pressure, Watermarks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple};
 
 use crate::cell::AttachedCell;
 use crate::context::Snapshot;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
+use crate::fresh;
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle};
 use crate::recursion::Level;
@@ -42,7 +43,7 @@ pub(super) fn set_limits<T>(
     if set {
         return Ok(());
     }
-    Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")))
+    Err(fresh::error::<PyValueError>(format!("high ({high}) must be >= low ({low}) must be >= 0")))
 }
 
 /// What a transport calls it when its descriptor cannot be watched.
@@ -129,7 +130,7 @@ pub(super) fn report_fatal(
         return call_exception_handler(event_loop, transport, protocol, error, message);
     }
     if event_loop.get().is_debug(py) {
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "exc_info"), exception_of(py, error))?;
         let logger = Standard::get(py)?.logger.bind(py);
         let arguments = ("%r: %s", transport, message);
@@ -146,7 +147,7 @@ fn call_exception_handler(
     message: &str,
 ) -> PyResult<()> {
     let py = transport.py();
-    let context = PyDict::new(py);
+    let context = fresh::dict(py)?;
     context.set_item(intern!(py, "message"), message)?;
     context.set_item(intern!(py, "transport"), transport)?;
     context.set_item(intern!(py, "protocol"), protocol)?;

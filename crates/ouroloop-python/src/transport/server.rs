@@ -28,6 +28,7 @@ use crate::cell::AttachedCell;
 use crate::context::copy_current;
 use crate::coroutine::{Coroutine, Scope};
 use crate::event_loop::{Loop, next_turn};
+use crate::fresh;
 use crate::future::{Future, Outcome};
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
@@ -173,7 +174,7 @@ impl Server {
             Some(sockets.iter().map(|socket| socket.clone_ref(py)).collect::<Vec<_>>())
         });
         let Some(sockets) = sockets else {
-            return Err(PyTypeError::new_err("'NoneType' object is not iterable"));
+            return Err(fresh::error::<PyTypeError>("'NoneType' object is not iterable"));
         };
         this.state.with(py, |state| state.serving = true);
         let backlog = this.state.with(py, |state| state.backlog.clone_ref(py));
@@ -281,7 +282,7 @@ impl Server {
         let class = Standard::get(py)?.transport_socket.bind(py);
         let sockets = self.owned_sockets(py).unwrap_or_default();
         let guarded = sockets.iter().map(|socket| class.call1((socket,)));
-        PyTuple::new(py, guarded.collect::<PyResult<Vec<_>>>()?)
+        fresh::tuple(py, guarded.collect::<PyResult<Vec<_>>>()?)
     }
 
     #[getter(_sockets)]
@@ -298,7 +299,7 @@ impl Server {
             let waiters = state.waiters.as_ref()?;
             Some(waiters.iter().map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>())
         });
-        waiters.map(|waiters| PyList::new(py, waiters)).transpose()
+        waiters.map(|waiters| fresh::list(py, waiters)).transpose()
     }
 
     #[cfg(not(Py_3_13))]
@@ -487,10 +488,16 @@ async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> 
             this.state.with(py, |state| (state.serving_forever.is_some(), state.sockets.is_some()));
         if busy {
             let message = "is already being awaited on serve_forever()";
-            return Err(PyRuntimeError::new_err(format!("server {} {message}", slf.repr()?)));
+            return Err(fresh::error::<PyRuntimeError>(format!(
+                "server {} {message}",
+                slf.repr()?
+            )));
         }
         if !open {
-            return Err(PyRuntimeError::new_err(format!("server {} is closed", slf.repr()?)));
+            return Err(fresh::error::<PyRuntimeError>(format!(
+                "server {} is closed",
+                slf.repr()?
+            )));
         }
         Server::start(slf)?;
         let future = Future::create(this.event_loop(py))?;

@@ -45,7 +45,8 @@ impl Epoll {
 
     /// One wait, whose events follow those that are there.
     fn wait_for(&self, events: &mut Events, timeout: Option<&Timespec>) -> Result<(), Errno> {
-        events.kernel.reserve(EVENTS_PER_WAIT);
+        events.kernel.try_reserve(EVENTS_PER_WAIT).map_err(|_| Errno::NOMEM)?;
+        events.ready.try_reserve(events.most).map_err(|_| Errno::NOMEM)?;
         let room = &mut events.kernel.spare_capacity_mut()[..events.most];
         let (told, _) = epoll::wait(&self.epoll, room, timeout)?;
         events.ready.extend(told.iter().map(|event| {

@@ -52,15 +52,19 @@ impl Multiplexer for Poll {
     }
 
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
-        let mut table: Vec<PollFd<'_>> = self
-            .watched()
-            .iter()
-            .filter(|&(_, &interest)| interest != Interest::TOLD)
-            .map(|(&fd, &interest)| {
+        let mut table: Vec<PollFd<'_>> = Vec::new();
+        {
+            let watched = self.watched();
+            let reserved = table.try_reserve(watched.len());
+            reserved
+                .and_then(|()| events.ready.try_reserve(watched.len()))
+                .map_err(|_| Errno::NOMEM)?;
+            let wanted = watched.iter().filter(|&(_, &interest)| interest != Interest::TOLD);
+            table.extend(wanted.map(|(&fd, &interest)| {
                 // SAFETY: `poll` answers POLLNVAL for a descriptor that is not open.
                 PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(fd) }, flags(interest))
-            })
-            .collect();
+            }));
+        }
         match poll(&mut table, timeout.timespec().as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),

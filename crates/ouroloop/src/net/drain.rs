@@ -51,9 +51,9 @@ fn offer<B: AsRef<[u8]>>(queue: &WriteQueue<B>, sink: &impl Sink) -> (usize, Res
         let head = queue.iter().next().unwrap_or_default();
         return (head.len(), sink.write(head));
     }
-    if queue.len_bytes() <= COPIED_BYTES {
+    let mut joined = Vec::new();
+    if queue.len_bytes() <= COPIED_BYTES && joined.try_reserve_exact(COPIED_BYTES).is_ok() {
         // The kernel takes one small piece more cheaply than a list of pieces.
-        let mut joined = Vec::with_capacity(COPIED_BYTES);
         queue.iter().for_each(|chunk| joined.extend_from_slice(chunk));
         return (joined.len(), sink.write(&joined));
     }

@@ -14,7 +14,7 @@
 //! 4. A failed write leaves the queue as it is; the owner closes the stream.
 //! 5. The owner watches [`Stream::fd`] and must stop watching before the stream is closed.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -251,6 +251,15 @@ impl<B: AsRef<[u8]>> Stream<B> {
         debug_assert!(self.queue.is_empty(), "bytes would overtake those that wait");
         let Some(fd) = &self.fd else { return Sent::Failed(closed()) };
         send(fd, bytes)
+    }
+
+    /// Makes sure that there is room for one more chunk to wait.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        self.queue.reserve()
     }
 
     /// Queues a chunk; [`Stream::flush`] writes it.

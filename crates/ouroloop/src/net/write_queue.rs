@@ -7,7 +7,7 @@
 //! 2. Only the head may be written in part; `written` bytes of it are gone.
 //! 3. A chunk answers the same bytes each time it is asked.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::io::IoSlice;
 
 /// A queue of this capacity is kept once it has drained.
@@ -36,6 +36,15 @@ impl<B: AsRef<[u8]>> WriteQueue<B> {
     #[must_use]
     pub const fn new() -> Self {
         Self { chunks: VecDeque::new(), written: 0, bytes: 0 }
+    }
+
+    /// Makes sure that there is room for one more chunk.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        self.chunks.try_reserve(1)
     }
 
     /// Adds a chunk behind all others; an empty one is dropped.

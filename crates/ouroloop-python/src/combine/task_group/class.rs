@@ -12,6 +12,7 @@ use super::{Home, State, TaskGroup, leaves_loop};
 use crate::cell::AttachedCell;
 use crate::coroutine::Coroutine;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::standard::Standard;
 
 /// Where a group makes a task.
@@ -105,7 +106,7 @@ impl TaskGroup {
         let task = match slf.get().maker(py)? {
             Maker::Native(native) => Loop::create_task(&native, coro, name, context)?,
             Maker::Any(event_loop) => {
-                let keywords = PyDict::new(py);
+                let keywords = fresh::dict(py)?;
                 if cfg!(Py_3_13) {
                     keywords.set_item(intern!(py, "name"), &name)?;
                 }
@@ -193,7 +194,7 @@ impl TaskGroup {
             let errors = state.errors.as_ref()?;
             Some(errors.iter().map(|error| error.clone_ref(py)).collect::<Vec<_>>())
         });
-        errors.map(|errors| PyList::new(py, errors)).transpose()
+        errors.map(|errors| fresh::list(py, errors)).transpose()
     }
 
     #[getter(_parent_task)]

@@ -6,12 +6,13 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyList, PyType};
+use pyo3::types::{PyBool, PyType};
 
 use super::TaskGroup;
 use crate::combine::tasks::{cancel, cancelling, uncancel};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::slots::Resumed;
@@ -255,7 +256,7 @@ impl Leaving {
         }
         // SAFETY: attached; a static of the interpreter's.
         let class = unsafe { Bound::from_borrowed_ptr(py, ffi::PyExc_BaseExceptionGroup) };
-        let errors = PyList::new(py, errors)?;
+        let errors = fresh::list(py, errors)?;
         let message = intern!(py, "unhandled errors in a TaskGroup");
         let error = class.call1((message, errors));
         // They may hold frames that hold the group.

@@ -20,12 +20,13 @@ mod leave;
 use pyo3::exceptions::{PyAttributeError, PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PySet};
+use pyo3::types::PySet;
 
 use super::tasks::{cancel, is_cancelled, is_done};
 use crate::cell::AttachedCell;
 use crate::context::{copy_of, run_in};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link, Outcome};
 use crate::task::step::exactly_native;
@@ -183,7 +184,7 @@ impl TaskGroup {
         let this = slf.get();
         if this.state.with(py, |state| state.entered) {
             let message = format!("TaskGroup {} has already been entered", slf.repr()?);
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         let event_loop = if let Some(event_loop) = this.event_loop(py) {
             event_loop
@@ -195,7 +196,7 @@ impl TaskGroup {
         };
         let Some(parent) = registry::current(&event_loop)? else {
             let message = format!("TaskGroup {} cannot determine the parent task", slf.repr()?);
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         };
         let (before, cancel_on_enter) = this.state.with(py, |state| {
             state.entered = true;
@@ -225,7 +226,7 @@ impl TaskGroup {
         if cfg!(Py_3_13) {
             coroutine.call_method0(intern!(py, "close"))?;
         }
-        Err(PyRuntimeError::new_err(format!("TaskGroup {} {problem}", slf.repr()?)))
+        Err(fresh::error::<PyRuntimeError>(format!("TaskGroup {} {problem}", slf.repr()?)))
     }
 
     /// Takes in a task that was just made.
@@ -400,7 +401,7 @@ impl TaskGroup {
     ) -> PyResult<()> {
         let py = task.py();
         let Some(event_loop) = self.event_loop(py) else { return Ok(()) };
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         let message = format!(
             "Task {} has errored out but its parent task {} is already completed",
             task.repr()?,
@@ -428,7 +429,7 @@ fn failure_of(task: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
 
 /// Python's own error for an attribute of something that is not there any more.
 fn missing(attribute: &str) -> PyErr {
-    PyAttributeError::new_err(format!("'NoneType' object has no attribute '{attribute}'"))
+    fresh::error::<PyAttributeError>(format!("'NoneType' object has no attribute '{attribute}'"))
 }
 
 /// Whether an exception ends the loop rather than the group.

@@ -5,6 +5,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
+use crate::fresh;
+
 /// A file, where to begin in it, and how much to send of it; all of it without a count.
 pub(super) struct Part {
     pub(super) file: Py<PyAny>,
@@ -18,9 +20,10 @@ impl Part {
         file: Py<PyAny>,
         offset: Option<Py<PyAny>>,
         count: Option<Py<PyAny>>,
-    ) -> Self {
-        let offset = offset.unwrap_or_else(|| PyInt::new(py, 0).into_any().unbind());
-        Self { file, offset, count }
+    ) -> PyResult<Self> {
+        let offset =
+            offset.map_or_else(|| Ok::<_, PyErr>(fresh::int(py, 0)?.into_any().unbind()), Ok)?;
+        Ok(Self { file, offset, count })
     }
 
     /// # Errors
@@ -29,7 +32,7 @@ impl Part {
         let mode = self.file.bind(py).getattr_opt(intern!(py, "mode"))?;
         match mode {
             Some(mode) if !mode.contains("b")? => {
-                Err(PyValueError::new_err("file should be opened in binary mode"))
+                Err(fresh::error::<PyValueError>("file should be opened in binary mode"))
             }
             _ => Ok(()),
         }
@@ -44,10 +47,10 @@ impl Part {
                 Ok(format!("count must be a positive integer (got {})", count.repr()?))
             };
             if !count.is_instance_of::<PyInt>() {
-                return Err(PyTypeError::new_err(message()?));
+                return Err(fresh::error::<PyTypeError>(message()?));
             }
             if count.le(0)? {
-                return Err(PyValueError::new_err(message()?));
+                return Err(fresh::error::<PyValueError>(message()?));
             }
         }
         let offset = self.offset.bind(py);
@@ -55,10 +58,10 @@ impl Part {
             Ok(format!("offset must be a non-negative integer (got {})", offset.repr()?))
         };
         if !offset.is_instance_of::<PyInt>() {
-            return Err(PyTypeError::new_err(message()?));
+            return Err(fresh::error::<PyTypeError>(message()?));
         }
         if offset.lt(0)? {
-            return Err(PyValueError::new_err(message()?));
+            return Err(fresh::error::<PyValueError>(message()?));
         }
         Ok(())
     }
@@ -94,7 +97,7 @@ impl<'py> FromPyObject<'_, 'py> for Truth {
 /// `ValueError` for a socket that is no stream.
 pub(super) fn check_socket(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     if socket.getattr(intern!(socket.py(), "type"))?.ne(libc::SOCK_STREAM)? {
-        return Err(PyValueError::new_err("only SOCK_STREAM type sockets are supported"));
+        return Err(fresh::error::<PyValueError>("only SOCK_STREAM type sockets are supported"));
     }
     Ok(())
 }

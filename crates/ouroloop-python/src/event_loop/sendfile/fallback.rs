@@ -9,6 +9,7 @@ use super::arguments::Part;
 use super::flow::Flow;
 use crate::coroutine::Scope;
 use crate::event_loop::Loop;
+use crate::fresh;
 
 /// As much is read at once for a transport.
 const TRANSPORT_PIECE: u64 = 16 * 1024;
@@ -36,7 +37,8 @@ impl Reader {
             file.call_method1(intern!(py, "seek"), (offset,))?;
         }
         let piece = count.map_or(largest, |count| count.min(largest));
-        let length = usize::try_from(piece).map_err(|_| PyValueError::new_err("too large"))?;
+        let length =
+            usize::try_from(piece).map_err(|_| fresh::error::<PyValueError>("too large"))?;
         let room = PyByteArray::new_with(py, length, |_| Ok(()))?.unbind();
         Ok(Self { event_loop, file: part.file, room, offset, count, piece, sent: 0 })
     }

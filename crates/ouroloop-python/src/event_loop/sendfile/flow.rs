@@ -17,6 +17,7 @@ use pyo3::types::PyBool;
 
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::{Future, Outcome};
 
 #[derive(Debug)]
@@ -48,7 +49,9 @@ impl Flow {
         let py = transport.py();
         let paused = intern!(py, "_protocol_paused");
         if transport.get_type().getattr_opt(paused)?.is_none() {
-            return Err(PyTypeError::new_err("transport should be _FlowControlMixin instance"));
+            return Err(fresh::error::<PyTypeError>(
+                "transport should be _FlowControlMixin instance",
+            ));
         }
         let protocol = transport.call_method0(intern!(py, "get_protocol"))?;
         let resumes_reading = transport.call_method0(intern!(py, "is_reading"))?.is_truthy()?;
@@ -82,7 +85,7 @@ impl Flow {
         if let Some(transport) = self.reference(py, |state| &state.transport)
             && transport.bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()?
         {
-            return Err(PyConnectionError::new_err("Connection closed by peer"));
+            return Err(fresh::error::<PyConnectionError>("Connection closed by peer"));
         }
         Ok(self.reference(py, |state| &state.room).map(Py::into_any))
     }
@@ -121,7 +124,7 @@ impl Flow {
     fn connection_made(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = transport;
         let message = "Invalid state: connection should have been established already.";
-        Err(PyRuntimeError::new_err(message))
+        Err(fresh::error::<PyRuntimeError>(message))
     }
 
     fn connection_lost(&self, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -129,7 +132,7 @@ impl Flow {
             && !room.bind(py).get().is_done(py)
         {
             let error = if exc.is_none() {
-                PyConnectionError::new_err("Connection is closed by peer")
+                fresh::error::<PyConnectionError>("Connection is closed by peer")
                     .into_value(py)
                     .into_bound(py)
                     .into_any()
@@ -170,12 +173,12 @@ impl Flow {
     #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn data_received(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = data;
-        Err(PyRuntimeError::new_err("Invalid state: reading should be paused"))
+        Err(fresh::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }
 
     #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn eof_received(&self) -> PyResult<()> {
-        Err(PyRuntimeError::new_err("Invalid state: reading should be paused"))
+        Err(fresh::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -23,6 +23,7 @@ use super::Loop;
 use super::connect::refuse_ssl_socket;
 use super::sock::check_non_blocking;
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 
 use arguments::{Part, Truth, check_socket};
 use native::Target;
@@ -43,7 +44,7 @@ impl Loop {
         fallback: Truth,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
-        let part = Part::new(slf.py(), file, offset, count);
+        let part = Part::new(slf.py(), file, offset, count)?;
         Coroutine::new(slf.py(), "Loop.sock_sendfile", move |scope| {
             over_socket(scope, event_loop, sock, part, fallback.0)
         })
@@ -63,7 +64,7 @@ impl Loop {
         fallback: Truth,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
-        let part = Part::new(slf.py(), file, offset, count);
+        let part = Part::new(slf.py(), file, offset, count)?;
         Coroutine::new(slf.py(), "Loop.sendfile", move |scope| {
             over_transport(scope, event_loop, transport, part, fallback.0)
         })
@@ -78,7 +79,7 @@ impl Loop {
         count: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
-        let part = Part::new(slf.py(), file, Some(offset), count);
+        let part = Part::new(slf.py(), file, Some(offset), count)?;
         Coroutine::new(slf.py(), "Loop._sock_sendfile_native", move |scope| {
             native::send(scope, event_loop, Target::Socket(sock), part)
         })
@@ -93,7 +94,7 @@ impl Loop {
         count: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let event_loop = slf.clone().unbind();
-        let part = Part::new(slf.py(), file, Some(offset), count);
+        let part = Part::new(slf.py(), file, Some(offset), count)?;
         Coroutine::new(slf.py(), "Loop._sendfile_native", move |scope| {
             native::send_beneath(scope, event_loop, transp, part)
         })
@@ -138,7 +139,7 @@ async fn over_transport(
         let transport = transport.bind(py);
         event_loop.bind(py).get().refuse_inherited()?;
         if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
-            return Err(PyRuntimeError::new_err("Transport is closing"));
+            return Err(fresh::error::<PyRuntimeError>("Transport is closing"));
         }
         let modes = crate::modules::module(py, intern!(py, "asyncio.constants"))?
             .getattr("_SendfileMode")?;
@@ -148,7 +149,7 @@ async fn over_transport(
             _ => {
                 let shown = transport.repr()?;
                 let message = format!("sendfile is not supported for transport {shown}");
-                return Err(PyRuntimeError::new_err(message));
+                return Err(fresh::error::<PyRuntimeError>(message));
             }
         };
         if !mode.is(modes.getattr("TRY_NATIVE")?) {
@@ -167,7 +168,7 @@ async fn over_transport(
     }
     if !fallback {
         return Err(Python::attach(|py| match transport.bind(py).repr() {
-            Ok(shown) => PyRuntimeError::new_err(format!(
+            Ok(shown) => fresh::error::<PyRuntimeError>(format!(
                 "fallback is disabled and native sendfile is not supported for transport {shown}"
             )),
             Err(error) => error,

@@ -8,13 +8,14 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use rustix::net::SocketAddrAny;
 
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::os_error::os_error;
 use crate::transport::{address, descriptor};
 
@@ -67,7 +68,7 @@ fn accept_by_method<'py>(socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
     };
     let (connection, address): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
     connection.call_method1(intern!(py, "setblocking"), (false,))?;
-    Ok(Some(PyTuple::new(py, [connection, address])?.into_any()))
+    Ok(Some(fresh::tuple(py, [connection, address])?.into_any()))
 }
 
 /// The pair of a new socket object and the peer's address.
@@ -77,7 +78,7 @@ fn connection<'py>(
     peer: Option<SocketAddrAny>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = listener.py();
-    let kind = PyDict::new(py);
+    let kind = fresh::dict(py)?;
     for name in [intern!(py, "family"), intern!(py, "type"), intern!(py, "proto")] {
         kind.set_item(name, listener.getattr(name)?)?;
     }
@@ -88,5 +89,5 @@ fn connection<'py>(
         Some(address) => address,
         None => connection.call_method0(intern!(py, "getpeername"))?,
     };
-    PyTuple::new(py, [connection, address])
+    fresh::tuple(py, [connection, address])
 }

@@ -15,10 +15,10 @@ mod socket;
 mod wait;
 
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
 
 use super::Loop;
 use crate::coroutine::Coroutine;
+use crate::fresh;
 
 pub(super) use operation::check_non_blocking;
 pub(super) use socket::{descriptor, would_block};
@@ -66,7 +66,8 @@ impl Loop {
         buf: Py<PyAny>,
         nbytes: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
-        let size = nbytes.unwrap_or_else(|| PyInt::new(slf.py(), 0).into_any().unbind());
+        let size = nbytes
+            .map_or_else(|| Ok::<_, PyErr>(fresh::int(slf.py(), 0)?.into_any().unbind()), Ok)?;
         let attempt = ReceiveFromInto { buffer: buf, size };
         Operation::coroutine(slf, "Loop.sock_recvfrom_into", sock, attempt)
     }

@@ -16,6 +16,7 @@ use super::wait::{Direction, Wait};
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::event_loop::Loop;
 use crate::event_loop::connect::refuse_ssl_socket;
+use crate::fresh;
 use crate::slots::Resumed;
 
 /// What is tried on a socket.
@@ -129,7 +130,7 @@ pub(in crate::event_loop) fn check_non_blocking(
 ) -> PyResult<()> {
     let py = socket.py();
     if event_loop.get().is_debug(py) && socket.call_method0(intern!(py, "gettimeout"))?.ne(0)? {
-        return Err(PyValueError::new_err("the socket must be non-blocking"));
+        return Err(fresh::error::<PyValueError>("the socket must be non-blocking"));
     }
     Ok(())
 }

@@ -9,13 +9,15 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyTuple};
+use pyo3::types::{PyBytes, PyInt};
 
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::os_error::os_error;
+use crate::room::no_memory;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ, Room};
 
 /// `socket.recv(size)`.
@@ -39,7 +41,7 @@ impl Attempt for Receive {
         {
             return Ok(receive(event_loop, fd, size)?.map(Bound::into_any));
         }
-        by_method(socket, intern!(py, "recv"), &PyTuple::new(py, [size])?)
+        by_method(socket, intern!(py, "recv"), &fresh::tuple(py, [size])?)
     }
 
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -78,14 +80,14 @@ fn receive_by_scratch<'py>(
     let py = event_loop.py();
     let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
     scratch.clear();
-    scratch.reserve(size);
+    scratch.try_reserve(size).map_err(|_| no_memory(py))?;
     let received = stream::receive(fd, &mut scratch.spare_capacity_mut()[..size]);
     let bytes = match received {
         Received::Data(length) => {
             // SAFETY: the call has initialised this many bytes.
             unsafe { scratch.set_len(length) };
             event_loop.get().received.set(py, length);
-            Ok(Some(PyBytes::new(py, &scratch)))
+            fresh::bytes(py, &scratch).map(Some)
         }
         received => no_data(py, received),
     };
@@ -113,7 +115,7 @@ fn receive_in_place<'py>(
 /// The end of the stream, a wait, or an error.
 fn no_data(py: Python<'_>, received: Received) -> PyResult<Option<Bound<'_, PyBytes>>> {
     match received {
-        Received::Data(_) | Received::Eof => Ok(Some(PyBytes::new(py, b""))),
+        Received::Data(_) | Received::Eof => Ok(Some(fresh::bytes(py, b"")?)),
         Received::WouldBlock => Ok(None),
         Received::Failed(error) => Err(os_error(py, &error)),
     }
@@ -140,7 +142,7 @@ impl Attempt for ReceiveInto {
             room.filter(|room| !room.readonly() && room.is_c_contiguous() && room.len_bytes() > 0);
         // Looked up after the buffer: its exporter may be Python code.
         let (Some(room), Some(fd)) = (room, plain_descriptor(socket)?) else {
-            return by_method(socket, intern!(py, "recv_into"), &PyTuple::new(py, [buffer])?);
+            return by_method(socket, intern!(py, "recv_into"), &fresh::tuple(py, [buffer])?);
         };
         // SAFETY: as in `receive`.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -181,7 +183,7 @@ impl Attempt for ReceiveFrom {
         socket: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = socket.py();
-        by_method(socket, intern!(py, "recvfrom"), &PyTuple::new(py, [&self.size])?)
+        by_method(socket, intern!(py, "recvfrom"), &fresh::tuple(py, [&self.size])?)
     }
 
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -209,7 +211,7 @@ impl Attempt for ReceiveFromInto {
             let length = self.buffer.bind(py).len()?;
             self.size = length.into_pyobject(py)?.into_any().unbind();
         }
-        let arguments = PyTuple::new(py, [&self.buffer, &self.size])?;
+        let arguments = fresh::tuple(py, [&self.buffer, &self.size])?;
         by_method(socket, intern!(py, "recvfrom_into"), &arguments)
     }
 

@@ -9,12 +9,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyTuple};
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::os_error::os_error;
 
 /// `socket.send(data)` until all of it is sent.
@@ -75,12 +76,12 @@ impl SendAll {
             let rest = PySlice::new(py, start, isize::MAX, 1);
             PyMemoryView::from(data)?.as_any().get_item(rest)?
         };
-        let sent = by_method(socket, intern!(py, "send"), &PyTuple::new(py, [rest])?)?;
+        let sent = by_method(socket, intern!(py, "send"), &fresh::tuple(py, [rest])?)?;
         let length = data.len()?;
         if let Some(sent) = sent {
             let sent = sent.extract::<usize>()?;
             if sent > length.saturating_sub(self.sent) {
-                return Err(PyValueError::new_err("send() returned more than it was given"));
+                return Err(fresh::error::<PyValueError>("send() returned more than it was given"));
             }
             self.sent += sent;
         }
@@ -132,7 +133,7 @@ impl Attempt for SendTo {
         socket: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = socket.py();
-        let arguments = PyTuple::new(py, [&self.data, &self.address])?;
+        let arguments = fresh::tuple(py, [&self.data, &self.address])?;
         by_method(socket, intern!(py, "sendto"), &arguments)
     }
 

@@ -5,10 +5,10 @@ use pyo3::exceptions::PyException;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::StreamReaderProtocol;
 use crate::cell::AttachedCell;
+use crate::fresh;
 use crate::future::Future;
 use crate::future::Link;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
@@ -99,7 +99,7 @@ impl StreamReaderProtocol {
 
     fn reject(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         let message = "An open stream was garbage collected prior to establishing network \
                        connection; call \"stream.close()\" explicitly.";
         context.set_item(intern!(py, "message"), message)?;
@@ -131,7 +131,7 @@ fn report_failure(
     transport: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    let context = PyDict::new(py);
+    let context = fresh::dict(py)?;
     context.set_item(intern!(py, "message"), FAILED)?;
     context.set_item(intern!(py, "exception"), exception)?;
     context.set_item(intern!(py, "transport"), transport)?;

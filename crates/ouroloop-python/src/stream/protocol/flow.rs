@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use super::StreamReaderProtocol;
 use crate::coroutine::{Body, Incoming};
+use crate::fresh;
 use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::{Waiter, Waiting};
@@ -90,7 +91,7 @@ impl DrainHelper {
         let (lost, paused) =
             protocol.get().state.with(py, |state| (state.connection_lost, state.paused));
         if lost {
-            return Err(PyConnectionResetError::new_err("Connection lost"));
+            return Err(fresh::error::<PyConnectionResetError>("Connection lost"));
         }
         if !paused {
             return Ok(None);

@@ -12,6 +12,7 @@ use super::separators::Separators;
 use super::wait::{Reading, WaitForData};
 use super::{StreamReader, VALUE_OFFSET};
 use crate::coroutine::{Coroutine, Kept, Scope};
+use crate::fresh;
 use crate::future::{Future, Home};
 use crate::instance_dict;
 use crate::kinship::class_of;
@@ -116,7 +117,7 @@ impl StreamReader {
     fn replace_transport(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = transport.py();
         if self.state.with(py, |state| state.transport.is_none()) {
-            return Err(PyAssertionError::new_err("Transport not set"));
+            return Err(fresh::error::<PyAssertionError>("Transport not set"));
         }
         self.set_raw_transport(py, Some(transport.clone().unbind()));
         Ok(())
@@ -142,7 +143,7 @@ impl StreamReader {
         if !data.is_truthy()? {
             return Ok(());
         }
-        let copy = PyByteArray::new(py, &[]);
+        let copy = fresh::byte_array(py, &[])?;
         copy.call_method1(intern!(py, "extend"), (data,))?;
         // SAFETY: nobody else has this object, so nothing changes it.
         Self::feed_copy(slf, unsafe { copy.as_bytes() })
@@ -222,7 +223,7 @@ impl StreamReader {
 #[pymethods]
 impl StreamReader {
     #[getter(_buffer)]
-    fn shown_buffer<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
+    fn shown_buffer<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
         self.buffer.show(py)
     }
 
@@ -233,7 +234,9 @@ impl StreamReader {
                 self.buffer.replace(array);
                 Ok(())
             }
-            Err(_) => Err(PyTypeError::new_err("the buffer of a reader must be a bytearray")),
+            Err(_) => {
+                Err(fresh::error::<PyTypeError>("the buffer of a reader must be a bytearray"))
+            }
         }
     }
 
@@ -430,7 +433,7 @@ async fn read_all(scope: Scope, reader: Kept<StreamReader>) -> PyResult<Py<PyAny
         if let Some(error) = scope.get(py, reader).get().failure(py) {
             return Err(super::goals::raise(error));
         }
-        Ok(scope.keep(&pyo3::types::PyList::empty(py)))
+        Ok(scope.keep(&fresh::list(py, [(); 0])?))
     })?;
     loop {
         let read = Python::attach(|py| -> PyResult<_> {
@@ -445,7 +448,7 @@ async fn read_all(scope: Scope, reader: Kept<StreamReader>) -> PyResult<Py<PyAny
                 pieces.append(piece)?;
                 return Ok(None);
             }
-            let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?;
+            let joined = fresh::bytes(py, b"")?.call_method1(intern!(py, "join"), (pieces,))?;
             Ok(Some(joined.unbind()))
         })?;
         if let Some(joined) = joined {
@@ -465,7 +468,7 @@ async fn line_by_method(
         match purpose {
             Purpose::Next => reader.call_method0(intern!(py, "readline")),
             Purpose::Line => {
-                let newline = PyBytes::new(py, b"\n");
+                let newline = fresh::bytes(py, b"\n")?;
                 reader.call_method1(intern!(py, "readuntil"), (newline,))
             }
         }

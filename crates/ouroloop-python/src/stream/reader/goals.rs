@@ -10,6 +10,8 @@ use super::separators::{Found, Separators};
 use super::wait::Goal;
 use super::{StreamReader, as_limit};
 use crate::containment::settled;
+use crate::fresh;
+use crate::room::{Grow, no_memory};
 use crate::standard::{Standard, raised};
 
 /// A number of bytes as an argument.
@@ -39,7 +41,7 @@ impl Size {
             Self::Odd(object) => {
                 object.bind(py).lt(0)?;
                 let message = "slice indices must be integers or None or have an __index__ method";
-                Err(PyTypeError::new_err(message))
+                Err(fresh::error::<PyTypeError>(message))
             }
         }
     }
@@ -111,7 +113,7 @@ impl Goal for Some_ {
             refuse_failed(reader)?;
             let size = self.size.known(py)?;
             if size == 0 {
-                return Ok(Some(PyBytes::new(py, b"").into_any().unbind()));
+                return Ok(Some(fresh::bytes(py, b"")?.into_any().unbind()));
             }
             self.waited = is_dry(reader);
             if self.waited {
@@ -186,7 +188,9 @@ impl Goal for All {
             if piece.as_bytes().is_empty() {
                 return self.joined(py).map(Some);
             }
-            self.pieces.push(piece.unbind());
+            if self.pieces.grow(piece.unbind()).is_err() {
+                return Err(no_memory(py));
+            }
         }
     }
 
@@ -216,11 +220,11 @@ impl Goal for Exactly {
         if !std::mem::replace(&mut self.checked, true) {
             if size < 0 {
                 let message = "readexactly size can not be less than zero";
-                return Err(PyValueError::new_err(message));
+                return Err(fresh::error::<PyValueError>(message));
             }
             refuse_failed(reader)?;
             if size == 0 {
-                return Ok(Some(PyBytes::new(py, b"").into_any().unbind()));
+                return Ok(Some(fresh::bytes(py, b"")?.into_any().unbind()));
             }
         }
         let count = as_count(size);
@@ -272,8 +276,9 @@ impl Search {
         let length = reader.get().buffer.len(py);
         if length >= self.offset.saturating_add(shortest) {
             self.separators.refuse_odd(py).map_err(Miss::Raised)?;
-            let found =
-                reader.get().buffer.with(py, |bytes| self.separators.find(bytes, self.offset));
+            let buffer = &reader.get().buffer;
+            let found = buffer.with(py, |bytes| self.separators.find(bytes, self.offset));
+            let found = found.map_err(Miss::Raised)?;
             if let Some(found) = found {
                 if as_limit(found.start) > limit {
                     let message = "Separator is found, but chunk is longer than limit";
@@ -345,7 +350,7 @@ pub(super) enum Purpose {
 
 impl Purpose {
     pub(super) fn answer(self, line: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        if matches!(self, Self::Next) && line.eq(PyBytes::new(line.py(), b""))? {
+        if matches!(self, Self::Next) && line.eq(fresh::bytes(line.py(), b"")?)? {
             return Err(pyo3::exceptions::PyStopAsyncIteration::new_err(()));
         }
         Ok(line.unbind())
@@ -400,7 +405,7 @@ pub(super) fn line_too_long(reader: &Bound<'_, StreamReader>, overrun: PyErr) ->
         let value = overrun.value(py);
         let consumed: usize = value.getattr("consumed")?.extract()?;
         let buffer = &reader.get().buffer;
-        if buffer.with(py, |bytes| bytes.get(consumed) == Some(&b'\n')) {
+        if buffer.with(py, |bytes| bytes.get(consumed) == Some(&b'\n'))? {
             buffer.skip(py, consumed + 1)?;
         } else {
             buffer.clear(py)?;

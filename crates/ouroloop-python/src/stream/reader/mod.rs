@@ -20,6 +20,7 @@ use pyo3::types::{PyBytes, PyType};
 use super::buffer::Buffer;
 use super::limit::Limit;
 use crate::cell::AttachedCell;
+use crate::fresh;
 use crate::future::{Home, stack_in_debug_mode};
 use crate::instance_dict::{self, ValueOffset};
 use crate::overrides::{self, Attributes, Verdict};
@@ -186,7 +187,7 @@ impl StreamReader {
             None
         });
         match refused {
-            Some(_) => Err(PyAssertionError::new_err("Transport already set")),
+            Some(_) => Err(fresh::error::<PyAssertionError>("Transport already set")),
             None => Ok(()),
         }
     }
@@ -269,7 +270,7 @@ impl StreamReader {
 
     fn refuse_after_eof(&self, py: Python<'_>) -> PyResult<()> {
         if self.state.with(py, |state| state.eof) {
-            return Err(PyAssertionError::new_err("feed_data after feed_eof"));
+            return Err(fresh::error::<PyAssertionError>("feed_data after feed_eof"));
         }
         Ok(())
     }
@@ -381,10 +382,10 @@ impl StreamReader {
             let message = format!(
                 "{method}() called while another coroutine is already waiting for incoming data"
             );
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         if eof {
-            return Err(PyAssertionError::new_err("_wait_for_data after EOF"));
+            return Err(fresh::error::<PyAssertionError>("_wait_for_data after EOF"));
         }
         if paused {
             Self::resume(slf)?;
@@ -424,7 +425,7 @@ fn as_limit(length: usize) -> i64 {
 pub(super) fn missing(slf: &Bound<'_, PyAny>, name: &str) -> PyErr {
     let class = slf.get_type();
     let class = class.name().map_or_else(|_| String::from("object"), |class| class.to_string());
-    PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'"))
+    fresh::error::<PyAttributeError>(format!("'{class}' object has no attribute '{name}'"))
 }
 
 /// The standard class, or ours, or one derived from either.

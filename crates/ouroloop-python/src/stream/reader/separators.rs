@@ -6,7 +6,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::fresh;
 
 /// Where a separator was found.
 #[derive(Clone, Copy, Debug)]
@@ -70,11 +72,11 @@ impl Separators {
         match sorted.first().map(Separator::len) {
             None => {
                 let message = "Separator should contain at least one element";
-                return Err(PyValueError::new_err(message));
+                return Err(fresh::error::<PyValueError>(message));
             }
             Some(0) => {
                 let message = "Separator should be at least one-byte string";
-                return Err(PyValueError::new_err(message));
+                return Err(fresh::error::<PyValueError>(message));
             }
             Some(_) => {}
         }
@@ -104,7 +106,7 @@ impl Separators {
         let Self::Sorted(sorted) = self else { return Ok(()) };
         for separator in sorted {
             if let Separator::Odd(object, _) = separator {
-                PyByteArray::new(py, &[]).call_method1(intern!(py, "find"), (object,))?;
+                fresh::byte_array(py, &[])?.call_method1(intern!(py, "find"), (object,))?;
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::drain::Drain;
 use super::{State, StreamWriter, VALUE_OFFSET, upgrade};
 use crate::coroutine::Coroutine;
+use crate::fresh;
 use crate::instance_dict;
 use crate::kinship::class_of;
 use crate::method::{
@@ -128,7 +129,7 @@ impl StreamWriter {
         ssl_handshake_timeout: Option<&Bound<'py, PyAny>>,
         ssl_shutdown_timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
-        let keywords = PyDict::new(slf.py());
+        let keywords = fresh::dict(slf.py())?;
         keywords.set_item("ssl_shutdown_timeout", ssl_shutdown_timeout)?;
         Self::upgrade(slf, sslcontext, server_hostname, ssl_handshake_timeout, &keywords)
     }
@@ -144,7 +145,7 @@ impl StreamWriter {
         server_hostname: Option<&Bound<'py, PyAny>>,
         ssl_handshake_timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
-        let keywords = PyDict::new(slf.py());
+        let keywords = fresh::dict(slf.py())?;
         Self::upgrade(slf, sslcontext, server_hostname, ssl_handshake_timeout, &keywords)
     }
 

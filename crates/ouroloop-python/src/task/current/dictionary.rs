@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::NotHere;
+use crate::fresh;
 use crate::task::{Task, registry};
 use crate::tricks;
 
@@ -131,7 +131,7 @@ fn is_proved(py: Python<'_>) -> bool {
 
 /// Compares a dictionary, as it grows and shrinks, with what the layout says is in it.
 fn prove(py: Python<'_>) -> PyResult<bool> {
-    let probe = PyDict::new(py);
+    let probe = fresh::dict(py)?;
     let objects = py.import("builtins")?.getattr("object")?;
     let keys = (0..20).map(|_| objects.call0()).collect::<PyResult<Vec<_>>>()?;
     for (place, key) in keys.iter().enumerate() {

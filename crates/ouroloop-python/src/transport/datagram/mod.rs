@@ -57,6 +57,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
@@ -193,7 +194,7 @@ impl DatagramTransport {
         }
         let transport = transport?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().add_transport(py, fd, transport.as_any());
+        event_loop.get().add_transport(py, fd, transport.as_any())?;
         Self::push(&transport, event_loop, Event::Open);
         Ok(transport)
     }
@@ -301,7 +302,7 @@ impl SocketEnd for DatagramTransport {
 /// What `get_extra_info` knows.
 fn describe<'py>(python_socket: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = python_socket.py();
-    let extra = PyDict::new(py);
+    let extra = fresh::dict(py)?;
     let view = Standard::get(py)?.transport_socket.bind(py).call1((python_socket,))?;
     extra.set_item(intern!(py, "socket"), view)?;
     for (key, method) in [("sockname", "getsockname"), ("peername", "getpeername")] {

@@ -10,6 +10,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use crate::room::Grow;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -76,14 +77,17 @@ impl Peers {
 }
 
 fn remember(table: &mut Table, peer: Peer, hash: impl Fn(&Peer) -> u64) -> Option<Peer> {
-    if table.is_empty() {
-        table.push(None);
+    if table.is_empty() && table.grow(None).is_err() {
+        return Some(peer);
     }
     let fought_over = |table: &Table, peer: &Peer| {
         place(table, hash(peer)).is_some_and(|place| table[place].is_some())
     };
     while fought_over(table, &peer) && table.len() < MOST {
         let mut larger: Table = Vec::new();
+        if larger.try_reserve_exact(table.len() * 2).is_err() {
+            break;
+        }
         larger.resize_with(table.len() * 2, || None);
         for known in table.drain(..).flatten() {
             // Those of different places in the smaller table have different ones in the larger.

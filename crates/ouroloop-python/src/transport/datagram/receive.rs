@@ -10,7 +10,9 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::{DatagramTransport, Event, State, Within};
 use crate::context::run_in;
+use crate::fresh;
 use crate::os_error::os_error;
+use crate::room::{Grow, taken};
 use crate::transport::address;
 use crate::transport::bytes::LARGEST_READ;
 use crate::transport::endpoint::SocketEnd;
@@ -142,7 +144,8 @@ impl DatagramTransport {
         let py = slf.py();
         for incoming in (place..batch.len()).filter_map(|place| batch.get(place)) {
             let news = Self::news(slf, incoming)?;
-            slf.get().state.with(py, |state| state.undelivered.push_back(news));
+            let kept = slf.get().state.with(py, |state| state.undelivered.grow(news));
+            taken(py, kept)?;
         }
         Self::deliver_later(slf);
         Ok(())
@@ -223,7 +226,7 @@ impl DatagramTransport {
         if incoming.truncated {
             return Ok(News::Truncated);
         }
-        let data = PyBytes::new(py, incoming.data).unbind();
+        let data = fresh::bytes(py, incoming.data)?.unbind();
         let from = match incoming.from {
             None => py.None(),
             Some(address) => Self::sender(slf, address)?,

@@ -10,7 +10,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::{DatagramTransport, Within};
 use crate::context::run_in;
+use crate::fresh;
 use crate::os_error::os_error;
+use crate::room::no_memory;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::SocketEnd;
@@ -67,7 +69,7 @@ impl DatagramTransport {
             && !addr.eq(remote)?
         {
             let message = format!("Invalid address: must be None or {}", remote.bind(py).str()?);
-            return Err(PyValueError::new_err(message));
+            return Err(fresh::error::<PyValueError>(message));
         }
         let (losses, open) = slf.get().state.with(py, |state| {
             let open = state.socket.fd().is_some();
@@ -118,6 +120,8 @@ impl DatagramTransport {
             return Self::send_last(slf, datagram);
         }
         let in_callback = event_loop.get().runs_here(py);
+        let room = slf.get().state.with(py, |state| state.socket.reserve());
+        room.map_err(|_| no_memory(py))?;
         let (intake, newly_unsent) = slf.get().state.with(py, |state| {
             let is_foreign = matches!(datagram.to, Destination::Foreign(_));
             state.socket.push(datagram);
@@ -139,7 +143,10 @@ impl DatagramTransport {
             Intake::Later => {
                 if newly_unsent {
                     let unsent = Unsent::Datagrams(slf.clone().unbind());
-                    event_loop.get().send_later(py, unsent);
+                    if event_loop.get().send_later(py, unsent).is_err() {
+                        slf.get().state.with(py, |state| state.end.unsent = false);
+                        return Self::flush(slf, Within::Call);
+                    }
                 }
                 Ok(())
             }
@@ -232,7 +239,12 @@ impl DatagramTransport {
             waits && !std::mem::replace(&mut state.end.unsent, true)
         });
         if newly_unsent && let Some(event_loop) = slf.get().event_loop(py) {
-            event_loop.get().send_later(py, Unsent::Datagrams(slf.clone().unbind()));
+            let unsent = Unsent::Datagrams(slf.clone().unbind());
+            if event_loop.get().send_later(py, unsent).is_err() {
+                slf.get().state.with(py, |state| state.end.unsent = false);
+                // The next write, or room in the kernel, sends them.
+                drop(Self::start_writing(slf));
+            }
         }
     }
 
@@ -310,5 +322,5 @@ fn content<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     }
     let name = data.get_type().name()?.repr()?;
     let message = format!("data argument must be a bytes-like object, not {name}");
-    Err(PyTypeError::new_err(message))
+    Err(fresh::error::<PyTypeError>(message))
 }

@@ -36,11 +36,11 @@ use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::{PyDict, PyTuple};
 
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
+use crate::fresh;
 use crate::future::Future;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
@@ -101,11 +101,11 @@ impl End {
         let py = event_loop.py();
         let fd: RawFd = pipe.call_method0(intern!(py, "fileno"))?.extract()?;
         if fd < 0 {
-            return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+            return Err(fresh::error::<PyValueError>(format!("Invalid file descriptor: {fd}")));
         }
         let kind = Kind::of(Lent(fd)).map_err(|error| os_error(py, &error))?;
         if kind == Kind::Other {
-            return Err(PyValueError::new_err(refusal));
+            return Err(fresh::error::<PyValueError>(refusal));
         }
         let end = Self {
             event_loop: Some(event_loop.clone().unbind()),
@@ -242,7 +242,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
             return Err(error);
         };
         let callback = told.bind(py).getattr(method)?.unbind();
-        let args = PyTuple::new(py, [slf])?;
+        let args = fresh::tuple(py, [slf])?;
         protocol::report_callback(&event_loop, callback, &args, context, error)
     }
 
@@ -328,14 +328,14 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
         if let Some(event_loop) = slf.get().event_loop(py) {
             if Self::is_quiet(&value)? {
                 if event_loop.get().is_debug(py) {
-                    let keywords = PyDict::new(py);
+                    let keywords = fresh::dict(py)?;
                     keywords.set_item(intern!(py, "exc_info"), &value)?;
                     let logger = Standard::get(py)?.logger.bind(py);
                     let arguments = ("%r: %s", slf, message);
                     logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
                 }
             } else {
-                let context = PyDict::new(py);
+                let context = fresh::dict(py)?;
                 context.set_item(intern!(py, "message"), message)?;
                 context.set_item(intern!(py, "transport"), slf)?;
                 context.set_item(intern!(py, "protocol"), slf.get().protocol(py))?;

@@ -17,9 +17,11 @@ use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
 use crate::cell::AttachedCell;
 use crate::containment::settled;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::Future;
 use crate::instance_dict::{self, ValueOffset};
 use crate::os_error::os_error;
+use crate::room::no_memory;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
@@ -156,6 +158,8 @@ impl WritePipeTransport {
             return Ok(());
         }
         let chunk = Chunk::new(bytes);
+        let room = slf.get().state.with(py, |state| state.writer.reserve());
+        room.map_err(|_| no_memory(py))?;
         slf.get().state.with(py, |state| match sent {
             0 => state.writer.push(chunk),
             _ => state.writer.push_rest(chunk, sent),
@@ -371,7 +375,7 @@ impl WritePipeTransport {
 
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (list_of_data,))?;
+        let joined = fresh::bytes(py, b"")?.call_method1(intern!(py, "join"), (list_of_data,))?;
         Self::take_in(slf, &joined)
     }
 

@@ -6,6 +6,7 @@ use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny, ipproto};
 
 use super::SocketTransport;
+use crate::fresh;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::{address, descriptor};
@@ -16,7 +17,7 @@ impl SocketTransport {
         name: &Bound<'py, PyAny>,
         default: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let extra = Self::extra(slf);
+        let extra = Self::extra(slf)?;
         if let Some(known) = extra.get_item(name)? {
             return Ok(known);
         }
@@ -30,17 +31,17 @@ impl SocketTransport {
         Ok(value)
     }
 
-    fn extra<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyDict> {
+    fn extra<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
         let known =
             slf.get().state.with(py, |state| state.extra.as_ref().map(|extra| extra.clone_ref(py)));
         if let Some(known) = known {
-            return known.into_bound(py);
+            return Ok(known.into_bound(py));
         }
-        let extra = PyDict::new(py);
+        let extra = fresh::dict(py)?;
         let kept = extra.clone().unbind();
         drop(slf.get().state.with(py, |state| state.extra.replace(kept)));
-        extra
+        Ok(extra)
     }
 
     /// A `TransportSocket`; what waits to be written leaves first, since its user sees the rest.
@@ -64,12 +65,12 @@ impl SocketTransport {
             return Ok(known.into_bound(py));
         }
         if open {
-            let socket = descriptor::share(&PyDict::new(py), fd, 1)?;
+            let socket = descriptor::share(&fresh::dict(py)?, fd, 1)?;
             let kept = socket.clone().unbind();
             drop(slf.get().state.with(py, |state| state.end.python_socket.replace(kept)));
             return Ok(socket);
         }
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         if let Some(family) = family {
             // A closed one of the same kind.
             keywords.set_item(intern!(py, "family"), family.as_raw())?;

@@ -14,7 +14,7 @@ use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::SocketTransport;
-use crate::containment::settled;
+use crate::fresh;
 use crate::future::{Future, Outcome};
 use crate::transport::endpoint::SocketEnd;
 
@@ -27,10 +27,10 @@ impl SocketTransport {
     pub(crate) fn lend(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, bool)> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else {
-            return Err(PyConnectionError::new_err("Connection is closed by peer"));
+            return Err(fresh::error::<PyConnectionError>("Connection is closed by peer"));
         };
         if slf.get().state.with(py, |state| state.lent.is_some()) {
-            return Err(PyRuntimeError::new_err("Empty waiter is already set"));
+            return Err(fresh::error::<PyRuntimeError>("Empty waiter is already set"));
         }
         let was_reading = slf.get().state.with(py, |state| !state.end.closing && !state.end.paused);
         slf.get().state.with(py, |state| state.end.paused |= was_reading);
@@ -77,8 +77,9 @@ impl SocketTransport {
             return Ok(());
         }
         let reason = reason.unwrap_or_else(|| {
-            let error = PyConnectionError::new_err("Connection is closed by peer");
-            settled(py, error).into_value(py).into_any()
+            fresh::error::<PyConnectionError>("Connection is closed by peer")
+                .into_value(py)
+                .into_any()
         });
         Future::finish_with_error(lent, reason.bind(py))
     }

@@ -40,13 +40,14 @@ use ouroloop::net::Stream;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
@@ -187,7 +188,7 @@ impl SocketTransport {
         }
         let transport = transport?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().add_transport(py, fd, transport.as_any());
+        event_loop.get().add_transport(py, fd, transport.as_any())?;
         if let Some(server) = transport.get().server(py) {
             server.bind(py).get().attach(py, pointer(&transport));
         }
@@ -242,7 +243,7 @@ impl SocketTransport {
             return Err(error);
         };
         let callback = told.bind(py).getattr(method)?.unbind();
-        let args = PyTuple::new(py, [slf])?;
+        let args = fresh::tuple(py, [slf])?;
         protocol::report_callback(&event_loop, callback, &args, context, error)
     }
 

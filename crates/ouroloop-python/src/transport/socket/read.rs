@@ -11,7 +11,9 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
 use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
+use crate::fresh;
 use crate::os_error::os_error;
+use crate::room::no_memory;
 use crate::stream::{self, StreamReader};
 use crate::transport::bytes;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ};
@@ -144,7 +146,7 @@ impl SocketTransport {
         {
             return Ok(received);
         }
-        let mut scratch = bytes::Scratch::borrow(event_loop);
+        let mut scratch = bytes::Scratch::borrow(event_loop)?;
         let received = receive(scratch.room());
         if let Received::Data(length) = received {
             // SAFETY: the stream has initialised this many bytes.
@@ -159,7 +161,7 @@ impl SocketTransport {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
         scratch.clear();
-        scratch.reserve(SCRATCH_BYTES);
+        scratch.try_reserve(SCRATCH_BYTES).map_err(|_| no_memory(py))?;
         let received = slf.get().receive(py, &mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]);
         // A stream above uses it a turn later; a protocol does not, and is not held up by it either.
         let received = Self::count_for_later(&event_loop, received);
@@ -194,7 +196,9 @@ impl SocketTransport {
         let got = Self::call_protocol(slf, |protocol| {
             let object = protocol.call_method1(intern!(py, "get_buffer"), (-1,))?;
             if object.len()? == 0 {
-                return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+                return Err(fresh::error::<PyRuntimeError>(
+                    "get_buffer() returned an empty buffer",
+                ));
             }
             target = Some(writable_bytes(&object)?);
             Ok(())
@@ -276,7 +280,7 @@ pub(crate) fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>
     };
     if buffer.readonly() || !buffer.is_c_contiguous() {
         let message = "read-write bytes-like object expected";
-        return Err(pyo3::exceptions::PyTypeError::new_err(message));
+        return Err(fresh::error::<pyo3::exceptions::PyTypeError>(message));
     }
     Ok(buffer)
 }

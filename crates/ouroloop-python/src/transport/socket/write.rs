@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{Kind, SocketTransport};
+use crate::fresh;
 use crate::os_error::os_error;
+use crate::room::no_memory;
 use crate::standard::Standard;
 use crate::transport::Unsent;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
@@ -51,7 +53,7 @@ impl SocketTransport {
             return Self::take_in(slf, Chunk::new(bytes));
         }
         if !is_bytes_like(data) {
-            return Err(PyTypeError::new_err(type_message(data)?));
+            return Err(fresh::error::<PyTypeError>(type_message(data)?));
         }
         if !Self::may_write(slf, data.len()? == 0, "write")? {
             return Ok(());
@@ -72,7 +74,7 @@ impl SocketTransport {
     /// Those of [`SocketTransport::write`].
     pub(super) fn writelines(slf: &Bound<'_, Self>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (lines,))?;
+        let joined = fresh::bytes(py, b"")?.call_method1(intern!(py, "join"), (lines,))?;
         let joined = joined.cast_into::<PyBytes>()?;
         // Python 3.11 writes the lines by `write`.
         let method = if cfg!(Py_3_12) { "writelines" } else { "write" };
@@ -94,11 +96,11 @@ impl SocketTransport {
         });
         if wrote_eof {
             let message = format!("Cannot call {method}() after write_eof()");
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         if lent {
             let message = format!("unable to {method}; sendfile is in progress");
-            return Err(PyRuntimeError::new_err(message));
+            return Err(fresh::error::<PyRuntimeError>(message));
         }
         if losses > LOUD_LOSSES && !empty {
             let logger = Standard::get(py)?.logger.bind(py);
@@ -111,6 +113,8 @@ impl SocketTransport {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let in_callback = event_loop.get().runs_here(py);
+        let room = slf.get().state.with(py, |state| state.stream.reserve());
+        room.map_err(|_| no_memory(py))?;
         let (intake, newly_unsent, refused) = slf.get().state.with(py, |state| {
             let refused = match state.stream.push(chunk) {
                 Pushed::Queued => None,
@@ -128,7 +132,11 @@ impl SocketTransport {
         });
         drop(refused);
         if newly_unsent {
-            event_loop.get().send_later(py, Unsent::Stream(slf.clone().unbind()));
+            let unsent = Unsent::Stream(slf.clone().unbind());
+            if event_loop.get().send_later(py, unsent).is_err() {
+                slf.get().state.with(py, |state| state.end.unsent = false);
+                return Self::flush(slf);
+            }
         }
         match intake {
             Intake::Later => Ok(()),
@@ -190,7 +198,11 @@ impl SocketTransport {
             (true, !std::mem::replace(&mut state.end.unsent, true))
         });
         if newly {
-            event_loop.get().send_later(py, Unsent::Stream(slf.clone().unbind()));
+            let unsent = Unsent::Stream(slf.clone().unbind());
+            if event_loop.get().send_later(py, unsent).is_err() {
+                slf.get().state.with(py, |state| state.end.unsent = false);
+                return false;
+            }
         }
         defers
     }
@@ -229,7 +241,9 @@ impl SocketTransport {
         if sent == data.len() {
             return Ok(());
         }
-        let chunk = Chunk::new(&PyBytes::new(py, &data[sent..]));
+        let chunk = Chunk::new(&fresh::bytes(py, &data[sent..])?);
+        let room = slf.get().state.with(py, |state| state.stream.reserve());
+        room.map_err(|_| no_memory(py))?;
         let (refused, blocked) = slf.get().state.with(py, |state| {
             let refused = match state.stream.push(chunk) {
                 Pushed::Queued => None,

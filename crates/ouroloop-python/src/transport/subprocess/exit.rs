@@ -16,11 +16,12 @@ use ouroloop::process::{Exit, reap, wait_without_reaping};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::{Happening, SubprocessTransport};
 use crate::callback::Callback;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::standard::Standard;
 use crate::thread_end;
 use crate::transport::protocol::report_callback;
@@ -133,7 +134,7 @@ impl SubprocessTransport {
     fn wait_in_thread(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = slf.py();
         let pid = slf.get().state.with(py, |state| state.pid.as_raw_pid());
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item("target", wrap_pyfunction!(wait_for_exit, py)?)?;
         keywords.set_item("name", format!("asyncio-waitpid-{pid}"))?;
         keywords.set_item("args", (event_loop, slf))?;

@@ -41,6 +41,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::future::{Future, Outcome};
 use crate::instance_dict::{self, ValueOffset};
 use crate::standard::Standard;
@@ -353,7 +354,7 @@ impl SubprocessTransport {
         use pyo3::exceptions::PyAssertionError;
         let py = slf.py();
         if let Some(known) = slf.get().state.with(py, |state| state.returncode) {
-            return Err(PyAssertionError::new_err(known));
+            return Err(fresh::error::<PyAssertionError>(known.to_string()));
         }
         if let Some(event_loop) = slf.get().event_loop(py)
             && event_loop.get().is_debug(py)

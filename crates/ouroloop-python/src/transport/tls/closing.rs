@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use super::incoming::leaves_loop;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
-use crate::containment::settled;
 use crate::event_loop::log_debug;
+use crate::fresh;
 use crate::standard::Standard;
 
 impl TlsProtocol {
@@ -85,8 +85,8 @@ impl TlsProtocol {
             return Ok(());
         }
         let Some(lower) = slf.get().lower(py) else { return Ok(()) };
-        let error = PyTimeoutError::new_err("SSL shutdown timed out");
-        lower.force_close(py, Some(settled(py, error).into_value(py).into_any()))
+        let error = fresh::error::<PyTimeoutError>("SSL shutdown timed out");
+        lower.force_close(py, Some(error.into_value(py).into_any()))
     }
 
     /// Ends the connection at once; what the application wrote before leaves as far as it can.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use super::lower::Lower;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
+use crate::fresh;
 use crate::standard::{Standard, exception_of};
 
 impl TlsProtocol {
@@ -18,7 +19,7 @@ impl TlsProtocol {
             slf.get().state.with(py, |state| (state.phase, state.lower.replace(lower)));
         drop(before);
         if phase != Phase::Unwrapped {
-            return Err(PyRuntimeError::new_err("the handshake has begun before"));
+            return Err(fresh::error::<PyRuntimeError>("the handshake has begun before"));
         }
         let event_loop = slf.get().event_loop(py);
         if event_loop.get().is_debug(py) {
@@ -118,7 +119,7 @@ impl TlsProtocol {
             "SSL handshake is taking longer than {} seconds: aborting the connection",
             slf.get().handshake_timeout
         );
-        let error = PyConnectionAbortedError::new_err(message);
+        let error = fresh::error::<PyConnectionAbortedError>(message);
         Self::fatal_error(slf, &error, "Fatal error on transport")
     }
 }

@@ -2,8 +2,8 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
+use crate::fresh;
 use crate::recursion::Level;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;
@@ -71,7 +71,7 @@ impl Lower {
             Self::Socket(socket) => SocketTransport::send_at_once(socket.bind(py), ciphertext),
             Self::Other(other) => {
                 let _level = Level::enter(py)?;
-                let data = PyBytes::new(py, ciphertext);
+                let data = fresh::bytes(py, ciphertext)?;
                 other.bind(py).call_method1(intern!(py, "write"), (data,)).map(drop)
             }
         }

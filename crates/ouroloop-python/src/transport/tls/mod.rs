@@ -58,6 +58,7 @@ use pyo3::types::{PyByteArray, PyDict};
 
 use crate::cell::AttachedCell;
 use crate::event_loop::{Loop, errors};
+use crate::fresh;
 use crate::future::{Future, Outcome};
 use crate::standard::exception_of;
 use crate::transport::chunk::Chunk;
@@ -225,7 +226,7 @@ impl TlsProtocol {
         let timeouts = security.timeouts(py)?;
         let context = security.context(py)?;
         let session = Session::new(&context, security)?;
-        let extra = PyDict::new(py);
+        let extra = fresh::dict(py)?;
         extra.set_item(intern!(py, "sslcontext"), context)?;
         let kind = kind_of(protocol.bind(py))?;
         let machine = Bound::new(
@@ -344,7 +345,7 @@ impl TlsProtocol {
             }
             Some(Waiting::Accepted) => match error {
                 Some(error) if slf.get().event_loop(py).get().is_debug(py) => {
-                    let context = PyDict::new(py);
+                    let context = fresh::dict(py)?;
                     let message = "Error on transport creation for incoming connection";
                     context.set_item(intern!(py, "message"), message)?;
                     context.set_item(intern!(py, "protocol"), slf.get().app_protocol(py))?;
@@ -370,7 +371,7 @@ impl TlsProtocol {
         }
         if error.is_instance_of::<PyOSError>(py) {
             if slf.get().event_loop(py).get().is_debug(py) {
-                let keywords = PyDict::new(py);
+                let keywords = fresh::dict(py)?;
                 keywords.set_item(intern!(py, "exc_info"), exception)?;
                 let logger = crate::standard::Standard::get(py)?.logger.bind(py);
                 let arguments = ("%r: %s", slf, message);
@@ -382,7 +383,7 @@ impl TlsProtocol {
         if error.matches(py, cancelled)? {
             return Ok(());
         }
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         context.set_item(intern!(py, "message"), message)?;
         context.set_item(intern!(py, "transport"), lower.map(|lower| lower.into_object(py)))?;
         context.set_item(intern!(py, "protocol"), slf)?;
@@ -408,6 +409,8 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
 
 /// Makes the classes complete.
 pub(crate) fn install(py: Python<'_>) {
+    // Made now, not when memory is short.
+    let _ = py.get_type::<TlsProtocol>();
     crate::instance_dict::install::<TlsTransport>(py);
     crate::slots::install_deallocate::<TlsTransport>(py);
 }

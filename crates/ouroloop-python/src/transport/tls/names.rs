@@ -5,6 +5,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::fresh;
+
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) module: Py<PyModule>,
@@ -27,7 +29,7 @@ impl Names {
     pub(super) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         NAMES.get_or_try_init(py, || {
             let Ok(ssl) = crate::modules::module(py, intern!(py, "ssl")) else {
-                return Err(PyRuntimeError::new_err("stdlib ssl module not available"));
+                return Err(fresh::error::<PyRuntimeError>("stdlib ssl module not available"));
             };
             let asyncio = crate::modules::module(py, intern!(py, "asyncio.sslproto"))?;
             let name = |name: &str| ssl.getattr(name).map(Bound::unbind);
@@ -56,11 +58,11 @@ impl Names {
 pub(crate) fn expect_context(context: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = context.py();
     let Ok(names) = Names::get(py) else {
-        return Err(PyRuntimeError::new_err("Python ssl module is not available"));
+        return Err(fresh::error::<PyRuntimeError>("Python ssl module is not available"));
     };
     if context.is_instance(names.context.bind(py))? {
         return Ok(());
     }
     let message = "sslcontext is expected to be an instance of ssl.SSLContext";
-    Err(PyTypeError::new_err(format!("{message}, got {}", context.repr()?)))
+    Err(fresh::error::<PyTypeError>(format!("{message}, got {}", context.repr()?)))
 }

@@ -3,12 +3,14 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString};
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
 use super::incoming::leaves_loop;
 use super::session::{RECORD_BYTES, Step};
 use super::{Phase, TlsProtocol};
 use crate::event_loop::SCRATCH_BYTES;
+use crate::fresh;
+use crate::room::{Grow, no_memory, taken};
 use crate::standard::{Standard, exception_of};
 use crate::transport::chunk::Chunk;
 
@@ -78,10 +80,12 @@ impl TlsProtocol {
         let length = bytes.as_bytes().len();
         if length > 0 {
             let chunk = Chunk::new(&bytes);
-            slf.get().state.with(py, |state| {
-                state.backlog.push_back(chunk);
-                state.backlog_bytes += length;
+            let kept = slf.get().state.with(py, |state| {
+                let kept = state.backlog.grow(chunk);
+                state.backlog_bytes += if kept.is_ok() { length } else { 0 };
+                kept
             });
+            taken(py, kept)?;
         }
         Ok(())
     }
@@ -191,6 +195,8 @@ impl TlsProtocol {
         let py = slf.py();
         let place = &slf.get().event_loop(py).get().outgoing;
         let mut scratch = place.replace(py, Vec::new());
+        let missing = SCRATCH_BYTES.saturating_sub(scratch.len());
+        scratch.try_reserve_exact(missing).map_err(|_| no_memory(py))?;
         scratch.resize(SCRATCH_BYTES, 0);
         let (record, room) = scratch.split_at_mut(RECORD_BYTES);
         let answer = body(record, &mut Sealed { room, length: 0 });
@@ -300,7 +306,7 @@ impl TlsProtocol {
         if leaves_loop(py, &error) {
             return Err(error);
         }
-        let context = PyDict::new(py);
+        let context = fresh::dict(py)?;
         context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
         context.set_item(intern!(py, "transport"), slf.get().app_transport(py))?;
         context.set_item(intern!(py, "protocol"), slf)?;

@@ -7,9 +7,11 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat};
+use pyo3::types::PyBool;
 
 use super::Names;
+
+use crate::fresh;
 
 /// asyncio's limits, in seconds.
 const HANDSHAKE_TIMEOUT: f64 = 60.0;
@@ -42,7 +44,9 @@ impl Request {
         ];
         for (name, timeout) in given {
             if timeout.is_some() && !self.is_wanted(py)? {
-                return Err(PyValueError::new_err(format!("{name} is only meaningful with ssl")));
+                return Err(fresh::error::<PyValueError>(format!(
+                    "{name} is only meaningful with ssl"
+                )));
             }
         }
         Ok(())
@@ -55,12 +59,12 @@ impl Request {
         let wanted = self.is_wanted(py)?;
         if self.server_hostname.is_some() && !wanted {
             let message = "server_hostname is only meaningful with ssl";
-            return Err(PyValueError::new_err(message));
+            return Err(fresh::error::<PyValueError>(message));
         }
         let host_given = host.map_or(Ok(false), |host| host.bind(py).is_truthy())?;
         if self.server_hostname.is_none() && wanted && !host_given {
             let message = "You must set server_hostname when using ssl without a host";
-            return Err(PyValueError::new_err(message));
+            return Err(fresh::error::<PyValueError>(message));
         }
         self.check_timeouts(py)
     }
@@ -70,7 +74,7 @@ impl Request {
     pub(crate) fn check_server(&self, py: Python<'_>) -> PyResult<()> {
         if self.ssl.as_ref().is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
             let message = "ssl argument must be an SSLContext or None";
-            return Err(PyTypeError::new_err(message));
+            return Err(fresh::error::<PyTypeError>(message));
         }
         self.check_timeouts(py)
     }
@@ -158,11 +162,11 @@ impl Security {
     pub(super) fn timeouts(&self, py: Python<'_>) -> PyResult<Timeouts> {
         let checked = |name: &str, given: &Option<Py<PyAny>>, default: f64| {
             let Some(given) = given else {
-                return Ok(PyFloat::new(py, default).into_any().unbind());
+                return Ok(fresh::float(py, default)?.into_any().unbind());
             };
             if given.bind(py).le(0)? {
                 let message = "should be a positive number, got";
-                return Err(PyValueError::new_err(format!("{name} {message} {given}")));
+                return Err(fresh::error::<PyValueError>(format!("{name} {message} {given}")));
             }
             Ok(given.clone_ref(py))
         };
@@ -186,7 +190,7 @@ impl Security {
             return Ok(context.bind(py).clone());
         }
         if self.server_side {
-            return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));
+            return Err(fresh::error::<PyValueError>("Server side SSL needs a valid SSLContext"));
         }
         let context = names.module.bind(py).call_method0(intern!(py, "create_default_context"))?;
         let has_name =

@@ -14,10 +14,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::PyBytes;
 
 use super::libssl::{Connection, Direct};
 use super::{Names, Security};
+use crate::fresh;
 use crate::transport::bytes::Room;
 
 /// The most that one record carries.
@@ -67,7 +68,7 @@ impl Session {
         let memory_bio = Names::get(py)?.memory_bio.bind(py);
         let incoming = memory_bio.call0()?;
         let outgoing = memory_bio.call0()?;
-        let keywords = PyDict::new(py);
+        let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "server_side"), security.server_side)?;
         keywords.set_item(intern!(py, "server_hostname"), security.name(py)?)?;
         let arguments = (&incoming, &outgoing);
@@ -126,7 +127,7 @@ impl Session {
         if let Some(direct) = &self.direct {
             return direct.feed(ciphertext);
         }
-        let bytes = PyBytes::new(py, ciphertext);
+        let bytes = fresh::bytes(py, ciphertext)?;
         self.incoming.bind(py).call_method1(intern!(py, "write"), (bytes,)).map(drop)
     }
 
@@ -236,7 +237,7 @@ impl Session {
             }
         }
         let length = data.len();
-        let data = PyBytes::new(py, data);
+        let data = fresh::bytes(py, data)?;
         let step = step(py, self.object(py).call_method1(intern!(py, "write"), (data,)))?;
         Ok(match step {
             Step::Done(count) => (Step::Done(count.extract::<usize>()?.min(length)), sealed),
@@ -270,9 +271,9 @@ impl Session {
 /// # Errors
 /// `ValueError` when it is more than was asked for: the object may be of the program's making.
 fn put_in(room: &mut [u8], bytes: &[u8]) -> PyResult<usize> {
-    let place = room
-        .get_mut(..bytes.len())
-        .ok_or_else(|| PyValueError::new_err("read() returned more data than it was asked for"))?;
+    let place = room.get_mut(..bytes.len()).ok_or_else(|| {
+        fresh::error::<PyValueError>("read() returned more data than it was asked for")
+    })?;
     place.copy_from_slice(bytes);
     Ok(bytes.len())
 }
@@ -322,7 +323,7 @@ fn joined<'py>(
     if pieces.len() < 2 {
         return Ok(pieces.pop());
     }
-    let pieces = PyList::new(py, pieces)?;
-    let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?;
+    let pieces = fresh::list(py, pieces)?;
+    let joined = fresh::bytes(py, b"")?.call_method1(intern!(py, "join"), (pieces,))?;
     Ok(Some(joined.cast_into::<PyBytes>()?))
 }

@@ -13,6 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyWeakrefMethods, PyWeakre
 use super::{Marks, Names, TlsProtocol};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::fresh;
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -256,7 +257,7 @@ impl TlsTransport {
         if !is_bytes_like {
             let name = data.get_type().name()?;
             let message = format!("data: expecting a bytes-like instance, got {name}");
-            return Err(PyTypeError::new_err(message));
+            return Err(fresh::error::<PyTypeError>(message));
         }
         let Some(machine) = self.machine(py) else { return Ok(()) };
         machine.get().refuse_inherited(py)?;
@@ -369,7 +370,7 @@ fn marks(high: Option<i64>, low: Option<i64>, kib: i64) -> PyResult<Marks> {
         (Ok(low), Ok(high)) if high >= low => Ok(Marks { low, high }),
         _ => {
             let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
-            Err(PyValueError::new_err(message))
+            Err(fresh::error::<PyValueError>(message))
         }
     }
 }

@@ -64,11 +64,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Room without a datagram.
+    /// Room without a datagram; its memory is asked for by the first read.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            arena: Vec::with_capacity(BYTES),
+            arena: Vec::new(),
             arrivals: [Arrival::new(); MOST],
             division: Division::INTERNET,
             arrived: 0,
@@ -109,6 +109,7 @@ impl Batch {
         self.arrived = 0;
         self.division = division;
         let wanted = wanted.clamp(1, division.pieces());
+        self.arena.try_reserve_exact(BYTES).map_err(|_| Errno::NOMEM)?;
         let arena: &mut [MaybeUninit<u8>] = self.arena.spare_capacity_mut();
         let arena = &mut arena[..wanted * division.stride];
         let rooms = (division.stride, division.room);

@@ -18,7 +18,7 @@ pub mod batch;
 mod many;
 pub mod queue;
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -174,6 +174,15 @@ impl<B: AsRef<[u8]>, A> DatagramSocket<B, A> {
             Err(Errno::AGAIN) => Sent::WouldBlock,
             Err(error) => Sent::Failed(error.into()),
         }
+    }
+
+    /// Makes sure that there is room for one more datagram to wait.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        self.queue.reserve()
     }
 
     /// Queues a datagram; [`DatagramSocket::flush`] sends it. One for a closed socket is dropped

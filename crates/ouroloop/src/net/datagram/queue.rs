@@ -7,7 +7,7 @@
 //!    the queue's weight is the sum, at all times.
 //! 3. A payload answers the same bytes each time it is asked.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 
 use rustix::net::SocketAddrAny;
 
@@ -58,6 +58,15 @@ impl<B: AsRef<[u8]>, A> DatagramQueue<B, A> {
     #[must_use]
     pub const fn new(header: usize) -> Self {
         Self { datagrams: VecDeque::new(), weight: 0, header }
+    }
+
+    /// Makes sure that there is room for one more datagram.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    #[inline]
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        self.datagrams.try_reserve(1)
     }
 
     /// Adds a datagram behind all others.

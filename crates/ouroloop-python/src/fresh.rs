@@ -1,0 +1,137 @@
+//! Objects of Python's own types, made fallibly.
+//!
+//! PyO3's constructors of these panic when the interpreter has no memory, and the panic of a method that
+//! cannot even make the exception which tells of it ends the process. These answer `MemoryError`.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::{IntoPyObjectExt, PyTypeInfo};
+
+use crate::pending::Pending;
+
+/// The length as the interpreter has it; no slice is longer.
+fn signed(length: usize) -> ffi::Py_ssize_t {
+    ffi::Py_ssize_t::try_from(length).unwrap_or(ffi::Py_ssize_t::MAX)
+}
+
+/// An owned reference as an object of the class that it has.
+///
+/// # Safety
+/// The pointer is an owned reference to an object of exactly class `T`, or NULL with an error set.
+#[inline]
+unsafe fn made<T>(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<Bound<'_, T>> {
+    // SAFETY: the caller's promise.
+    unsafe { Ok(Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked()) }
+}
+
+/// An empty `dict`.
+///
+/// # Errors
+/// `MemoryError`, as of all of these.
+#[inline]
+pub(crate) fn dict(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    // SAFETY: attached; the call makes a dict.
+    unsafe { made(py, ffi::PyDict_New()) }
+}
+
+/// A copy of the text.
+pub(crate) fn string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> {
+    let length = signed(text.len());
+    // SAFETY: attached; the call copies the text, which is UTF-8, to a string.
+    unsafe { made(py, ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), length)) }
+}
+
+/// A copy of the bytes.
+#[inline]
+pub(crate) fn bytes<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let length = signed(content.len());
+    // SAFETY: attached; the call copies the content.
+    unsafe { made(py, ffi::PyBytes_FromStringAndSize(content.as_ptr().cast(), length)) }
+}
+
+/// A copy of the bytes, which can be changed.
+pub(crate) fn byte_array<'py>(
+    py: Python<'py>,
+    content: &[u8],
+) -> PyResult<Bound<'py, PyByteArray>> {
+    let length = signed(content.len());
+    // SAFETY: attached; the call copies the content.
+    unsafe { made(py, ffi::PyByteArray_FromStringAndSize(content.as_ptr().cast(), length)) }
+}
+
+/// A `float`.
+#[inline]
+pub(crate) fn float(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyFloat>> {
+    // SAFETY: attached; the call makes a float.
+    unsafe { made(py, ffi::PyFloat_FromDouble(value)) }
+}
+
+/// An `int`.
+#[inline]
+pub(crate) fn int(py: Python<'_>, value: i64) -> PyResult<Bound<'_, PyInt>> {
+    // SAFETY: attached; the call makes an int.
+    unsafe { made(py, ffi::PyLong_FromLongLong(value)) }
+}
+
+/// A tuple of objects.
+pub(crate) fn tuple<'py, T>(
+    py: Python<'py>,
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+) -> PyResult<Bound<'py, PyTuple>>
+where
+    T: IntoPyObject<'py>,
+{
+    let items = items.into_iter();
+    let length = items.len();
+    // SAFETY: attached; the call makes a tuple with room for so many. Each is set once, before Python code
+    // sees the tuple; one that is not full is dropped with the rest NULL.
+    unsafe {
+        let tuple: Bound<'py, PyTuple> = made(py, ffi::PyTuple_New(signed(length)))?;
+        for (place, item) in items.take(length).enumerate() {
+            let item = item.into_bound_py_any(py)?;
+            ffi::PyTuple_SET_ITEM(tuple.as_ptr(), signed(place), item.into_ptr());
+        }
+        Ok(tuple)
+    }
+}
+
+/// A list of objects.
+pub(crate) fn list<'py, T>(
+    py: Python<'py>,
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+) -> PyResult<Bound<'py, PyList>>
+where
+    T: IntoPyObject<'py>,
+{
+    let items = items.into_iter();
+    let length = items.len();
+    // SAFETY: as of a tuple.
+    unsafe {
+        let list: Bound<'py, PyList> = made(py, ffi::PyList_New(signed(length)))?;
+        for (place, item) in items.take(length).enumerate() {
+            let item = item.into_bound_py_any(py)?;
+            ffi::PyList_SET_ITEM(list.as_ptr(), signed(place), item.into_ptr());
+        }
+        Ok(list)
+    }
+}
+
+/// An exception of class `T` with a message, or the `MemoryError` in its stead. Its context is what is handled
+/// now, as of one that is raised here.
+///
+/// PyO3 would make it when it leaves a method, where nothing can go wrong any more.
+#[cold]
+pub(crate) fn error<T: PyTypeInfo>(message: impl AsRef<str>) -> PyErr {
+    // SAFETY: whoever raises an error is attached; `attach` would refuse at the interpreter's end.
+    let py = unsafe { Python::assume_attached() };
+    let _pending = Pending::put_aside(py);
+    match string(py, message.as_ref()) {
+        Ok(message) => {
+            // SAFETY: attached; both objects are alive. The call sets an error, of this class or another.
+            unsafe { ffi::PyErr_SetObject(T::type_object_raw(py).cast(), message.as_ptr()) };
+            PyErr::fetch(py)
+        }
+        Err(error) => error,
+    }
+}

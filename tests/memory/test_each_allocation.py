@@ -1,0 +1,26 @@
+"""No call of a native class, function or method dies of an allocation that fails.
+
+The interpreter's own test module makes them fail (`tests/memory/sweep.py`, which runs longer by hand).
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SWEEP = Path(__file__).with_name("sweep.py")
+
+try:
+    from _testcapi import set_nomemory
+except ImportError:
+    set_nomemory = None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(set_nomemory is None, reason="this Python has no `_testcapi`")
+@pytest.mark.parametrize("subjects", ["Future", "Event", "Queue"])
+def test_a_failed_allocation_raises(subjects: str) -> None:
+    command = [sys.executable, str(SWEEP), "--depth", "30", "--only", subjects]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stdout + ran.stderr
