@@ -23,7 +23,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint lint-kqueue bench loom clean
-.PHONY: test-engine test-main test-multiplexers test-lent test-peers test-others conformance conformance-shared
+.PHONY: test-engine test-main test-safe test-multiplexers test-lent test-peers test-others conformance conformance-shared
 .SECONDARY:
 
 help:
@@ -32,7 +32,7 @@ help:
 demo: $(VENV)/.native
 	$(BIN)/python scripts/demo.py
 
-test: test-engine loom test-main test-multiplexers test-peers test-others
+test: test-engine loom test-main test-safe test-lent test-multiplexers test-peers test-others
 
 lint: $(VENV)/.native
 	cargo fmt --all --check
@@ -66,6 +66,12 @@ test-main: $(VENV)/.native
 	$(BIN)/python $(PYTEST) --ignore tests/peers
 	$(BIN)/python tests/conformance/run.py
 
+# Every trick that leans on more than the interpreter promises is off.
+test-safe: $(VENV)/.native
+	OUROLOOP_SAFE=1 $(BIN)/python $(PYTEST) --quiet -m 'not slow' \
+	    --ignore tests/peers --ignore tests/differential --ignore tests/attacks
+	OUROLOOP_SAFE=1 $(BIN)/python tests/conformance/run.py
+
 # Everything runs on the system's fastest mechanism; what waits for descriptors on the others too, native loops only.
 MULTIPLEXER_TESTS := $(addprefix tests/,datagram faults network peers pipes process sockets streams tls transport)
 
@@ -90,7 +96,8 @@ test-lent: $(VENV)/.tools
 	cp python/ouroloop/*.py* $(LENT)/python/ouroloop
 	cp $(LENT)/debug/lib_native.so $(LENT)/python/ouroloop/_native.so
 	export PYTHONPATH=$(LENT)/python OUROLOOP_LENT_REPORTS=$(LENT)/reports; \
-	    $(BIN)/python $(PYTEST) --ignore tests/peers --ignore tests/leaks --ignore tests/differential; \
+	    $(BIN)/python $(PYTEST) --quiet -m 'not slow' --ignore tests/peers --ignore tests/leaks \
+	        --ignore tests/differential --ignore tests/attacks; \
 	    status=$$?; [ ! -e $(LENT)/reports ] || { cat $(LENT)/reports; exit 1; }; exit $$status
 
 # Scenarios with other projects, on the main Python only.

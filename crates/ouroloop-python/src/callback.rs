@@ -73,6 +73,16 @@ pub(crate) enum Callback {
 }
 
 impl Callback {
+    /// An entry with a thin handle becomes one that owns it.
+    #[inline(never)]
+    fn leave_handle(&mut self) {
+        if let Self::Soon(scheduled) = self
+            && let Some(handle) = scheduled.leave()
+        {
+            *self = Self::Call(handle);
+        }
+    }
+
     /// Runs it.
     ///
     /// # Errors
@@ -303,9 +313,9 @@ impl Again for Callback {
     #[inline]
     fn leave(&mut self) {
         if let Self::Soon(scheduled) = self
-            && let Some(handle) = scheduled.leave()
+            && scheduled.is_held()
         {
-            *self = Self::Call(handle);
+            self.leave_handle();
         }
     }
 }

@@ -28,14 +28,18 @@ impl Shelf {
         Self { objects: AttachedCell::new(Vec::new()) }
     }
 
-    /// Whether there is room for one more, or can be made.
+    /// Whether there is room for one more.
     #[inline]
     fn has_room(&self, py: Python<'_>, capacity: usize) -> bool {
-        self.objects.with(py, |objects| {
-            objects.len() < capacity
-                && (objects.len() < objects.capacity() || objects.try_reserve(1).is_ok())
-        })
+        self.objects
+            .with(py, |objects| objects.len() < objects.capacity() || make_room(objects, capacity))
     }
+}
+
+/// Makes all the room that a shelf will have, before its first object; there is none if tricks are off.
+#[cold]
+fn make_room(objects: &mut Vec<NonNull<ffi::PyObject>>, capacity: usize) -> bool {
+    objects.capacity() == 0 && !tricks::are_off() && objects.try_reserve_exact(capacity).is_ok()
 }
 
 /// A class whose objects are kept on a shelf.
@@ -109,8 +113,7 @@ pub(crate) unsafe fn put<T: Shelved>(object: &Bound<'_, T>) -> bool {
     let class = T::type_object_raw(py);
     // SAFETY: attached; the object is complete.
     let keep = unsafe {
-        !tricks::are_off()
-            && ffi::Py_TYPE(pointer) == class
+        ffi::Py_TYPE(pointer) == class
             && ffi::PyObject_GC_IsFinalized(pointer) == 0
             && T::shelf().has_room(py, T::CAPACITY)
     };

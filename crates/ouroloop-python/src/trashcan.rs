@@ -71,17 +71,13 @@ unsafe fn enter_or_put_off(
     shallow: u32,
 ) {
     let enters = DEPTH.with(py, |depth| {
-        let enters = *depth < shallow || (*depth < DEEPEST && has_room());
+        let enters = *depth < shallow || may_enter(*depth);
         *depth += u32::from(enters);
         enters
     });
     if !enters {
-        if WAITING.with(py, |waiting| waiting.grow((object, take_apart))).is_err() {
-            // No memory for the list: one inside the other after all.
-            // SAFETY: the caller's promise.
-            unsafe { take_apart(object) };
-        }
-        return;
+        // SAFETY: the caller's promise.
+        return unsafe { put_off(py, object, take_apart) };
     }
     // SAFETY: the caller's promise.
     unsafe { take_apart(object) };
@@ -91,6 +87,22 @@ unsafe fn enter_or_put_off(
         unsafe { empty(py) };
     }
     DEPTH.with(py, |depth| *depth -= 1);
+}
+
+#[cold]
+fn may_enter(depth: u32) -> bool {
+    depth < DEEPEST && has_room()
+}
+
+/// # Safety
+/// That of [`take_apart_or_put_off`].
+#[cold]
+unsafe fn put_off(py: Python<'_>, object: *mut ffi::PyObject, take_apart: TakeApart) {
+    if WAITING.with(py, |waiting| waiting.grow((object, take_apart))).is_err() {
+        // No memory for the list: one inside the other after all.
+        // SAFETY: the caller's promise.
+        unsafe { take_apart(object) };
+    }
 }
 
 /// # Safety

@@ -239,9 +239,8 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// Takes the next ready callback.
     #[inline]
     pub fn pop(&mut self) -> Option<C> {
-        let mut callback = self.ready.pop()?;
-        callback.leave();
-        Some(callback)
+        self.ready.front_mut()?.leave();
+        self.ready.pop()
     }
 
     /// How many callbacks are ready.

@@ -87,6 +87,12 @@ impl<C> ReadyQueue<C> {
         Some(callback)
     }
 
+    /// The callback that has waited longest.
+    #[inline]
+    pub fn front_mut(&mut self) -> Option<&mut C> {
+        self.entries.front_mut()
+    }
+
     /// How many callbacks wait.
     #[inline]
     #[must_use]

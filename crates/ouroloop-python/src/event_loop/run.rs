@@ -128,15 +128,14 @@ impl Loop {
     /// The loop is this thread's from here on, before anything that another thread could run between.
     fn claim(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let free = !slf.get().is_running(py);
-        slf.get().state.with(py, |state| match state.phase {
-            Phase::Closed => Err(closed()),
-            _ if !free => Err(already_running()),
-            _ => {
-                state.phase = Phase::Running(thread_identifier());
-                Ok(())
-            }
-        })
+        if slf.get().is_closed(py) {
+            return Err(closed());
+        }
+        if slf.get().is_running(py) {
+            return Err(already_running());
+        }
+        slf.get().state.with(py, |state| state.phase = Phase::Running(thread_identifier()));
+        Ok(())
     }
 
     fn enter_run<'py>(slf: &Bound<'py, Self>, saved: &mut Saved<'py>) -> PyResult<()> {

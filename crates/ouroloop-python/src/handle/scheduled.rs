@@ -150,6 +150,12 @@ impl Scheduled {
         }
     }
 
+    /// Whether a thin handle has it.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.holder, Holder::Handle(_))
+    }
+
     /// The entry leaves the loop: from here on its handle is an ordinary one, which is answered, or nobody's.
     #[inline]
     pub(crate) fn leave(&mut self) -> Option<Py<Handle>> {
