@@ -64,20 +64,22 @@ impl Loop {
         Ok(set)
     }
 
-    /// Installs the loop's hooks in this thread; answers those of before.
-    pub(super) fn install_asyncgen_hooks<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    /// The hooks of this thread, for [`Loop::restore_asyncgen_hooks`].
+    pub(super) fn asyncgen_hooks(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        let sys = crate::modules::module(py, intern!(py, "sys"))?;
+        sys.call_method0(intern!(py, "get_asyncgen_hooks"))
+    }
+
+    /// Installs the loop's hooks in this thread; an error may leave one of the two.
+    pub(super) fn install_asyncgen_hooks(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let sys = crate::modules::module(py, intern!(py, "sys"))?;
-        let before = sys.call_method0(intern!(py, "get_asyncgen_hooks"))?;
         let keywords = fresh::dict(py)?;
         let firstiter = slf.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
         let finalizer = slf.getattr(intern!(py, "_asyncgen_finalizer_hook"))?;
         keywords.set_item(intern!(py, "firstiter"), firstiter)?;
         keywords.set_item(intern!(py, "finalizer"), finalizer)?;
-        sys.call_method(intern!(py, "set_asyncgen_hooks"), (), Some(&keywords))?;
-        Ok(before)
+        sys.call_method(intern!(py, "set_asyncgen_hooks"), (), Some(&keywords)).map(drop)
     }
 
     pub(super) fn restore_asyncgen_hooks(

@@ -142,7 +142,8 @@ impl Loop {
         let py = slf.py();
         let debug = slf.get().is_debug(py);
         debug::set_origin_tracking(slf, debug)?;
-        saved.asyncgen_hooks = Some(Self::install_asyncgen_hooks(slf)?);
+        saved.asyncgen_hooks = Some(Self::asyncgen_hooks(py)?);
+        Self::install_asyncgen_hooks(slf)?;
         let standard = Standard::get(py)?;
         saved.running_loop = Some(standard.get_running_loop.bind(py).call0()?);
         standard.set_running_loop.bind(py).call1((slf,))?;
