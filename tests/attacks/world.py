@@ -32,6 +32,9 @@ KEPT = (
     types.BuiltinMethodType, Context,
 )  # fmt: skip
 
+SPARED = "<class '_asyncio.FutureIter'>"
+"""Stock asyncio's iterator of a future crashes when it is stepped after a ``throw``, since 3.14."""
+
 
 class Stuck(BaseException):
     """Raised by the alarm where the batch has not moved."""
@@ -76,8 +79,12 @@ class World:
         if kept is None:
             if len(self._kept) > 2000:
                 self._kept.clear()
-            kept = self._kept[kind] = issubclass(kind, KEPT) or any(
-                str(base.__dict__.get("__module__", "")).startswith(OURS) for base in kind.__mro__
+            kept = self._kept[kind] = type.__repr__(kind) != SPARED and (
+                issubclass(kind, KEPT)
+                or any(
+                    str(base.__dict__.get("__module__", "")).startswith(OURS)
+                    for base in kind.__mro__
+                )
             )
         if not kept:
             return

@@ -110,7 +110,7 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
         );
         #[cfg(not(Py_3_13))]
         if !written::is_written(&instance) {
-            return written::give_back(py, object);
+            return written::give_back::<T>(py, object);
         }
         let speaks = T::has_last_words(&instance);
         if speaks && !T::LAST_WORDS_NEST && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {

@@ -5,8 +5,9 @@
 //! zero, as its memory was allocated.
 //!
 //! A value that is all zero owns nothing, whoever wrote it: no reference and no allocation is at address
-//! zero, and no class keeps a bare descriptor. So the two need not be told apart: the memory of either is
-//! given back as it is.
+//! zero, and no class keeps a bare descriptor. So the two need not be told apart: no value is dropped.
+//! But behind the value are places for the dictionary and the list of weak references, which the object may
+//! have got since: these are let go.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -24,17 +25,26 @@ pub(crate) fn is_written<T: PyClass<Frozen = True> + Sync>(object: &Bound<'_, T>
     (0..words).any(|place| unsafe { start.add(place).read_volatile() } != 0)
 }
 
-/// Gives back the memory of an object that is not written.
+/// Gives back the memory of an object that is not written, and what lies behind its value.
 ///
 /// # Safety
 /// To be called attached from `tp_dealloc`, with an object for which [`is_written`] says no.
 #[cold]
-pub(crate) unsafe fn give_back(_: Python<'_>, object: *mut ffi::PyObject) {
-    // SAFETY: the caller's promise; an instance of a heap type owns a reference to it.
+pub(crate) unsafe fn give_back<T: PyClass>(py: Python<'_>, object: *mut ffi::PyObject) {
+    let native = T::type_object_raw(py);
+    // SAFETY: the caller's promise. The places that `T` has in its objects are those of the interpreter's
+    // documentation, null until they are used; what a class derived in Python has let go is null again.
+    // An instance of a heap type owns a reference to it.
     unsafe {
         let class = ffi::Py_TYPE(object);
         if ffi::PyType_IS_GC(class) != 0 {
             ffi::PyObject_GC_UnTrack(object.cast());
+        }
+        if (*native).tp_weaklistoffset > 0 {
+            ffi::PyObject_ClearWeakRefs(object);
+        }
+        if (*native).tp_dictoffset > 0 {
+            ffi::Py_CLEAR(object.byte_offset((*native).tp_dictoffset).cast());
         }
         if let Some(free) = (*class).tp_free {
             free(object.cast());

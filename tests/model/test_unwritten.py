@@ -1,0 +1,50 @@
+"""Objects that no `__init__` has seen: what they have got of the interpreter is let go with them."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import weakref
+from ouroloop import _native
+
+class Note:
+    pass
+
+def derived(native):
+    try:
+        return [type("Derived", (native,), {})]
+    except TypeError:
+        return []  # Nobody may derive from it.
+
+count = 0
+for native in [value for value in vars(_native).values() if isinstance(value, type)]:
+    for kind in [native, *derived(native)]:
+        try:
+            made = kind.__new__(kind)
+        except TypeError:
+            continue  # Nobody may make one.
+        count += 1
+        note, gone = Note(), []
+        kept = weakref.ref(note)
+        try:
+            made.note = note
+        except AttributeError:
+            pass  # It has no dictionary.
+        try:
+            watched = weakref.ref(made, gone.append)
+        except TypeError:
+            watched = None
+        del made, note
+        if kept() is not None:
+            print(kind, "leaves its dictionary")
+        if watched is not None and (gone != [watched] or watched() is not None):
+            print(kind, "leaves a reference to freed memory")
+print(count > 20)
+"""
+
+
+def test_their_weak_references_and_attributes_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stdout + done.stderr
