@@ -175,14 +175,8 @@ def arguments(world: World) -> list[tuple[Any, ...]]:
     ]
 
 
-# These end the process, wait for ever, or change the interpreter for those after them. What gives a text
-# of Rust's leaves it to PyO3 to make the string, which cannot fail there.
+# These end the process, wait for ever, or change the interpreter for those after them.
 LEFT_OUT = {
-    "__repr__",
-    "__str__",
-    "_format",
-    "_repr_info",
-    "_state",
     "run_forever",
     "run_until_complete",
     "__class__",

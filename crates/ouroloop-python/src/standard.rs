@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::fresh;
+use crate::fresh::{self, Text};
 #[cfg(Py_3_14)]
 use crate::future::awaited_by::Recorder;
 
@@ -235,7 +235,8 @@ fn datagram_transport(py: Python<'_>) -> PyResult<Py<PyAny>> {
 
 /// The standard exception `asyncio.InvalidStateError` with a message.
 pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
-    match Standard::get(py).and_then(|standard| standard.invalid_state_error.call1(py, (message,)))
+    match Standard::get(py)
+        .and_then(|standard| standard.invalid_state_error.call1(py, (Text(message),)))
     {
         Ok(error) => raised(error.into_bound(py)),
         Err(error) => error,

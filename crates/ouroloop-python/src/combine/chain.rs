@@ -9,7 +9,6 @@ use pyo3::exceptions::{
     PyAssertionError, PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError,
 };
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 use ouroloop::blocking::{Pool, Wakened, Worker};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::job::{Job, Wake};
 use super::queue::WorkQueue;
 use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::thread_end;
 
@@ -79,7 +78,7 @@ impl Recruiter {
         let name = format!("{}_{}", name_prefix.bind(py).str()?, threads.len()?);
         let target = Service { parts: AttachedCell::new(Some((queue.clone_ref(py), worker))) };
         let keywords = fresh::dict(py)?;
-        keywords.set_item(intern!(py, "name"), name)?;
+        keywords.set_item(intern!(py, "name"), Text(name))?;
         keywords.set_item(intern!(py, "target"), Bound::new(py, target)?)?;
         let thread = Standard::get(py)?.thread.bind(py).call((), Some(&keywords))?;
         thread.call_method0(intern!(py, "start"))?;
