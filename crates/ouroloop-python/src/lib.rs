@@ -73,6 +73,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     transport::pipe::install(py);
     transport::subprocess::install(py);
     transport::tls::install(py);
+    names::make_classes(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
     module.add_class::<task::Task>()?;

@@ -56,6 +56,8 @@ struct AsCompleted {
     state: AttachedCell<State>,
 }
 
+made_at_the_start!(AsCompleted);
+
 impl AsCompleted {
     /// The method of which a turn is the coroutine.
     const TURN: &str = if cfg!(Py_3_13) {

@@ -49,6 +49,8 @@ struct Chain {
     ends: AttachedCell<Option<Ends>>,
 }
 
+made_at_the_start!(Chain);
+
 /// Ties two futures together, either of which may be of `concurrent.futures`.
 fn chain(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = source.py();
@@ -251,6 +253,8 @@ struct Submission {
     /// The coroutine, the loop and the other thread's future; none once it has been called.
     parts: AttachedCell<Option<[Py<PyAny>; 3]>>,
 }
+
+made_at_the_start!(Submission);
 
 #[pymethods]
 impl Submission {

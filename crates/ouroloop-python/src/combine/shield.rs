@@ -22,6 +22,8 @@ struct Shield {
     awaiter: AttachedCell<Option<Py<PyAny>>>,
 }
 
+made_at_the_start!(Shield);
+
 impl Shield {
     fn inner_ended(inner: &Bound<'_, PyAny>, outer: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = inner.py();

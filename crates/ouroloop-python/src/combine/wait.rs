@@ -72,6 +72,8 @@ struct Counter {
     counting: AttachedCell<Option<Counting>>,
 }
 
+made_at_the_start!(Counter);
+
 impl Counter {
     fn waiter(&self, py: Python<'_>) -> Option<Waiter> {
         self.counting.with(py, |counting| counting.as_ref().map(|held| held.waiter.clone_ref(py)))

@@ -36,7 +36,7 @@ use crate::recursion::Level;
 use crate::room::{boxed, no_memory};
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::{Deallocate, Resume, Resumed, ended_with};
-use crate::standard::Standard;
+use crate::standard::{Standard, warner};
 
 pub(crate) use body::{Body, Incoming, iterator_of, left_by, step_into};
 pub(crate) use scope::{Kept, Scope, nothing};
@@ -440,9 +440,9 @@ impl Deallocate for Coroutine {
             .with(py, |stand| matches!(stand, Stand::Fresh(_) | Stand::Pausing(_)))
         {
             let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
-            Standard::get(py).and_then(|standard| {
+            warner(py).and_then(|warn| {
                 let message = fresh::string(py, &message)?;
-                standard.warn.bind(py).call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
+                warn.call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
             })
         } else {
             Self::close(slf)

@@ -7,7 +7,7 @@ use pyo3::types::PyTuple;
 use super::Loop;
 use crate::coroutine::{Coroutine, Scope, nothing};
 use crate::fresh::{self, Text};
-use crate::standard::Standard;
+use crate::standard::{Standard, warner};
 
 #[pymethods]
 impl Loop {
@@ -28,7 +28,7 @@ impl Loop {
             let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "source"), slf)?;
             let category = py.get_type::<PyResourceWarning>();
-            Standard::get(py)?.warn.bind(py).call((Text(message), category), Some(&keywords))?;
+            warner(py)?.call((Text(message), category), Some(&keywords))?;
         }
         Self::asyncgens(slf)?.call_method1(intern!(py, "add"), (generator,)).map(drop)
     }

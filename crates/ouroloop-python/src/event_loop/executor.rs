@@ -13,7 +13,7 @@ use crate::executor::{Call, DefaultExecutor, Job, Offered};
 use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::method::function_of;
-use crate::standard::Standard;
+use crate::standard::{Standard, warner};
 
 #[pymethods]
 impl Loop {
@@ -261,7 +261,7 @@ fn give_up(executor: &Bound<'_, PyAny>, timeout: Option<&Py<PyAny>>) -> PyResult
     let seconds = seconds.map_or_else(|| String::from("None"), |text| text.to_string());
     let message =
         format!("The executor did not finishing joining its threads within {seconds} seconds.");
-    let warn = Standard::get(py)?.warn.bind(py);
+    let warn = warner(py)?;
     warn.call1((Text(message), py.get_type::<PyRuntimeWarning>()))?;
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "wait"), false)?;

@@ -21,6 +21,8 @@ pub(crate) struct WorkQueue {
     item_arguments: AttachedCell<Option<Py<PyTuple>>>,
 }
 
+made_at_the_start!(WorkQueue);
+
 impl WorkQueue {
     /// The queue of `executor`.
     ///

@@ -34,6 +34,8 @@ pub(super) struct Recruiter {
     parts: AttachedCell<Option<Parts>>,
 }
 
+made_at_the_start!(Recruiter);
+
 impl Recruiter {
     pub(super) fn new(queue: &Bound<'_, WorkQueue>, executor: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = executor.py();
@@ -149,6 +151,8 @@ struct Service {
     /// None once it has been called.
     parts: AttachedCell<Option<(Py<WorkQueue>, Worker<Job>)>>,
 }
+
+made_at_the_start!(Service);
 
 #[pymethods]
 impl Service {

@@ -238,6 +238,8 @@ struct Factory {
     product: AttachedCell<Product>,
 }
 
+made_at_the_start!(Factory);
+
 impl Factory {
     fn new(product: Product) -> Self {
         Self { product: AttachedCell::new(product) }

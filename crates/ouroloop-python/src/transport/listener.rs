@@ -50,6 +50,8 @@ pub(crate) struct Listener {
     state: AttachedCell<Option<State>>,
 }
 
+made_at_the_start!(Listener);
+
 /// What one wake-up needs, so that no state is lent while Python code runs.
 struct Port<'py> {
     server: Bound<'py, Server>,

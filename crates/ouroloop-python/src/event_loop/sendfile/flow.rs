@@ -36,6 +36,8 @@ pub(super) struct Flow {
     resumes_writing: bool,
 }
 
+made_at_the_start!(Flow);
+
 impl Flow {
     /// Takes the place of the transport's protocol.
     ///

@@ -152,6 +152,8 @@ pub(super) struct Watch {
     state: AttachedCell<Option<Watched>>,
 }
 
+made_at_the_start!(Watch);
+
 impl Listen for Watch {
     fn ear() -> &'static Ear {
         static EAR: Ear = Ear::of::<Watch>();

@@ -19,7 +19,7 @@ use crate::fresh::Text;
 use crate::instance_dict::{self, ValueOffset};
 use crate::recursion::Level;
 use crate::slots::Deallocate;
-use crate::standard::Standard;
+use crate::standard::warner;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;
 
@@ -161,7 +161,7 @@ impl StreamWriter {
         if Self::is_closing(&Self::transport(slf)?)? {
             return Ok(());
         }
-        let warn = Standard::get(py)?.warn.bind(py);
+        let warn = warner(py)?;
         let category = py.get_type::<PyResourceWarning>();
         let event_loop = Self::event_loop(slf)?;
         if event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()? {

@@ -17,7 +17,7 @@ use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
-use crate::standard::Standard;
+use crate::standard::warner;
 
 /// What a transport has of its machine.
 #[derive(Debug)]
@@ -354,8 +354,7 @@ impl Deallocate for TlsTransport {
         }
         let message = "unclosed transport <asyncio._SSLProtocolTransport object>";
         let category = py.get_type::<pyo3::exceptions::PyResourceWarning>();
-        let warned = Standard::get(py)
-            .and_then(|standard| standard.warn.bind(py).call1((Text(message), category)).map(drop));
+        let warned = warner(py).and_then(|warn| warn.call1((Text(message), category)).map(drop));
         if let Err(error) = warned {
             error.write_unraisable(py, Some(slf.as_any()));
         }
