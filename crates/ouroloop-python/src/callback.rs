@@ -12,7 +12,7 @@ use crate::combine::timeout::Timeout;
 use crate::context::{Snapshot, copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::executor::settle;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::listen::Listener as FutureListener;
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle, Scheduled};
@@ -194,8 +194,8 @@ impl Callback {
             Self::Soon(scheduled) => return scheduled.describe(py),
             Self::Nothing => return Ok(String::from("<cancelled>")),
             Self::Call(handle) => {
-                let callback = handle.bind(py).getattr("_callback")?;
-                match callback.getattr_opt("__self__")? {
+                let callback = handle.bind(py).getattr(Text("_callback"))?;
+                match callback.getattr_opt(Text("__self__"))? {
                     Some(owner) if owner.is_instance(&task_class(py)?)? => owner.repr()?,
                     _ => handle.bind(py).repr()?,
                 }
@@ -363,7 +363,7 @@ fn report_settle(
     error: PyErr,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    let callback = future.getattr("set_exception")?.unbind();
+    let callback = future.getattr(Text("set_exception"))?.unbind();
     report(event_loop, callback, None, copy_current(py)?, error)
 }
 
@@ -374,7 +374,7 @@ fn report_ring(
     error: PyErr,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    let callback = timeout.getattr("_on_timeout")?.unbind();
+    let callback = timeout.getattr(Text("_on_timeout"))?.unbind();
     report(event_loop, callback, None, copy_current(py)?, error)
 }
 

@@ -1,6 +1,5 @@
 //! Python code that is kept in Rust files: functions that have to be Python's for the frames they have.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

@@ -42,6 +42,32 @@ pub(crate) fn string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, Py
     unsafe { made(py, ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), length)) }
 }
 
+/// A name that is not written in the code where it is asked for, interned.
+pub(crate) fn interned<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyString>> {
+    let mut name = string(py, name)?.into_ptr();
+    // SAFETY: attached; the call puts another reference to an equal string in the place of an owned one.
+    unsafe {
+        ffi::PyUnicode_InternInPlace(&raw mut name);
+        made(py, name)
+    }
+}
+
+/// A text that becomes a `str` where it is given to Python.
+///
+/// PyO3's own conversion of texts panics where there is no memory.
+#[derive(Debug)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<'py, T: AsRef<str>> IntoPyObject<'py> for Text<T> {
+    type Target = PyString;
+    type Output = Bound<'py, PyString>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        string(py, self.0.as_ref())
+    }
+}
+
 /// A copy of the bytes.
 #[inline]
 pub(crate) fn bytes<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
@@ -74,6 +100,18 @@ pub(crate) fn int(py: Python<'_>, value: i64) -> PyResult<Bound<'_, PyInt>> {
     unsafe { made(py, ffi::PyLong_FromLongLong(value)) }
 }
 
+/// An `int` that counts bytes.
+pub(crate) fn size(py: Python<'_>, value: impl TryInto<u64>) -> PyResult<Bound<'_, PyInt>> {
+    let value = value.try_into().unwrap_or(u64::MAX);
+    // SAFETY: attached; the call makes an int.
+    unsafe { made(py, ffi::PyLong_FromUnsignedLongLong(value)) }
+}
+
+/// Two `int`s that count bytes, as a tuple.
+pub(crate) fn sizes(py: Python<'_>, low: usize, high: usize) -> PyResult<Bound<'_, PyTuple>> {
+    tuple(py, [size(py, low)?, size(py, high)?])
+}
+
 /// A tuple of objects.
 pub(crate) fn tuple<'py, T>(
     py: Python<'py>,
@@ -95,6 +133,14 @@ where
         Ok(tuple)
     }
 }
+
+/// A tuple of objects of several classes, in a function that can raise.
+macro_rules! pack {
+    ($py:expr, $($item:expr),+) => {
+        $crate::fresh::tuple($py, [$(pyo3::IntoPyObjectExt::into_bound_py_any($item, $py)?),+])?
+    };
+}
+pub(crate) use pack;
 
 /// A list of objects.
 pub(crate) fn list<'py, T>(

@@ -1,5 +1,8 @@
 //! Python's asyncio object model on the Ouroloop engine: the module `ouroloop._native`.
 
+#[macro_use]
+mod names;
+
 mod binding;
 mod callback;
 mod cell;
@@ -49,6 +52,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     tricks::choose();
+    names::make(py);
     // Looked up before anything can replace it, `ouroloop.install` above all.
     standard::Standard::get(py)?;
     modules::keep(py)?;
@@ -69,6 +73,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     transport::pipe::install(py);
     transport::subprocess::install(py);
     transport::tls::install(py);
+    names::make_classes(py);
     module.add_class::<event_loop::Loop>()?;
     module.add_class::<future::Future>()?;
     module.add_class::<task::Task>()?;

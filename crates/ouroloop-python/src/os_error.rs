@@ -4,7 +4,6 @@ use std::io;
 
 use ouroloop::multiplex::OutOfRange;
 use pyo3::exceptions::{PyOSError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::containment::settled;

@@ -12,6 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::type_object::PyTypeInfo;
 use pyo3::types::{PyDict, PyFrozenSet, PyString, PyType};
 
+use crate::fresh;
 use crate::instance_dict;
 
 /// Attributes of a class of ours.
@@ -28,7 +29,7 @@ impl Attributes {
     pub(crate) fn of(class: &Bound<'_, PyType>, names: &[&str]) -> PyResult<Self> {
         let py = class.py();
         let original = |name: &&str| {
-            let name = PyString::intern(py, name);
+            let name = fresh::interned(py, name)?;
             Ok((name.clone().unbind(), class.getattr(name)?.unbind()))
         };
         let originals = names.iter().map(original).collect::<PyResult<Vec<_>>>()?;

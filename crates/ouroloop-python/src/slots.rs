@@ -71,6 +71,10 @@ pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
 
     /// `__del__`: what a class derived in Python calls instead of the slot.
     fn finalize(slf: &Bound<'_, Self>) {
+        #[cfg(not(Py_3_13))]
+        if !written::is_written(slf) {
+            return;
+        }
         if Self::has_last_words(slf) {
             Self::last_words(slf);
         }

@@ -6,9 +6,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::fresh;
+use crate::fresh::{self, Text};
 #[cfg(Py_3_14)]
 use crate::future::awaited_by::Recorder;
+use crate::room::no_memory;
 
 /// What is taken from the standard library, by module.
 #[derive(Debug)]
@@ -233,9 +234,33 @@ fn datagram_transport(py: Python<'_>) -> PyResult<Py<PyAny>> {
     Ok(py.get_type::<PyType>().call1(("DatagramTransport", bases, namespace))?.unbind())
 }
 
+/// `warnings.warn`, for a call here and now.
+///
+/// It asks for the frame that runs, of which the interpreter makes an object when somebody first asks, and
+/// takes a frame that there was no memory for as none at all; the name of the file is then another thing that
+/// it does not check. Who asks before it leaves the object there.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn warner(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    // SAFETY: attached; the globals are borrowed and only looked at, and the frame, if there is one, is a new
+    // reference.
+    unsafe {
+        if !ffi::PyEval_GetGlobals().is_null() {
+            let frame = ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get());
+            if frame.is_null() {
+                return Err(no_memory(py));
+            }
+            ffi::Py_DECREF(frame.cast());
+        }
+    }
+    Ok(Standard::get(py)?.warn.bind(py))
+}
+
 /// The standard exception `asyncio.InvalidStateError` with a message.
 pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
-    match Standard::get(py).and_then(|standard| standard.invalid_state_error.call1(py, (message,)))
+    match Standard::get(py)
+        .and_then(|standard| standard.invalid_state_error.call1(py, (Text(message),)))
     {
         Ok(error) => raised(error.into_bound(py)),
         Err(error) => error,

@@ -4,7 +4,6 @@
 //! `asyncio.futures.Future`. So does ours; native objects stand for the standard classes.
 
 use pyo3::PyTypeInfo;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 

@@ -3,7 +3,6 @@
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::coroutine::{Incoming, iterator_of, left_by, step_into};

@@ -10,7 +10,6 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
@@ -57,6 +56,8 @@ struct AsCompleted {
     state: AttachedCell<State>,
 }
 
+made_at_the_start!(AsCompleted);
+
 impl AsCompleted {
     /// The method of which a turn is the coroutine.
     const TURN: &str = if cfg!(Py_3_13) {
@@ -80,13 +81,13 @@ impl AsCompleted {
         }
         let mut ensure = Ensure::on(Some(event_loop.clone()));
         let todo = PySet::empty(py)?;
-        for awaitable in set_of(awaitables)?.iter() {
-            todo.add(ensure.future_of(&awaitable)?)?;
+        for awaitable in set_of(awaitables)?.as_any().try_iter()? {
+            todo.add(ensure.future_of(&awaitable?)?)?;
         }
         // A future has its callback before it is among those that are waited for, as a callback
         // runs in a later turn.
-        for future in todo.iter() {
-            child::listen(&future, Listener::new(slf))?;
+        for future in todo.as_any().try_iter()? {
+            child::listen(&future?, Listener::new(slf))?;
         }
         if !todo.is_empty()
             && let Some(timeout) = timeout
@@ -135,8 +136,8 @@ impl AsCompleted {
         let py = slf.py();
         let Some(todo) = slf.get().todo(py) else { return Ok(()) };
         let listener = Listener::new(slf);
-        for future in todo.iter() {
-            child::stop_listening(&future, &listener)?;
+        for future in todo.as_any().try_iter()? {
+            child::stop_listening(&future?, &listener)?;
             slf.get().arrive(py, Arrival::TimedOut)?;
         }
         todo.clear();

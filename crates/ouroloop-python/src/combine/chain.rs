@@ -9,7 +9,6 @@ use pyo3::exceptions::{
     PyAssertionError, PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError,
 };
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -49,6 +48,8 @@ impl Ends {
 struct Chain {
     ends: AttachedCell<Option<Ends>>,
 }
+
+made_at_the_start!(Chain);
 
 /// Ties two futures together, either of which may be of `concurrent.futures`.
 fn chain(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -252,6 +253,8 @@ struct Submission {
     /// The coroutine, the loop and the other thread's future; none once it has been called.
     parts: AttachedCell<Option<[Py<PyAny>; 3]>>,
 }
+
+made_at_the_start!(Submission);
 
 #[pymethods]
 impl Submission {

@@ -1,7 +1,6 @@
 //! Futures of any kind as those see them who wait for several: natively where they are ours, by
 //! the public protocol otherwise.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::future::listen::Listener;

@@ -2,7 +2,6 @@
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::child::{self, Ending};
@@ -22,6 +21,8 @@ struct Shield {
     #[cfg(Py_3_14)]
     awaiter: AttachedCell<Option<Py<PyAny>>>,
 }
+
+made_at_the_start!(Shield);
 
 impl Shield {
     fn inner_ended(inner: &Bound<'_, PyAny>, outer: &Bound<'_, PyAny>) -> PyResult<()> {

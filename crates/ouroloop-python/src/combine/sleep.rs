@@ -14,7 +14,6 @@ use ouroloop::timers::TimerId;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::delay::{is_plainly_positive, is_positive};

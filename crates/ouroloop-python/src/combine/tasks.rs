@@ -1,6 +1,5 @@
 //! What a time-out or a group asks of a task of any kind, with a direct way for native ones.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::future::Phase;

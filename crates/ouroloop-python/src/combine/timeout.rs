@@ -19,7 +19,6 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTimeoutError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyTuple, PyType};
 
@@ -30,7 +29,7 @@ use crate::containment::settled;
 use crate::context::{copy_current, copy_of, run_in};
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::{Deallocate, Resumed};
@@ -496,12 +495,12 @@ impl Timeout {
         Ok(slf.get_type().into_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let (phase, when) =
             slf.get().state.with(py, |state| (state.phase, state.when.clone_ref(py)));
         if phase != Phase::Entered {
-            return Ok(format!("<Timeout [{}]>", phase.name()));
+            return Ok(Text(format!("<Timeout [{}]>", phase.name())));
         }
         let mut when = when.object(py)?.into_bound(py);
         if !when.is_none() {
@@ -509,7 +508,7 @@ impl Timeout {
                 .getattr(intern!(py, "round"))?;
             when = round.call1((when, 3))?;
         }
-        Ok(format!("<Timeout [{}] when={}>", phase.name(), when.str()?))
+        Ok(Text(format!("<Timeout [{}] when={}>", phase.name(), when.str()?)))
     }
 
     /// The deadline, or `None`.

@@ -4,7 +4,6 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
@@ -14,6 +13,7 @@ use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::fresh;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::room::{Grow, taken, vector};
 use crate::slots::Resumed;
 use crate::waiter::{Waiter, running_loop};
 
@@ -71,6 +71,8 @@ struct Counting {
 struct Counter {
     counting: AttachedCell<Option<Counting>>,
 }
+
+made_at_the_start!(Counter);
 
 impl Counter {
     fn waiter(&self, py: Python<'_>) -> Option<Waiter> {
@@ -274,7 +276,11 @@ fn distinct(iterable: &Bound<'_, PyAny>) -> PyResult<Vec<Py<PyAny>>> {
     // SAFETY: attached; a new reference to a set, or NULL with an error set.
     let set = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PySet_New(iterable.as_ptr()))? };
     let set = set.cast_into::<PySet>()?;
-    Ok(set.iter().map(Bound::unbind).collect())
+    let mut all = vector(py, set.len())?;
+    for one in set.as_any().try_iter()? {
+        taken(py, all.grow(one?.unbind()))?;
+    }
+    Ok(all)
 }
 
 impl Body for Wait {

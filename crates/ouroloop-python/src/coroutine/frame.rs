@@ -5,13 +5,13 @@
 //! asks and live as long as their coroutine. Their code lies in the file `<ouroloop>`, which does
 //! not exist: it has no lines that anyone could mistake for what runs.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::Coroutine;
 use crate::embedded;
+use crate::fresh::Text;
 
 const FILE: &str = "<ouroloop>";
 
@@ -52,7 +52,7 @@ fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
 
 /// The code object of a coroutine with this qualified name.
 pub(super) fn code<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    functions(py)?.as_any().get_item(intern!(py, "code_of"))?.call1((name,))
+    functions(py)?.as_any().get_item(intern!(py, "code_of"))?.call1((Text(name),))
 }
 
 /// The stand-in of this qualified name for a coroutine, or for what runs within it.
@@ -61,5 +61,5 @@ pub(super) fn stand_in<'py>(
     name: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coroutine.py();
-    functions(py)?.as_any().get_item(intern!(py, "stand_in"))?.call1((coroutine, name))
+    functions(py)?.as_any().get_item(intern!(py, "stand_in"))?.call1((coroutine, Text(name)))
 }

@@ -26,17 +26,17 @@ use pyo3::exceptions::{
 };
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::cell::AttachedCell;
 use crate::containment::settled;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::iter::thrown;
 use crate::recursion::Level;
+use crate::room::{boxed, no_memory};
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::{Deallocate, Resume, Resumed, ended_with};
-use crate::standard::Standard;
+use crate::standard::{Standard, warner};
 
 pub(crate) use body::{Body, Incoming, iterator_of, left_by, step_into};
 pub(crate) use scope::{Kept, Scope, nothing};
@@ -103,7 +103,8 @@ impl Coroutine {
         name: &'static str,
         body: impl Body + 'static,
     ) -> PyResult<Bound<'py, Self>> {
-        Self::standing(py, name, Stand::Fresh(Box::new(body)))
+        let Ok(body) = boxed(body) else { return Err(no_memory(py)) };
+        Self::standing(py, name, Stand::Fresh(body))
     }
 
     /// A coroutine that lets one turn of the loop pass before it answers `result`: the pause of
@@ -322,14 +323,14 @@ impl Coroutine {
     }
 
     #[getter]
-    fn __name__(&self, py: Python<'_>) -> &'static str {
+    fn __name__(&self, py: Python<'_>) -> Text<&'static str> {
         let name = self.name(py);
-        name.rsplit('.').next().unwrap_or(name)
+        Text(name.rsplit('.').next().unwrap_or(name))
     }
 
     #[getter]
-    fn __qualname__(&self, py: Python<'_>) -> &'static str {
-        self.name(py)
+    fn __qualname__(&self, py: Python<'_>) -> Text<&'static str> {
+        Text(self.name(py))
     }
 
     /// What the interpreter's own coroutines say they are, so that `isinstance` and
@@ -369,13 +370,13 @@ impl Coroutine {
     /// One of the names that `inspect` has for it.
     #[cfg(Py_3_15)]
     #[getter]
-    fn cr_state(&self, py: Python<'_>) -> &'static str {
-        self.stand.with(py, |stand| match stand {
+    fn cr_state(&self, py: Python<'_>) -> Text<&'static str> {
+        Text(self.stand.with(py, |stand| match stand {
             Stand::Fresh(_) | Stand::Pausing(_) => "CORO_CREATED",
             Stand::Suspended(_) | Stand::Paused(_) => "CORO_SUSPENDED",
             Stand::Stepping => "CORO_RUNNING",
             Stand::Finished => "CORO_CLOSED",
-        })
+        }))
     }
 
     /// What it waits for, as far as its body tells.
@@ -397,8 +398,8 @@ impl Coroutine {
         self.stand.with(py, |stand| matches!(stand, Stand::Stepping))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
-        format!("<coroutine object {} at {:p}>", slf.get().name(slf.py()), slf.as_ptr())
+    fn __repr__(slf: &Bound<'_, Self>) -> Text<String> {
+        Text(format!("<coroutine object {} at {:p}>", slf.get().name(slf.py()), slf.as_ptr()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -439,9 +440,9 @@ impl Deallocate for Coroutine {
             .with(py, |stand| matches!(stand, Stand::Fresh(_) | Stand::Pausing(_)))
         {
             let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
-            Standard::get(py).and_then(|standard| {
+            warner(py).and_then(|warn| {
                 let message = fresh::string(py, &message)?;
-                standard.warn.bind(py).call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
+                warn.call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
             })
         } else {
             Self::close(slf)

@@ -1,6 +1,5 @@
 //! `connect_accepted_socket`: a transport on a connection that somebody else accepted.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Loop;
@@ -8,6 +7,7 @@ use super::closing::Closing;
 use super::connect::refuse_ssl_socket;
 use super::connection::{expect_stream, hand_over};
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh;
 use crate::standard::Standard;
 use crate::transport::tls::Request;
 
@@ -57,11 +57,15 @@ async fn connect(
         hand_over(&scope, &event_loop, socket, &factory, security.as_ref()).await?;
     Python::attach(|py| {
         if event_loop.bind(py).get().is_debug(py) {
-            let socket = transport.call_method1(py, intern!(py, "get_extra_info"), ("socket",))?;
-            let arguments = ("%r handled: (%r, %r)", socket, &transport, &protocol);
+            let socket = transport.call_method1(
+                py,
+                intern!(py, "get_extra_info"),
+                (intern!(py, "socket"),),
+            )?;
+            let arguments = (intern!(py, "%r handled: (%r, %r)"), socket, &transport, &protocol);
             let logger = Standard::get(py)?.logger.bind(py);
             logger.call_method1(intern!(py, "debug"), arguments)?;
         }
-        Ok((transport, protocol).into_pyobject(py)?.into_any().unbind())
+        Ok(fresh::pack!(py, transport, protocol).into_any().unbind())
     })
 }

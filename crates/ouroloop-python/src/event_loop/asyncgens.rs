@@ -1,14 +1,13 @@
 //! Asynchronous generators: finalised by the loop that first iterated them.
 
 use pyo3::exceptions::{PyException, PyResourceWarning};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::Loop;
 use crate::coroutine::{Coroutine, Scope, nothing};
-use crate::fresh;
-use crate::standard::Standard;
+use crate::fresh::{self, Text};
+use crate::standard::{Standard, warner};
 
 #[pymethods]
 impl Loop {
@@ -29,7 +28,7 @@ impl Loop {
             let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "source"), slf)?;
             let category = py.get_type::<PyResourceWarning>();
-            Standard::get(py)?.warn.bind(py).call((message, category), Some(&keywords))?;
+            warner(py)?.call((Text(message), category), Some(&keywords))?;
         }
         Self::asyncgens(slf)?.call_method1(intern!(py, "add"), (generator,)).map(drop)
     }
@@ -126,9 +125,9 @@ async fn close_all(scope: Scope, event_loop: Py<Loop>) -> PyResult<Py<PyAny>> {
                 let context = fresh::dict(py)?;
                 let message =
                     format!("an error occurred during closing of asynchronous generator {shown}");
-                context.set_item("message", message)?;
-                context.set_item("exception", result)?;
-                context.set_item("asyncgen", generator)?;
+                context.set_item(intern!(py, "message"), Text(message))?;
+                context.set_item(intern!(py, "exception"), result)?;
+                context.set_item(intern!(py, "asyncgen"), generator)?;
                 let event_loop = event_loop.bind(py);
                 event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
             }

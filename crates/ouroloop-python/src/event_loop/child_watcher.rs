@@ -8,7 +8,6 @@
 //! included, is the program's.
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::fresh;
@@ -138,7 +137,7 @@ fn silently<'py>(
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "category"), category)?;
     let answer = warnings
-        .call_method(intern!(py, "simplefilter"), ("ignore",), Some(&keywords))
+        .call_method(intern!(py, "simplefilter"), (intern!(py, "ignore"),), Some(&keywords))
         .and_then(|_| call());
     guard.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
     answer

@@ -1,7 +1,6 @@
 //! Sockets, transports and servers on their way to an owner.
 
 use pyo3::exceptions::PyOSError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::pending::Pending;

@@ -3,14 +3,13 @@
 use std::os::fd::RawFd;
 
 use pyo3::exceptions::{PyOSError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Loop;
 use super::dns::{Hints, resolve, unpack};
 use super::sock::{Direction, Wait, check_non_blocking, descriptor, would_block};
 use crate::coroutine::{Coroutine, Scope, nothing};
-use crate::fresh;
+use crate::fresh::{self, Text};
 
 #[pymethods]
 impl Loop {
@@ -67,7 +66,7 @@ pub(super) fn refuse_ssl_socket(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let modules =
         crate::modules::module(py, intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     // Where the module was never imported there is no such socket.
-    let ssl = modules.call_method1(intern!(py, "get"), ("ssl",))?;
+    let ssl = modules.call_method1(intern!(py, "get"), (Text("ssl"),))?;
     match ssl.getattr_opt(intern!(py, "SSLSocket"))? {
         Some(class) if socket.is_instance(&class)? => {
             Err(fresh::error::<PyTypeError>("Socket cannot be of type SSLSocket"))

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use pyo3::exceptions::{PyBaseExceptionGroup, PyOSError, PyTimeoutError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -125,13 +124,17 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         hand_over(&scope, &event_loop, socket, &order.factory, security.as_ref()).await?;
     Python::attach(|py| {
         if event_loop.bind(py).get().is_debug(py) {
-            let socket = transport.call_method1(py, intern!(py, "get_extra_info"), ("socket",))?;
-            let format = "%r connected to %s:%r: (%r, %r)";
+            let socket = transport.call_method1(
+                py,
+                intern!(py, "get_extra_info"),
+                (intern!(py, "socket"),),
+            )?;
+            let format = intern!(py, "%r connected to %s:%r: (%r, %r)");
             let arguments = (format, socket, &order.host, &order.port, &transport, &protocol);
             let logger = Standard::get(py)?.logger.bind(py);
             logger.call_method1(intern!(py, "debug"), arguments)?;
         }
-        Ok((transport, protocol).into_pyobject(py)?.into_any().unbind())
+        Ok(fresh::pack!(py, transport, protocol).into_any().unbind())
     })
 }
 
@@ -188,7 +191,7 @@ struct Route {
 /// A socket that is connected to the host of `order`.
 async fn establish(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyResult<Closing> {
     let address = Python::attach(|py| -> PyResult<_> {
-        Ok((&order.host, &order.port).into_pyobject(py)?.into_any().unbind())
+        Ok(fresh::pack!(py, &order.host, &order.port).into_any().unbind())
     })?;
     let infos = infos_of(scope, event_loop, address, order).await?;
     let local_addr =

@@ -1,7 +1,6 @@
 //! `create_datagram_endpoint`: a transport on a datagram socket.
 
 use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -11,7 +10,7 @@ use super::dns::{Hints, resolve, socket_function, unpack};
 use super::keywords::Keywords;
 use super::serving::set_reuse_port;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::datagram::DatagramTransport;
@@ -101,7 +100,7 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
     scope.wait(waiter).await?;
     Python::attach(|py| {
         let transport = transport.keep(py).into_bound(py);
-        Ok((transport, protocol).into_pyobject(py)?.into_any().unbind())
+        Ok(fresh::pack!(py, transport, protocol).into_any().unbind())
     })
 }
 
@@ -286,7 +285,8 @@ impl Order {
             if let Some(value) = value
                 && given(py, Some(value))?
             {
-                let value = value.bind(py).call_method1(intern!(py, "__format__"), ("",))?;
+                let value =
+                    value.bind(py).call_method1(intern!(py, "__format__"), (intern!(py, ""),))?;
                 problems.push(format!("{name}={value}"));
             }
         }
@@ -360,7 +360,7 @@ fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     }
     let os = crate::modules::module(py, intern!(py, "os"))?;
     let removed = (|| {
-        let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr("st_mode")?;
+        let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr(Text("st_mode"))?;
         let stat = crate::modules::module(py, intern!(py, "stat"))?;
         if stat.call_method1(intern!(py, "S_ISSOCK"), (mode,))?.is_truthy()? {
             os.call_method1(intern!(py, "remove"), (path,))?;

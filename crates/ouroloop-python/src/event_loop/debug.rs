@@ -4,13 +4,13 @@ use std::ffi::c_ulong;
 use std::time::Instant;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 
 use super::run::thread_identifier;
 use super::{Loop, Phase};
 use crate::callback::Callback;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::Standard;
 
 /// How many frames a coroutine remembers of its origin.
@@ -36,8 +36,8 @@ impl Loop {
 
     /// Callbacks that take at least this many seconds are reported in debug mode.
     #[getter(slow_callback_duration)]
-    fn slow_callback_duration(&self, py: Python<'_>) -> f64 {
-        self.state.with(py, |state| state.slow_callback_seconds)
+    fn slow_callback_duration<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFloat>> {
+        fresh::float(py, self.state.with(py, |state| state.slow_callback_seconds))
     }
 
     #[setter(slow_callback_duration)]
@@ -149,7 +149,7 @@ pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, callback: Callback) -> PyR
 pub(crate) fn log_debug(event_loop: &Loop, py: Python<'_>, text: &str) -> PyResult<()> {
     if event_loop.is_debug(py) {
         let logger = Standard::get(py)?.logger.bind(py);
-        logger.call_method1(intern!(py, "debug"), ("%s", text))?;
+        logger.call_method1(intern!(py, "debug"), (intern!(py, "%s"), Text(text)))?;
     }
     Ok(())
 }

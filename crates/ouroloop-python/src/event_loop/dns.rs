@@ -2,14 +2,13 @@
 //! addresses already.
 
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PySlice, PyString, PyTuple};
 
 use super::Loop;
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::Standard;
 
 #[pymethods]
@@ -88,7 +87,10 @@ impl Loop {
             }
         }
         let logger = Standard::get(py)?.logger.bind(py);
-        logger.call_method1(intern!(py, "debug"), ("Get address info %s", &asked))?;
+        logger.call_method1(
+            intern!(py, "debug"),
+            (intern!(py, "Get address info %s"), Text(&asked)),
+        )?;
         let start = slf.get().time(py);
         let found = socket_function(py, "getaddrinfo")?
             .call1((host, port, family, r#type, proto, flags))?;
@@ -96,14 +98,14 @@ impl Loop {
         let text =
             format!("Getting address info {asked} took {:.3}ms: {}", seconds * 1e3, found.repr()?);
         let slow = slf.get().state.with(py, |state| seconds >= state.slow_callback_seconds);
-        logger.call_method1(if slow { "info" } else { "debug" }, (text,))?;
+        logger.call_method1(if slow { "info" } else { "debug" }, (Text(text),))?;
         Ok(found)
     }
 }
 
 /// A function of the module `socket` as it is now: programs replace them.
 pub(super) fn socket_function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    Standard::get(py)?.socket_module.bind(py).getattr(name)
+    Standard::get(py)?.socket_module.bind(py).getattr(Text(name))
 }
 
 async fn in_executor<const N: usize>(
@@ -212,7 +214,7 @@ pub(super) fn numeric<'py>(
     };
     let Some(port) = port_number(&port)? else { return Ok(None) };
     let host = if host.is_instance_of::<PyBytes>() {
-        host.call_method1(intern!(py, "decode"), ("idna",))?
+        host.call_method1(intern!(py, "decode"), (intern!(py, "idna"),))?
     } else {
         host
     };
@@ -230,11 +232,12 @@ pub(super) fn numeric<'py>(
         match inet_pton.call1((&family, &host)) {
             Ok(_) => {
                 let address = if family.eq(libc::AF_INET6)? {
-                    (host, port, scope.flow, scope.zone).into_pyobject(py)?.into_any()
+                    fresh::pack!(py, host, port, scope.flow, scope.zone)
                 } else {
-                    (host, port).into_pyobject(py)?.into_any()
+                    fresh::pack!(py, host, port)
                 };
-                return (family, &hints.kind, proto, "", address).into_pyobject(py).map(Some);
+                let name = intern!(py, "");
+                return Ok(Some(fresh::pack!(py, family, &hints.kind, proto, name, address)));
             }
             Err(error) if error.is_instance_of::<PyOSError>(py) => {}
             Err(error) => return Err(error),

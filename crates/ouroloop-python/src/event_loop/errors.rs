@@ -1,12 +1,11 @@
 //! What becomes of errors that nobody awaits: the exception handlers.
 
 use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::handled::while_handling;
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
@@ -64,12 +63,12 @@ impl Loop {
         }
         let mut lines = vec![message];
         let mut keys: Vec<String> = Vec::new();
-        for key in context.keys() {
+        for (key, _) in context {
             keys.push(key.extract()?);
         }
         keys.sort();
         for key in keys.iter().filter(|key| !matches!(key.as_str(), "message" | "exception")) {
-            let Some(value) = context.get_item(key)? else { continue };
+            let Some(value) = context.get_item(Text(key))? else { continue };
             let text = match key.as_str() {
                 "source_traceback" => created_at("Object", &value)?,
                 "handle_traceback" => created_at("Handle", &value)?,
@@ -93,9 +92,10 @@ impl Loop {
         let answer = call_handler(slf, handler.bind(py), context);
         guard(answer, |error| {
             let second = fresh::dict(py)?;
-            second.set_item("message", "Unhandled error in exception handler")?;
-            second.set_item("exception", error)?;
-            second.set_item("context", context)?;
+            second
+                .set_item(intern!(py, "message"), Text("Unhandled error in exception handler"))?;
+            second.set_item(intern!(py, "exception"), error)?;
+            second.set_item(intern!(py, "context"), context)?;
             let answer = slf.call_method1(intern!(py, "default_exception_handler"), (second,));
             guard(answer, |_| {
                 let message = "Exception in default exception handler while handling an \
@@ -131,7 +131,7 @@ fn call_handler<'py>(
     let py = event_loop.py();
     if cfg!(Py_3_12) {
         for key in ["task", "future", "handle"] {
-            let Some(thing) = context.get_item(key)?.filter(|thing| !thing.is_none()) else {
+            let Some(thing) = context.get_item(Text(key))?.filter(|thing| !thing.is_none()) else {
                 continue;
             };
             let Some(get_context) = thing.getattr_opt(intern!(py, "get_context"))? else { break };
@@ -180,5 +180,5 @@ fn log_error(py: Python<'_>, message: &str, exc_info: &Bound<'_, PyAny>) -> PyRe
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "exc_info"), exc_info)?;
     let logger = Standard::get(py)?.logger.bind(py);
-    logger.call_method(intern!(py, "error"), (message,), Some(&keywords)).map(drop)
+    logger.call_method(intern!(py, "error"), (Text(message),), Some(&keywords)).map(drop)
 }

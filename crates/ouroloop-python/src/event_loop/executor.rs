@@ -2,7 +2,6 @@
 
 use ouroloop::blocking::{Pool, Submitted};
 use pyo3::exceptions::{PyException, PyRuntimeError, PyRuntimeWarning, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
@@ -11,10 +10,10 @@ use super::{Loop, debug};
 use crate::combine::wrap_future;
 use crate::coroutine::{Coroutine, Scope, nothing};
 use crate::executor::{Call, DefaultExecutor, Job, Offered};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::method::function_of;
-use crate::standard::Standard;
+use crate::standard::{Standard, warner};
 
 #[pymethods]
 impl Loop {
@@ -210,9 +209,9 @@ async fn wait_for_threads(
         let Some(executor) = executor else { return Ok(None) };
         let done = Future::create(event_loop)?;
         let keywords = fresh::dict(py)?;
-        keywords.set_item("target", wrap_pyfunction!(join_threads, py)?)?;
-        let args = (event_loop, &executor, &done).into_pyobject(py)?;
-        keywords.set_item("args", args)?;
+        keywords.set_item(intern!(py, "target"), wrap_pyfunction!(join_threads, py)?)?;
+        let args = fresh::pack!(py, event_loop, &executor, &done);
+        keywords.set_item(intern!(py, "args"), args)?;
         let thread = Standard::get(py)?.thread.bind(py).call((), Some(&keywords))?;
         thread.call_method0(intern!(py, "start"))?;
         Ok(Some((executor, thread.unbind(), done.into_any().unbind())))
@@ -262,8 +261,8 @@ fn give_up(executor: &Bound<'_, PyAny>, timeout: Option<&Py<PyAny>>) -> PyResult
     let seconds = seconds.map_or_else(|| String::from("None"), |text| text.to_string());
     let message =
         format!("The executor did not finishing joining its threads within {seconds} seconds.");
-    let warn = Standard::get(py)?.warn.bind(py);
-    warn.call1((message, py.get_type::<PyRuntimeWarning>()))?;
+    let warn = warner(py)?;
+    warn.call1((Text(message), py.get_type::<PyRuntimeWarning>()))?;
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "wait"), false)?;
     executor.call_method(intern!(py, "shutdown"), (), Some(&keywords)).map(drop)

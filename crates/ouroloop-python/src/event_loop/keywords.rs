@@ -64,9 +64,9 @@ impl<'py> Keywords<'py> {
     /// # Errors
     /// `TypeError` if the method has no such keyword as one that is left.
     pub(super) fn finish(self) -> PyResult<()> {
-        match self.given.and_then(|given| given.keys().get_item(0).ok()) {
+        match self.given.and_then(|given| given.iter().next()) {
             None => Ok(()),
-            Some(name) => Err(fresh::error::<PyTypeError>(format!(
+            Some((name, _)) => Err(fresh::error::<PyTypeError>(format!(
                 "{}() got an unexpected keyword argument '{name}'",
                 self.method
             ))),
@@ -83,7 +83,8 @@ impl<'py> Keywords<'py> {
 
     fn take_any(&self, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(given) = &self.given else { return Ok(None) };
-        let value = given.get_item(name)?;
+        let name = fresh::string(given.py(), name)?;
+        let value = given.get_item(&name)?;
         if value.is_some() {
             given.del_item(name)?;
         }

@@ -4,13 +4,12 @@ use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase, debug};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::slots::Deallocate;
-use crate::standard::Standard;
+use crate::standard::warner;
 
 #[pymethods]
 impl Loop {
@@ -100,5 +99,5 @@ pub(crate) fn warn_resource(source: &Bound<'_, PyAny>, message: &str) -> PyResul
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "source"), source)?;
     let category = py.get_type::<PyResourceWarning>();
-    Standard::get(py)?.warn.bind(py).call((message, category), Some(&keywords)).map(drop)
+    warner(py)?.call((Text(message), category), Some(&keywords)).map(drop)
 }

@@ -53,13 +53,12 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::executor::{DefaultExecutor, Job};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::os_error::os_error;
 use crate::room::{Grow, no_memory, taken};
 use crate::standard::Standard;
@@ -427,16 +426,16 @@ impl Loop {
         Ok(event_loop)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let (phase, debug) = slf.get().state.with(slf.py(), |state| (state.phase, state.debug));
         let word = |value| if value { "True" } else { "False" };
-        Ok(format!(
+        Ok(Text(format!(
             "<{} running={} closed={} debug={}>",
             slf.get_type().name()?,
             word(matches!(phase, Phase::Running(_))),
             word(phase == Phase::Closed),
             word(debug),
-        ))
+        )))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

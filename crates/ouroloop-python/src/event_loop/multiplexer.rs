@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::Loop;
 
-use crate::fresh;
+use crate::fresh::{self, Text};
 
 const VARIABLE: &str = "OUROLOOP_MULTIPLEXER";
 
@@ -31,7 +31,7 @@ pub(super) fn choose(keyword: Option<&str>) -> PyResult<Mechanism> {
 impl Loop {
     /// By which mechanism of the system the loop waits: `"epoll"`, `"kqueue"`, `"poll"` or `"select"`.
     #[getter]
-    fn multiplexer(&self) -> &'static str {
-        self.mechanism.name()
+    fn multiplexer(&self) -> Text<&'static str> {
+        Text(self.mechanism.name())
     }
 }

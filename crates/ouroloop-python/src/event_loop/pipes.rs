@@ -1,11 +1,11 @@
 //! `connect_read_pipe` and `connect_write_pipe`: transports on pipes that the program has.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Loop;
 use super::closing::Closing;
 use crate::coroutine::Coroutine;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
@@ -91,11 +91,11 @@ impl Loop {
                 let transport = transport.keep(py);
                 if event_loop.bind(py).get().is_debug(py) {
                     let fd = pipe.bind(py).call_method0(intern!(py, "fileno"))?;
-                    let arguments = (direction.log_format(), fd, &transport, &protocol);
+                    let arguments = (Text(direction.log_format()), fd, &transport, &protocol);
                     let logger = Standard::get(py)?.logger.bind(py);
                     logger.call_method1(intern!(py, "debug"), arguments)?;
                 }
-                Ok((transport, protocol).into_pyobject(py)?.into_any().unbind())
+                Ok(fresh::pack!(py, transport, protocol).into_any().unbind())
             })
         })
     }

@@ -4,7 +4,6 @@ use std::ffi::c_ulong;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase, closed, debug};

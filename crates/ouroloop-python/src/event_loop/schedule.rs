@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyFloat, PyTuple};
 
 use ouroloop::clock::{as_seconds, from_seconds};
 use ouroloop::timers::TimerId;
@@ -20,8 +20,8 @@ use crate::tricks;
 impl Loop {
     /// Seconds of the monotonic clock.
     #[pyo3(name = "time")]
-    fn py_time(&self, py: Python<'_>) -> f64 {
-        self.time(py)
+    fn py_time<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFloat>> {
+        fresh::float(py, self.time(py))
     }
 }
 

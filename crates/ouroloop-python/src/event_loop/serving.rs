@@ -1,7 +1,7 @@
 //! `create_server`: sockets bound to every address that is asked for, and a server on them.
 
 use pyo3::exceptions::{PyOSError, PyValueError};
-use pyo3::intern;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -173,7 +173,7 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         let server = server.keep(py);
         if event_loop.bind(py).get().is_debug(py) {
             let logger = Standard::get(py)?.logger.bind(py);
-            logger.call_method1(intern!(py, "info"), ("%r is serving", &server))?;
+            logger.call_method1(intern!(py, "info"), (intern!(py, "%r is serving"), &server))?;
         }
         Ok(server)
     })
@@ -242,7 +242,7 @@ async fn resolve_all(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyR
         let hints = order.hints(py)?;
         let mut found = Vec::new();
         for host in &hosts {
-            let info = numeric((host, &order.port).into_pyobject(py)?.as_any(), &hints)?;
+            let info = numeric(fresh::pack!(py, host, &order.port).as_any(), &hints)?;
             let infos = info.map(|info| fresh::list(py, [info])).transpose()?;
             found.push(infos.map(|infos| infos.into_any().unbind()));
         }
@@ -283,7 +283,9 @@ async fn resolve_all(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyR
                 unique.set_item(info?, py.None())?;
             }
         }
-        Ok(unique.keys().unbind())
+        // SAFETY: attached; a new list, or NULL with an error set.
+        let keys = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDict_Keys(unique.as_ptr()))? };
+        Ok(keys.cast_into::<PyList>()?.unbind())
     })
 }
 

@@ -12,15 +12,14 @@ use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
 use super::{Loop, debug, wakeup};
 use crate::callback::Callback;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::handle::Handle;
-use crate::standard::Standard;
+use crate::standard::warner;
 
 /// The pipe between the interpreter's signal handler and the loop, and who is to be called.
 #[derive(Debug)]
@@ -291,7 +290,7 @@ impl Loop {
             let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "source"), slf)?;
             let category = py.get_type::<PyResourceWarning>();
-            Standard::get(py)?.warn.bind(py).call((message, category), Some(&keywords))?;
+            warner(py)?.call((Text(message), category), Some(&keywords))?;
         } else {
             for number in numbers {
                 let number = number.into_pyobject(py)?.into_any();

@@ -11,7 +11,6 @@
 //! Each attempt is a task of the loop, because it awaits what programs may have replaced.
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 

@@ -1,7 +1,6 @@
 //! `start_tls`: TLS on a connection that is in use.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Loop;

@@ -5,7 +5,6 @@
 //! transport, which kills the child, and waits for the child's end, so that it is reaped.
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
 
@@ -15,7 +14,7 @@ use super::child_watcher::Watcher;
 use super::closing::Closing;
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::subprocess::{Spawner, SubprocessTransport};
@@ -197,10 +196,10 @@ async fn spawn(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<
     Python::attach(|py| {
         if let Some(description) = &description {
             let logger = Standard::get(py)?.logger.bind(py);
-            let arguments = ("%s: %r", description, transport.bind(py));
+            let arguments = (intern!(py, "%s: %r"), Text(description), transport.bind(py));
             logger.call_method1(intern!(py, "info"), arguments)?;
         }
-        Ok((transport.keep(py), protocol).into_pyobject(py)?.into_any().unbind())
+        Ok(fresh::pack!(py, transport.keep(py), protocol).into_any().unbind())
     })
 }
 

@@ -1,7 +1,6 @@
 //! Making futures and tasks.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 #[cfg(Py_3_14)]

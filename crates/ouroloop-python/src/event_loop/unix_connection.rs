@@ -6,7 +6,6 @@
 //! the socket writable and makes a transport that is not connected.)
 
 use pyo3::exceptions::{PyAssertionError, PyOSError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -89,9 +88,9 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
         Target::Given(sock) => Closing::given(sock),
     };
     let security = Python::attach(|py| order.tls.of_client(py, None))?;
-    let connection =
+    let (transport, protocol) =
         hand_over(&scope, &event_loop, socket, &order.factory, security.as_ref()).await?;
-    Python::attach(|py| Ok(connection.into_pyobject(py)?.into_any().unbind()))
+    Python::attach(|py| Ok(fresh::pack!(py, transport, protocol).into_any().unbind()))
 }
 
 /// A socket that is connected to the server of `path`.

@@ -4,7 +4,6 @@
 //! 3.13 on the server removes its own when it closes ([`SocketFile`]).
 
 use pyo3::exceptions::{PyFileNotFoundError, PyOSError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -14,6 +13,7 @@ use super::keywords::Keywords;
 use super::serving::{Plan, serve_on};
 use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
+use crate::fresh::Text;
 use crate::standard::{Standard, exception_of};
 use crate::transport::socket_file::{SocketFile, is_abstract};
 use crate::transport::tls::Request;
@@ -151,7 +151,7 @@ fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = path.py();
     let os = crate::modules::module(py, intern!(py, "os"))?;
     let remove = || -> PyResult<()> {
-        let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr("st_mode")?;
+        let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr(Text("st_mode"))?;
         if mode.extract::<u32>()? & libc::S_IFMT == libc::S_IFSOCK {
             os.call_method1(intern!(py, "remove"), (path,))?;
         }

@@ -1,7 +1,6 @@
 //! Where the socket of a Unix connection or server comes from: a name, or the caller.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::closing::Closing;

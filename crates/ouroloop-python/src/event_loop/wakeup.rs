@@ -8,7 +8,6 @@ use std::os::fd::RawFd;
 #[cfg(not(Py_3_12))]
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::fresh;

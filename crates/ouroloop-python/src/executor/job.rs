@@ -71,7 +71,7 @@ impl Job {
     ) -> PyResult<Option<Wake>> {
         let (call, future) = match self {
             Self::Item(item) => {
-                let run = item.bind(py).getattr(pyo3::intern!(py, "run"))?;
+                let run = item.bind(py).getattr(intern!(py, "run"))?;
                 run.call1(item_arguments)?;
                 return Ok(None);
             }

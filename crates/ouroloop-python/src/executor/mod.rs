@@ -25,7 +25,6 @@ use std::num::NonZeroUsize;
 use ouroloop::blocking::{Pool, Refused, Submitted, Worker};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyFunction;
 

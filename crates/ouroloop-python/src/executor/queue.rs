@@ -5,7 +5,6 @@ use ouroloop::blocking::Pool;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -21,6 +20,8 @@ pub(crate) struct WorkQueue {
     /// What the `run` of a work item takes: from 3.14 on a worker's context.
     item_arguments: AttachedCell<Option<Py<PyTuple>>>,
 }
+
+made_at_the_start!(WorkQueue);
 
 impl WorkQueue {
     /// The queue of `executor`.

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 use ouroloop::blocking::{Pool, Wakened, Worker};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::job::{Job, Wake};
 use super::queue::WorkQueue;
 use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::thread_end;
 
@@ -34,6 +33,8 @@ pub(super) struct Recruiter {
     pool: Pool<Job>,
     parts: AttachedCell<Option<Parts>>,
 }
+
+made_at_the_start!(Recruiter);
 
 impl Recruiter {
     pub(super) fn new(queue: &Bound<'_, WorkQueue>, executor: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -79,7 +80,7 @@ impl Recruiter {
         let name = format!("{}_{}", name_prefix.bind(py).str()?, threads.len()?);
         let target = Service { parts: AttachedCell::new(Some((queue.clone_ref(py), worker))) };
         let keywords = fresh::dict(py)?;
-        keywords.set_item(intern!(py, "name"), name)?;
+        keywords.set_item(intern!(py, "name"), Text(name))?;
         keywords.set_item(intern!(py, "target"), Bound::new(py, target)?)?;
         let thread = Standard::get(py)?.thread.bind(py).call((), Some(&keywords))?;
         thread.call_method0(intern!(py, "start"))?;
@@ -150,6 +151,8 @@ struct Service {
     /// None once it has been called.
     parts: AttachedCell<Option<(Py<WorkQueue>, Worker<Job>)>>,
 }
+
+made_at_the_start!(Service);
 
 #[pymethods]
 impl Service {

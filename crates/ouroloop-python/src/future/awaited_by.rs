@@ -5,7 +5,6 @@
 //! of the future's own.
 
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 

@@ -11,7 +11,7 @@ use super::{Future, Home, Link, Phase, State};
 use crate::constructor::Construct;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::method::Arguments;
 use crate::recursion::Level;
@@ -199,8 +199,8 @@ impl Future {
     }
 
     #[getter(_state)]
-    fn state_name(&self, py: Python<'_>) -> &'static str {
-        self.phase(py).name()
+    fn state_name(&self, py: Python<'_>) -> Text<&'static str> {
+        Text(self.phase(py).name())
     }
 
     #[getter(_asyncio_future_blocking)]
@@ -227,7 +227,10 @@ impl Future {
         if links.is_empty() {
             return Ok(None);
         }
-        let pairs = links.into_iter().map(|link| link.into_call(py));
+        let pairs = links.into_iter().map(|link| {
+            let (callback, context) = link.into_call(py)?;
+            fresh::tuple(py, [callback, context])
+        });
         fresh::list(py, pairs.collect::<PyResult<Vec<_>>>()?).map(Some)
     }
 

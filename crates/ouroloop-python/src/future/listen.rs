@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
 
 use crate::cell::AttachedCell;
+use crate::fresh::Text;
 
 /// A class whose objects listen to futures.
 pub(crate) trait Listen: PyClass {
@@ -164,17 +165,17 @@ impl Closure {
     }
 
     #[getter]
-    fn __name__(&self) -> &'static str {
-        self.name.rsplit('.').next().unwrap_or(self.name)
+    fn __name__(&self) -> Text<&'static str> {
+        Text(self.name.rsplit('.').next().unwrap_or(self.name))
     }
 
     #[getter]
-    fn __qualname__(&self) -> &'static str {
-        self.name
+    fn __qualname__(&self) -> Text<&'static str> {
+        Text(self.name)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
-        format!("<function {} at {:p}>", slf.get().name, slf.as_ptr())
+    fn __repr__(slf: &Bound<'_, Self>) -> Text<String> {
+        Text(format!("<function {} at {:p}>", slf.get().name, slf.as_ptr()))
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {

@@ -25,13 +25,12 @@ use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::recursion::Level;
 use crate::room::{no_memory, taken};
@@ -354,7 +353,7 @@ impl Future {
         let Some(exception) = exception else { return Ok(()) };
         let context = fresh::dict(py)?;
         let message = format!("{} exception was never retrieved", slf.get_type().name()?);
-        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "message"), Text(message))?;
         context.set_item(intern!(py, "exception"), exception)?;
         context.set_item(intern!(py, "future"), slf)?;
         if let Some(source) = source {

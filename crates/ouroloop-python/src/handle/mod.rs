@@ -10,7 +10,6 @@ use std::sync::OnceLock;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTypeInfo, ffi};
@@ -20,7 +19,7 @@ use crate::containment::settled;
 use crate::context::{Snapshot, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
@@ -234,14 +233,17 @@ impl Handle {
         let event_loop = event_loop.bind(py);
         let keywords = fresh::dict(py)?;
         if cfg!(Py_3_13) {
-            keywords.set_item("debug", event_loop.call_method0(intern!(py, "get_debug"))?)?;
+            keywords.set_item(
+                intern!(py, "debug"),
+                event_loop.call_method0(intern!(py, "get_debug"))?,
+            )?;
         }
         let shown = Standard::get(py)?
             .format_callback_source
             .bind(py)
             .call((callback, args), Some(&keywords))?;
         let context = fresh::dict(py)?;
-        context.set_item(intern!(py, "message"), format!("Exception in callback {shown}"))?;
+        context.set_item(intern!(py, "message"), Text(format!("Exception in callback {shown}")))?;
         context.set_item(intern!(py, "handle"), slf)?;
         if let Some(source) = source {
             context.set_item(intern!(py, "source_traceback"), source)?;

@@ -6,7 +6,6 @@ use pyo3::PyTraverseError;
 use pyo3::basic::CompareOp;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -15,7 +14,7 @@ use ouroloop::timers::TimerId;
 use super::{Contents, Handle, State, class_of, reference};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -198,7 +197,7 @@ impl TimerHandle {
         let place = 1 + isize::from(slf.as_super().get().is_cancelled(py));
         let when = slf.get().given(py)?.into_bound(py);
         info.cast::<PyList>()?
-            .call_method1(intern!(py, "insert"), (place, format!("when={}", when.repr()?)))?;
+            .call_method1(intern!(py, "insert"), (place, Text(format!("when={}", when.repr()?))))?;
         Ok(info)
     }
 

@@ -10,7 +10,6 @@
 
 use std::ffi::c_ulong;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Handle;
@@ -91,7 +90,7 @@ pub(crate) fn wait(handle: &Bound<'_, Handle>) -> PyResult<()> {
             }
             Found::Busy(None) => {
                 let lock = crate::modules::module(py, intern!(py, "_thread"))?
-                    .call_method0("allocate_lock")?;
+                    .call_method0(intern!(py, "allocate_lock"))?;
                 lock.call_method0(intern!(py, "acquire"))?;
                 let mut lock = Some(lock.unbind());
                 // Things may have changed since: then it was brought in vain.

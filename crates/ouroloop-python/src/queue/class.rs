@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
@@ -13,7 +12,7 @@ use super::containers::{self, Items, Waiters, show_items, show_waiters};
 use super::waiting::{Get, Join, Put};
 use super::{Capacity, Manner, Order, Queue, Side, State, finished, hooked, open, plain};
 use crate::coroutine::Coroutine;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::recursion::Level;
 use crate::standard::Standard;
@@ -79,19 +78,19 @@ impl Queue {
         instance_dict::get(slf.as_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let (name, format) = (slf.get_type().name()?, format_of(slf)?);
-        Ok(format!("<{name} at {:#x} {format}>", slf.as_ptr().addr()))
+        Ok(Text(format!("<{name} at {:#x} {format}>", slf.as_ptr().addr())))
     }
 
-    fn __str__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        Ok(format!("<{} {}>", slf.get_type().name()?, format_of(slf)?))
+    fn __str__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
+        Ok(Text(format!("<{} {}>", slf.get_type().name()?, format_of(slf)?)))
     }
 
     /// What `repr` and `str` say about the queue.
     #[pyo3(name = "_format")]
-    fn format(slf: &Bound<'_, Self>) -> PyResult<String> {
-        described(slf)
+    fn format(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
+        described(slf).map(Text)
     }
 
     /// How many items the queue takes; zero or less means any number.

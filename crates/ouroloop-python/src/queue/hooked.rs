@@ -2,7 +2,6 @@
 //!
 //! The container is reached by `_put` and `_get`, asked for its length, and for its truth.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::containers::Items;

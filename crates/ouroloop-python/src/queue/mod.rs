@@ -32,13 +32,13 @@ use std::sync::OnceLock;
 
 use pyo3::PyClass;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyType;
 
 use crate::binding::Binding;
 use crate::cell::AttachedCell;
+use crate::fresh::Text;
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -292,7 +292,7 @@ impl Refusal {
         let class = Standard::get(py).and_then(|standard| match self {
             Self::Full => Ok(standard.queue_full.bind(py).clone()),
             Self::Empty => Ok(standard.queue_empty.bind(py).clone()),
-            Self::ShutDown => py.import("asyncio.queues")?.getattr("QueueShutDown"),
+            Self::ShutDown => py.import("asyncio.queues")?.getattr(Text("QueueShutDown")),
         });
         match class.and_then(|class| Ok(class.cast_into::<PyType>()?)) {
             Ok(class) => PyErr::from_type(class, ()),

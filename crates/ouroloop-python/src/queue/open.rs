@@ -1,7 +1,6 @@
 //! What an open queue does: asyncio's order of calls, through everything that can be overridden.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Queue, Refusal, Side, finished, is_shut_down};

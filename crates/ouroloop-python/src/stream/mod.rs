@@ -40,7 +40,6 @@ mod reader;
 mod release;
 mod writer;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

@@ -3,7 +3,7 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use super::limit::{GivenLimit, check_limit};
 use super::protocol::StreamReaderProtocol;
@@ -179,7 +179,7 @@ impl Call {
         arguments.extend(targets.iter());
         let keywords = self.keywords.map(|keywords| scope.get(py, keywords));
         event_loop.call_method(
-            PyString::intern(py, self.method),
+            fresh::interned(py, self.method)?,
             fresh::tuple(py, arguments)?,
             keywords.as_ref(),
         )
@@ -237,6 +237,8 @@ enum Product {
 struct Factory {
     product: AttachedCell<Product>,
 }
+
+made_at_the_start!(Factory);
 
 impl Factory {
     fn new(product: Product) -> Self {

@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::fresh::Text;
 use crate::standard::Standard;
 
 /// The ways of the running release.
@@ -39,21 +40,21 @@ impl Release {
     fn look_up(py: Python<'_>) -> PyResult<Self> {
         let standard = Standard::get(py)?;
         let protocol = standard.stream_reader_protocol.bind(py);
-        let code = protocol.getattr("connection_made")?.getattr("__code__")?;
+        let code = protocol.getattr(Text("connection_made"))?.getattr(Text("__code__"))?;
         let mut asks_whether_cancelled = false;
-        for constant in code.getattr("co_consts")?.try_iter()? {
-            if let Some(names) = constant?.getattr_opt("co_names")? {
-                asks_whether_cancelled |= names.contains("cancelled")?;
+        for constant in code.getattr(Text("co_consts"))?.try_iter()? {
+            if let Some(names) = constant?.getattr_opt(Text("co_names"))? {
+                asks_whether_cancelled |= names.contains(Text("cancelled"))?;
             }
         }
-        let names = code.getattr("co_names")?;
+        let names = code.getattr(Text("co_names"))?;
         Ok(Self {
-            reports_raising_callback: names.contains("Exception")?,
+            reports_raising_callback: names.contains(Text("Exception"))?,
             closes_with_cancelled_task: asks_whether_cancelled,
-            keeps_writer: names.contains("_stream_writer")?,
-            replaces_transport: protocol.hasattr("_replace_transport")?,
-            tells_reader: standard.stream_reader.bind(py).hasattr("_replace_transport")?,
-            closes_forgotten: standard.stream_writer.bind(py).hasattr("__del__")?,
+            keeps_writer: names.contains(Text("_stream_writer"))?,
+            replaces_transport: protocol.hasattr(Text("_replace_transport"))?,
+            tells_reader: standard.stream_reader.bind(py).hasattr(Text("_replace_transport"))?,
+            closes_forgotten: standard.stream_writer.bind(py).hasattr(Text("__del__"))?,
         })
     }
 }

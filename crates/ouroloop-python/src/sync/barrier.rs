@@ -12,14 +12,13 @@
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::{Condition, LoopBound, class_of, condition, is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::{Standard, raised};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +134,7 @@ impl Barrier {
 
 fn broken(py: Python<'_>, message: &str) -> PyErr {
     match Standard::get(py)
-        .and_then(|standard| standard.broken_barrier_error.bind(py).call1((message,)))
+        .and_then(|standard| standard.broken_barrier_error.bind(py).call1((Text(message),)))
     {
         Ok(error) => raised(error),
         Err(error) => error,
@@ -252,7 +251,7 @@ impl Barrier {
         class_of(slf, |standard| &standard.barrier)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let this = slf.get();
         let mut extra = this.stage(py).name().to_owned();
@@ -300,9 +299,9 @@ impl Barrier {
 
     #[getter(_state)]
     fn raw_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let states =
-            crate::modules::module(py, intern!(py, "asyncio.locks"))?.getattr("_BarrierState")?;
-        states.call1((self.stage(py).name(),))
+        let states = crate::modules::module(py, intern!(py, "asyncio.locks"))?
+            .getattr(Text("_BarrierState"))?;
+        states.call1((Text(self.stage(py).name()),))
     }
 
     /// Waits until as many tasks wait as there are parties; answers this task's number.

@@ -3,7 +3,6 @@
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -11,7 +10,7 @@ use super::lock::Purpose;
 use super::{Lock, LoopBound, class_of, is_cancellation, is_plain, manager, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::{Standard, raised};
 use crate::waiter::Waiter;
 
@@ -294,7 +293,7 @@ impl Condition {
         class_of(slf, |standard| &standard.condition)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let state = if Self::is_locked(slf)? { "locked" } else { "unlocked" };
         repr_with(slf.as_any(), &slf.as_super().get().waiters.describe(slf.py(), state))
     }

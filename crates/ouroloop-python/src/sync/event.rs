@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::{LoopBound, Waiting, class_of, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
+use crate::fresh::Text;
 use crate::slots::Resumed;
 
 /// A native `asyncio.Event`.
@@ -78,7 +79,7 @@ impl Event {
         class_of(slf, |standard| &standard.event)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let state = if slf.get().is_set(slf.py()) { "set" } else { "unset" };
         repr_with(slf.as_any(), &slf.as_super().get().waiters.describe(slf.py(), state))
     }

@@ -11,7 +11,6 @@
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -19,7 +18,7 @@ use super::manager::{self, Release};
 use super::{LoopBound, Waiting, class_of, is_cancellation, is_plain, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::slots::Resumed;
 
 /// A native `asyncio.Lock`.
@@ -198,7 +197,7 @@ impl Lock {
         class_of(slf, |standard| &standard.lock)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let state = if slf.get().is_locked(slf.py()) { "locked" } else { "unlocked" };
         repr_with(slf.as_any(), &slf.as_super().get().waiters.describe(slf.py(), state))
     }

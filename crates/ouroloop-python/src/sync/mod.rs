@@ -41,6 +41,7 @@ mod waiters;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
+use crate::fresh::Text;
 use crate::instance_dict::{self, complete};
 use crate::kinship::class_of;
 use crate::slots::Deallocate;
@@ -64,11 +65,14 @@ fn is_plain<T: Deallocate>(object: &Bound<'_, T>) -> bool {
 }
 
 /// The representation of any object, with `extra` in brackets.
-fn repr_with(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<String> {
-    let plain = object.py().get_type::<PyAny>().call_method1("__repr__", (object,))?;
+fn repr_with(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<Text<String>> {
+    let plain = object
+        .py()
+        .get_type::<PyAny>()
+        .call_method1(intern!(object.py(), "__repr__"), (object,))?;
     let plain: String = plain.extract()?;
     let inner = plain.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
-    Ok(format!("<{} [{extra}]>", inner.unwrap_or(&plain)))
+    Ok(Text(format!("<{} [{extra}]>", inner.unwrap_or(&plain))))
 }
 
 /// A new reference to `True` or `False`.

@@ -7,7 +7,6 @@ use pyo3::Borrowed;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
 
@@ -16,7 +15,7 @@ use super::manager::{self, Release};
 use super::{LoopBound, Waiting, class_of, is_cancellation, is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::slots::Resumed;
 
@@ -54,7 +53,7 @@ impl Count {
 
     fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.read(py) {
-            Ok(small) => Ok(small.into_pyobject(py)?.into_any()),
+            Ok(small) => Ok(fresh::int(py, small)?.into_any()),
             Err(object) => Ok(object),
         }
     }
@@ -338,7 +337,7 @@ impl Semaphore {
         class_of(slf, |standard| &standard.semaphore)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let state = if Self::is_locked(slf)? {
             String::from("locked")

@@ -10,7 +10,7 @@ use pyo3::types::{PyIterator, PyList};
 
 use super::{LoopBound, truth};
 use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::recursion::Level;
 use crate::room::{Grow, taken};
 use crate::waiter::Waiter;
@@ -171,9 +171,9 @@ impl WaitersView {
         self.list(py)?.as_any().get_item(index)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text<String>> {
         let _level = Level::enter(py)?;
-        Ok(format!("waiters({})", self.list(py)?.repr()?))
+        Ok(Text(format!("waiters({})", self.list(py)?.repr()?)))
     }
 
     /// Puts a future at the end of the queue.

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::{Task, step};
 use crate::cell::AttachedCell;
 use crate::containment::contained_result;
-use crate::fresh;
+use crate::fresh::{self, Text};
 
 /// A callable that runs one step of a task, for loops that are not ours and for debug mode.
 #[pyclass(frozen, module = "ouroloop", name = "TaskStepMethWrapper")]
@@ -52,8 +52,8 @@ impl StepMethod {
     }
 
     #[getter]
-    fn __qualname__(&self) -> &'static str {
-        "Task.task_step"
+    fn __qualname__(&self) -> Text<&'static str> {
+        Text("Task.task_step")
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -23,7 +23,6 @@ use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -32,7 +31,7 @@ use crate::cell::AttachedCell;
 use crate::combine::gather::GatheringFuture;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::{Future, Home, Phase};
 use crate::instance_dict;
 use crate::recursion::Level;
@@ -331,7 +330,7 @@ impl Task {
         slf.get().state.with(py, |state| state.log_destroy_pending = false);
         let context = fresh::dict(py)?;
         context.set_item(intern!(py, "task"), slf)?;
-        context.set_item(intern!(py, "message"), "Task was destroyed but it is pending!")?;
+        context.set_item(intern!(py, "message"), Text("Task was destroyed but it is pending!"))?;
         let future = slf.as_super().get();
         let source = future.state.with(py, |state| state.rare(py, |rare| &rare.source_traceback));
         if let Some(source) = source {

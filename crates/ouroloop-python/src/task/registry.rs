@@ -12,7 +12,6 @@ use std::num::NonZeroU32;
 use std::ptr::NonNull;
 
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;

@@ -2,7 +2,6 @@
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Task, cancel_awaited, registry, wakeup_method};
@@ -10,7 +9,7 @@ use crate::callback::Callback;
 use crate::combine::gather::GatheringFuture;
 use crate::context::run_in;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::{Future, Link, Outcome, Phase};
 use crate::recursion::Level;
 use crate::slots::Resumed;
@@ -366,6 +365,6 @@ fn refuse(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<()> {
 fn fail(task: &Bound<'_, Task>, message: String) -> PyResult<()> {
     let py = task.py();
     debug_assert!(task.as_super().get().phase(py) == Phase::Pending);
-    let error = py.get_type::<PyRuntimeError>().call1((message,))?;
+    let error = py.get_type::<PyRuntimeError>().call1((Text(message),))?;
     Task::schedule_throw(task, PyErr::from_value(error))
 }

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use rustix::net::{AddressFamily, SocketAddrAny};
 
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::Standard;
 
 /// The kernel's address as `socket.recvfrom` writes it.
@@ -26,13 +26,15 @@ pub(crate) fn to_python<'py>(
     Ok(match Name::of(address) {
         None => None,
         Some(Name::Internet(SocketAddr::V4(address))) => {
-            let parts = (host(py, IpAddr::V4(*address.ip()))?, address.port());
-            Some(parts.into_pyobject(py)?.into_any())
+            let port = fresh::int(py, address.port().into())?;
+            Some(fresh::pack!(py, host(py, IpAddr::V4(*address.ip()))?, port).into_any())
         }
         Some(Name::Internet(SocketAddr::V6(address))) => {
             let host = host(py, IpAddr::V6(*address.ip()))?;
-            let parts = (host, address.port(), address.flowinfo(), address.scope_id());
-            Some(parts.into_pyobject(py)?.into_any())
+            let port = fresh::int(py, address.port().into())?;
+            let flow = fresh::int(py, address.flowinfo().into())?;
+            let scope = fresh::int(py, address.scope_id().into())?;
+            Some(fresh::pack!(py, host, port, flow, scope).into_any())
         }
         // `str` for a path and for no name at all, `bytes` with the leading zero for an abstract
         // name.
@@ -47,10 +49,12 @@ pub(crate) fn to_python<'py>(
 fn host(py: Python<'_>, ip: IpAddr) -> PyResult<Bound<'_, PyAny>> {
     match (address::host(ip), ip) {
         (None, IpAddr::V6(ip)) => {
-            let inet_ntop = Standard::get(py)?.socket_module.bind(py).getattr("inet_ntop")?;
+            let inet_ntop = Standard::get(py)?.socket_module.bind(py).getattr(Text("inet_ntop"))?;
             inet_ntop.call1((libc::AF_INET6, fresh::bytes(py, &ip.octets())?))
         }
-        (text, ip) => Ok(text.unwrap_or_else(|| ip.to_string()).into_pyobject(py)?.into_any()),
+        (text, ip) => {
+            Ok(Text(text.unwrap_or_else(|| ip.to_string())).into_pyobject(py)?.into_any())
+        }
     }
 }
 

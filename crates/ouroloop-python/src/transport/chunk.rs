@@ -4,9 +4,10 @@ use std::ptr::NonNull;
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+use crate::fresh::Text;
 
 /// A piece of a write queue: a `bytes` object that is alive as long as its address is used.
 ///
@@ -62,7 +63,7 @@ pub(crate) fn copy_from<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let py = data.py();
     let view = PyMemoryView::from(data)?;
-    let view = view.call_method1(intern!(py, "cast"), ("B",)).or_else(|_| {
+    let view = view.call_method1(intern!(py, "cast"), (Text("B"),)).or_else(|_| {
         let flat = view.call_method0(intern!(py, "tobytes"))?;
         PyMemoryView::from(&flat).map(Bound::into_any)
     })?;

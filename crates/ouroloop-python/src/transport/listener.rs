@@ -15,7 +15,6 @@ use ouroloop::net::listener::accept_batch;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyKeyboardInterrupt, PySystemExit};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use rustix::net::SocketAddrAny;
 
@@ -24,7 +23,7 @@ use crate::cell::AttachedCell;
 use crate::context::{copy_of, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
 use crate::transport::descriptor;
@@ -50,6 +49,8 @@ pub(crate) struct Listener {
     /// `None` once it was stopped.
     state: AttachedCell<Option<State>>,
 }
+
+made_at_the_start!(Listener);
 
 /// What one wake-up needs, so that no state is lent while Python code runs.
 struct Port<'py> {
@@ -162,7 +163,7 @@ impl Listener {
         let Some(port) = slf.get().started(py) else { return Ok(()) };
         let event_loop = port.server.get().event_loop(py);
         let context = fresh::dict(py)?;
-        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "message"), Text(message))?;
         let guarded = Standard::get(py)?.transport_socket.bind(py).call1((&port.socket,))?;
         context.set_item(intern!(py, "socket"), guarded)?;
         report_caught(event_loop, &exception_of(py, error), &context)?;
@@ -247,7 +248,7 @@ impl Port<'_> {
         }
         let context = fresh::dict(py)?;
         let message = "Error on transport creation for incoming connection";
-        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "message"), Text(message))?;
         if let Some(protocol) = protocol.filter(|protocol| !protocol.is_none(py)) {
             context.set_item(intern!(py, "protocol"), protocol)?;
         }
@@ -271,14 +272,14 @@ impl Port<'_> {
 
 #[pymethods]
 impl Listener {
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let socket = slf
             .get()
             .state
             .with(py, |state| state.as_ref().map(|state| state.socket.clone_ref(py)));
         let socket = socket.unwrap_or_else(|| py.None());
-        Ok(format!("<{} socket={}>", slf.get_type().name()?, socket.bind(py).repr()?))
+        Ok(Text(format!("<{} socket={}>", slf.get_type().name()?, socket.bind(py).repr()?)))
     }
 
     /// Ends a pause.

@@ -2,15 +2,14 @@
 
 use ouroloop::net::{Pressure, Watermarks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::cell::AttachedCell;
 use crate::context::Snapshot;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle};
 use crate::recursion::Level;
@@ -102,7 +101,7 @@ pub(super) fn apply(
     };
     let Some(protocol) = protocol else { return Ok(()) };
     let _level = Level::enter(py)?;
-    let Err(error) = protocol.bind(py).call_method0(PyString::intern(py, method)) else {
+    let Err(error) = protocol.bind(py).call_method0(fresh::interned(py, method)?) else {
         return Ok(());
     };
     if leaves_loop(py, &error) {
@@ -148,7 +147,7 @@ fn call_exception_handler(
 ) -> PyResult<()> {
     let py = transport.py();
     let context = fresh::dict(py)?;
-    context.set_item(intern!(py, "message"), message)?;
+    context.set_item(intern!(py, "message"), Text(message))?;
     context.set_item(intern!(py, "transport"), transport)?;
     context.set_item(intern!(py, "protocol"), protocol)?;
     report_caught(event_loop, &exception_of(py, error), &context)

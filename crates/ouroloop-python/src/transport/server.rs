@@ -20,7 +20,6 @@ use pyo3::exceptions::PyAssertionError;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
@@ -28,7 +27,7 @@ use crate::cell::AttachedCell;
 use crate::context::copy_current;
 use crate::coroutine::{Coroutine, Scope};
 use crate::event_loop::{Loop, next_turn};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
@@ -248,10 +247,17 @@ impl Server {
         })
     }
 
+    fn owned_sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
+        self.state.with(py, |state| {
+            let sockets = state.sockets.as_ref()?;
+            Some(sockets.iter().map(|socket| socket.clone_ref(py)).collect())
+        })
+    }
+
     /// Closes every connection by its method `method`.
     #[cfg(Py_3_13)]
     fn for_each_client(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        self.clients(py).iter().try_for_each(|client| client.call_method0(method).map(drop))
+        self.clients(py).iter().try_for_each(|client| client.call_method0(Text(method)).map(drop))
     }
 }
 
@@ -263,9 +269,9 @@ impl Server {
         Ok(Standard::get(slf.py())?.server.bind(slf.py()).clone())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let sockets = slf.get().sockets(slf.py())?;
-        Ok(format!("<{} sockets={}>", slf.get_type().name()?, sockets.repr()?))
+        Ok(Text(format!("<{} sockets={}>", slf.get_type().name()?, sockets.repr()?)))
     }
 
     fn get_loop(&self, py: Python<'_>) -> Py<Loop> {
@@ -286,11 +292,8 @@ impl Server {
     }
 
     #[getter(_sockets)]
-    fn owned_sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
-        self.state.with(py, |state| {
-            let sockets = state.sockets.as_ref()?;
-            Some(sockets.iter().map(|socket| socket.clone_ref(py)).collect())
-        })
+    fn raw_sockets<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.owned_sockets(py).map(|sockets| fresh::list(py, sockets)).transpose()
     }
 
     #[getter(_waiters)]

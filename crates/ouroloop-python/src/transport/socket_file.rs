@@ -7,7 +7,6 @@ use ouroloop::fork::Process;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyFileNotFoundError, PyOSError};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::standard::{Standard, exception_of};

@@ -2,8 +2,6 @@
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-#[cfg(not(Py_3_14))]
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
@@ -12,7 +10,7 @@ use super::{Home, State, TaskGroup, leaves_loop};
 use crate::cell::AttachedCell;
 use crate::coroutine::Coroutine;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::Standard;
 
 /// Where a group makes a task.
@@ -59,7 +57,7 @@ impl TaskGroup {
         Ok(slf.get_type().into_any())
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn __repr__(&self, py: Python<'_>) -> Text<String> {
         let tasks = self.task_count(py);
         let (errors, aborting, entered) = self.state.with(py, |state| {
             (state.errors.as_ref().map_or(0, Vec::len), state.aborting, state.entered)
@@ -73,7 +71,8 @@ impl TaskGroup {
             (false, true) => " entered",
             (false, false) => "",
         };
-        format!("<TaskGroup{}{}{phase}>", counted("tasks", tasks), counted("errors", errors))
+        let (tasks, errors) = (counted("tasks", tasks), counted("errors", errors));
+        Text(format!("<TaskGroup{tasks}{errors}{phase}>"))
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
@@ -139,7 +138,7 @@ impl TaskGroup {
         let task = match slf.get().maker(py)? {
             Maker::Native(native) => Loop::create_task(&native, coro, kwargs)?,
             Maker::Any(event_loop) => {
-                event_loop.call_method(pyo3::intern!(py, "create_task"), (coro,), kwargs)?
+                event_loop.call_method(intern!(py, "create_task"), (coro,), kwargs)?
             }
         };
         Self::adopt(slf, &task)?;

@@ -18,7 +18,6 @@ mod class;
 mod leave;
 
 use pyo3::exceptions::{PyAttributeError, PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
@@ -26,7 +25,7 @@ use super::tasks::{cancel, is_cancelled, is_done};
 use crate::cell::AttachedCell;
 use crate::context::{copy_of, run_in};
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link, Outcome};
 use crate::task::step::exactly_native;
@@ -407,7 +406,7 @@ impl TaskGroup {
             task.repr()?,
             parent.str()?
         );
-        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "message"), Text(message))?;
         context.set_item(intern!(py, "exception"), exception)?;
         context.set_item(intern!(py, "task"), task)?;
         event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)

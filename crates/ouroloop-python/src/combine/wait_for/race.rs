@@ -1,7 +1,6 @@
 //! `wait_for` up to 3.11: the awaited future and a timer race to end one waiter.
 
 use ouroloop::timers::TimerId;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::callback::Callback;

@@ -1,11 +1,10 @@
 //! Which part of a file is sent, as the caller put it.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-use crate::fresh;
+use crate::fresh::{self, Text};
 
 /// A file, where to begin in it, and how much to send of it; all of it without a count.
 pub(super) struct Part {
@@ -31,7 +30,7 @@ impl Part {
     pub(super) fn check_file(&self, py: Python<'_>) -> PyResult<()> {
         let mode = self.file.bind(py).getattr_opt(intern!(py, "mode"))?;
         match mode {
-            Some(mode) if !mode.contains("b")? => {
+            Some(mode) if !mode.contains(Text("b"))? => {
                 Err(fresh::error::<PyValueError>("file should be opened in binary mode"))
             }
             _ => Ok(()),

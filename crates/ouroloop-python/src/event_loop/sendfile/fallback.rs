@@ -1,7 +1,6 @@
 //! Sending a file piece by piece: read in the executor, then written.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyMemoryView, PySlice};
 
@@ -9,7 +8,7 @@ use super::arguments::Part;
 use super::flow::Flow;
 use crate::coroutine::Scope;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 
 /// As much is read at once for a transport.
 const TRANSPORT_PIECE: u64 = 16 * 1024;
@@ -82,7 +81,7 @@ impl Reader {
     }
 
     fn answer(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Ok(self.sent.into_pyobject(py)?.into_any().unbind())
+        Ok(fresh::size(py, self.sent)?.into_any().unbind())
     }
 }
 
@@ -100,7 +99,7 @@ pub(super) async fn send_to_socket(
 ) -> PyResult<Py<PyAny>> {
     let mut reader = Python::attach(|py| {
         let constants = crate::modules::module(py, intern!(py, "asyncio.constants"))?;
-        let largest = constants.getattr("SENDFILE_FALLBACK_READBUFFER_SIZE")?.extract()?;
+        let largest = constants.getattr(Text("SENDFILE_FALLBACK_READBUFFER_SIZE"))?.extract()?;
         Reader::begin(py, event_loop, part, largest)
     })?;
     let sent = send_pieces(&scope, &mut reader, &socket).await;

@@ -11,7 +11,6 @@
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTypeError};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
@@ -36,6 +35,8 @@ pub(super) struct Flow {
     resumes_reading: bool,
     resumes_writing: bool,
 }
+
+made_at_the_start!(Flow);
 
 impl Flow {
     /// Takes the place of the transport's protocol.

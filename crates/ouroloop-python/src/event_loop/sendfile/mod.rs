@@ -16,14 +16,13 @@ mod flow;
 mod native;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Loop;
 use super::connect::refuse_ssl_socket;
 use super::sock::check_non_blocking;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh;
+use crate::fresh::{self, Text};
 
 use arguments::{Part, Truth, check_socket};
 use native::Target;
@@ -142,17 +141,17 @@ async fn over_transport(
             return Err(fresh::error::<PyRuntimeError>("Transport is closing"));
         }
         let modes = crate::modules::module(py, intern!(py, "asyncio.constants"))?
-            .getattr("_SendfileMode")?;
+            .getattr(Text("_SendfileMode"))?;
         let mode = transport.getattr_opt(intern!(py, "_sendfile_compatible"))?;
         let mode = match mode {
-            Some(mode) if !mode.is(modes.getattr("UNSUPPORTED")?) => mode,
+            Some(mode) if !mode.is(modes.getattr(Text("UNSUPPORTED"))?) => mode,
             _ => {
                 let shown = transport.repr()?;
                 let message = format!("sendfile is not supported for transport {shown}");
                 return Err(fresh::error::<PyRuntimeError>(message));
             }
         };
-        if !mode.is(modes.getattr("TRY_NATIVE")?) {
+        if !mode.is(modes.getattr(Text("TRY_NATIVE"))?) {
             return Ok(None);
         }
         let arguments = (transport, &part.file, &part.offset, part.count.as_ref());
@@ -181,7 +180,7 @@ async fn over_transport(
 fn is_unavailable(error: &PyErr) -> bool {
     Python::attach(|py| {
         let class = crate::modules::module(py, intern!(py, "asyncio.exceptions"));
-        let class = class.and_then(|module| module.getattr("SendfileNotAvailableError"));
+        let class = class.and_then(|module| module.getattr(Text("SendfileNotAvailableError")));
         class.is_ok_and(|class| error.is_instance(py, &class))
     })
 }
@@ -191,7 +190,7 @@ fn is_unavailable(error: &PyErr) -> bool {
 /// # Errors
 /// Those of looking it up.
 pub(crate) fn native_mode(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let modes =
-        crate::modules::module(py, intern!(py, "asyncio.constants"))?.getattr("_SendfileMode")?;
-    modes.getattr("TRY_NATIVE")
+    let modes = crate::modules::module(py, intern!(py, "asyncio.constants"))?
+        .getattr(Text("_SendfileMode"))?;
+    modes.getattr(Text("TRY_NATIVE"))
 }

@@ -13,7 +13,6 @@ use std::os::fd::{BorrowedFd, RawFd};
 use ouroloop::net::Sent;
 use ouroloop::net::sendfile::send_file;
 use pyo3::exceptions::{PyAttributeError, PyConnectionError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use rustix::fs::SeekFrom;
 
@@ -21,6 +20,7 @@ use super::arguments::Part;
 use crate::coroutine::{Kept, Scope};
 use crate::event_loop::Loop;
 use crate::event_loop::sock::{Direction, Wait, descriptor};
+use crate::fresh::{self, Text};
 use crate::os_error::os_error;
 use crate::transport::socket::SocketTransport;
 
@@ -80,13 +80,13 @@ pub(super) async fn send(
 ) -> PyResult<Py<PyAny>> {
     let progress = Python::attach(|py| Progress::begin(py, &part))?;
     let Some(mut progress) = progress else {
-        return Python::attach(|py| Ok(0_u64.into_pyobject(py)?.into_any().unbind()));
+        return Python::attach(|py| Ok(fresh::int(py, 0)?.into_any().unbind()));
     };
     let answer = move_all(&scope, &event_loop, &target, &mut progress).await;
     Python::attach(|py| {
         progress.set_position(py)?;
         answer?;
-        Ok(progress.sent.into_pyobject(py)?.into_any().unbind())
+        Ok(fresh::size(py, progress.sent)?.into_any().unbind())
     })
 }
 
@@ -218,8 +218,8 @@ fn is_no_file(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 /// A `SendfileNotAvailableError`, raised while `context` was handled, if anything.
 fn unavailable(py: Python<'_>, message: &str, context: Option<&PyErr>) -> PyErr {
     let class = crate::modules::module(py, intern!(py, "asyncio.exceptions"))
-        .and_then(|module| module.getattr("SendfileNotAvailableError"));
-    match class.and_then(|class| class.call1((message,))) {
+        .and_then(|module| module.getattr(Text("SendfileNotAvailableError")));
+    match class.and_then(|class| class.call1((Text(message),))) {
         Ok(error) => {
             let error = PyErr::from_value(error);
             error.set_context(py, context.map(|context| context.clone_ref(py)));

@@ -6,7 +6,6 @@ use ouroloop::net::Accepted;
 use ouroloop::net::listener::accept_batch;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rustix::net::SocketAddrAny;

@@ -7,7 +7,6 @@ use ouroloop::net::{Received, stream};
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt};
 
@@ -157,8 +156,8 @@ impl Attempt for ReceiveInto {
         let received = stream::receive(fd, memory);
         room.release(py);
         match received {
-            Received::Data(length) => Ok(Some(length.into_pyobject(py)?.into_any())),
-            Received::Eof => Ok(Some(0_usize.into_pyobject(py)?.into_any())),
+            Received::Data(length) => Ok(Some(fresh::size(py, length)?.into_any())),
+            Received::Eof => Ok(Some(fresh::size(py, 0_usize)?.into_any())),
             Received::WouldBlock => Ok(None),
             Received::Failed(error) => Err(os_error(py, &error)),
         }
@@ -209,7 +208,7 @@ impl Attempt for ReceiveFromInto {
         let py = socket.py();
         if !self.size.bind(py).is_truthy()? {
             let length = self.buffer.bind(py).len()?;
-            self.size = length.into_pyobject(py)?.into_any().unbind();
+            self.size = fresh::size(py, length)?.into_any().unbind();
         }
         let arguments = fresh::tuple(py, [&self.buffer, &self.size])?;
         by_method(socket, intern!(py, "recvfrom_into"), &arguments)

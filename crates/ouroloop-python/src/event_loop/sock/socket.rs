@@ -14,10 +14,10 @@ use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
+use crate::fresh::Text;
 use crate::standard::Standard;
 
 /// The beginning of a socket object.
@@ -72,15 +72,15 @@ fn layout_holds(plain: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 #[cold]
 fn prove(plain: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let size: usize = plain.get_type().getattr("__basicsize__")?.extract()?;
+    let size: usize = plain.get_type().getattr(Text("__basicsize__"))?.extract()?;
     if size < size_of::<SocketObject>() {
         return Ok(false);
     }
     let said: [c_int; 4] = [
-        plain.call_method0("fileno")?.extract()?,
-        plain.getattr("family")?.extract()?,
-        plain.getattr("type")?.extract()?,
-        plain.getattr("proto")?.extract()?,
+        plain.call_method0(Text("fileno"))?.extract()?,
+        plain.getattr(Text("family"))?.extract()?,
+        plain.getattr(Text("type"))?.extract()?,
+        plain.getattr(Text("proto"))?.extract()?,
     ];
     // SAFETY: the object is at least as large, by its class, and integers have no invalid values.
     let SocketObject { fd, family, kind, proto, .. } =

@@ -3,12 +3,11 @@
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyException;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::StreamReaderProtocol;
 use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::future::Link;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
@@ -102,7 +101,7 @@ impl StreamReaderProtocol {
         let context = fresh::dict(py)?;
         let message = "An open stream was garbage collected prior to establishing network \
                        connection; call \"stream.close()\" explicitly.";
-        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "message"), Text(message))?;
         if let Some(source) = slf.get().part(py, |state| &state.source_traceback)
             && source.is_truthy()?
         {
@@ -132,7 +131,7 @@ fn report_failure(
 ) -> PyResult<()> {
     let py = event_loop.py();
     let context = fresh::dict(py)?;
-    context.set_item(intern!(py, "message"), FAILED)?;
+    context.set_item(intern!(py, "message"), Text(FAILED))?;
     context.set_item(intern!(py, "exception"), exception)?;
     context.set_item(intern!(py, "transport"), transport)?;
     event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
@@ -152,6 +151,8 @@ pub(super) struct Watch {
     /// None once the garbage collector has taken it apart.
     state: AttachedCell<Option<Watched>>,
 }
+
+made_at_the_start!(Watch);
 
 impl Listen for Watch {
     fn ear() -> &'static Ear {

@@ -3,7 +3,6 @@
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
 
@@ -12,7 +11,7 @@ use super::separators::Separators;
 use super::wait::{Reading, WaitForData};
 use super::{StreamReader, VALUE_OFFSET};
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::{Future, Home};
 use crate::instance_dict;
 use crate::kinship::class_of;
@@ -56,7 +55,7 @@ impl StreamReader {
         instance_dict::get(slf.as_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let _level = Level::enter(py)?;
         let this = slf.get();
@@ -95,7 +94,7 @@ impl StreamReader {
         if paused {
             words.push(String::from("paused"));
         }
-        Ok(format!("<{}>", words.join(" ")))
+        Ok(Text(format!("<{}>", words.join(" "))))
     }
 
     /// The exception that was set, if one was.
@@ -244,7 +243,7 @@ impl StreamReader {
     fn limit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.state.with(py, |state| state.limit.given().map(|limit| limit.clone_ref(py))) {
             Some(limit) => Ok(limit.into_bound(py)),
-            None => Ok(DEFAULT_LIMIT.into_pyobject(py)?.into_any()),
+            None => Ok(fresh::size(py, DEFAULT_LIMIT)?.into_any()),
         }
     }
 

@@ -10,7 +10,7 @@ use super::separators::{Found, Separators};
 use super::wait::Goal;
 use super::{StreamReader, as_limit};
 use crate::containment::settled;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::room::{Grow, no_memory};
 use crate::standard::{Standard, raised};
 
@@ -313,7 +313,7 @@ impl Until {
 
 fn too_long(py: Python<'_>, message: &str, consumed: usize) -> PyErr {
     Standard::get(py)
-        .and_then(|standard| standard.limit_overrun_error.bind(py).call1((message, consumed)))
+        .and_then(|standard| standard.limit_overrun_error.bind(py).call1((Text(message), consumed)))
         .map_or_else(|error| error, raised)
 }
 
@@ -403,7 +403,7 @@ pub(super) fn line_too_long(reader: &Bound<'_, StreamReader>, overrun: PyErr) ->
     let py = reader.py();
     let drop_line = || -> PyResult<PyErr> {
         let value = overrun.value(py);
-        let consumed: usize = value.getattr("consumed")?.extract()?;
+        let consumed: usize = value.getattr(Text("consumed"))?.extract()?;
         let buffer = &reader.get().buffer;
         if buffer.with(py, |bytes| bytes.get(consumed) == Some(&b'\n'))? {
             buffer.skip(py, consumed + 1)?;
@@ -411,7 +411,7 @@ pub(super) fn line_too_long(reader: &Bound<'_, StreamReader>, overrun: PyErr) ->
             buffer.clear(py)?;
         }
         StreamReader::maybe_resume(reader)?;
-        let message = value.getattr("args")?.get_item(0)?.unbind();
+        let message = value.getattr(Text("args"))?.get_item(0)?.unbind();
         Ok(PyValueError::new_err((message,)))
     };
     let error = settled(py, drop_line().unwrap_or_else(|error| error));

@@ -12,7 +12,6 @@ use std::mem::MaybeUninit;
 
 use ouroloop::net::Received;
 use pyo3::exceptions::{PyAssertionError, PyAttributeError, PyNotImplementedError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyType};

@@ -2,14 +2,13 @@
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::drain::Drain;
 use super::{State, StreamWriter, VALUE_OFFSET, upgrade};
 use crate::coroutine::Coroutine;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::kinship::class_of;
 use crate::method::{
@@ -51,14 +50,15 @@ impl StreamWriter {
         instance_dict::get(slf.as_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let _level = Level::enter(slf.py())?;
         let (name, transport) = (slf.get_type().name()?, Self::transport(slf)?);
         let reader = Self::reader(slf)?;
         if reader.is_none() {
-            return Ok(format!("<{name} transport={}>", transport.repr()?));
+            return Ok(Text(format!("<{name} transport={}>", transport.repr()?)));
         }
-        Ok(format!("<{name} transport={} reader={}>", transport.repr()?, reader.repr()?))
+        let (transport, reader) = (transport.repr()?, reader.repr()?);
+        Ok(Text(format!("<{name} transport={transport} reader={reader}>")))
     }
 
     fn __del__(slf: &Bound<'_, Self>) {
@@ -130,7 +130,7 @@ impl StreamWriter {
         ssl_shutdown_timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Coroutine>> {
         let keywords = fresh::dict(slf.py())?;
-        keywords.set_item("ssl_shutdown_timeout", ssl_shutdown_timeout)?;
+        keywords.set_item(intern!(slf.py(), "ssl_shutdown_timeout"), ssl_shutdown_timeout)?;
         Self::upgrade(slf, sslcontext, server_hostname, ssl_handshake_timeout, &keywords)
     }
 
@@ -180,8 +180,8 @@ impl StreamWriter {
         ssl_handshake_timeout: Option<&Bound<'py, PyAny>>,
         keywords: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, Coroutine>> {
-        keywords.set_item("server_hostname", server_hostname)?;
-        keywords.set_item("ssl_handshake_timeout", ssl_handshake_timeout)?;
+        keywords.set_item(intern!(slf.py(), "server_hostname"), server_hostname)?;
+        keywords.set_item(intern!(slf.py(), "ssl_handshake_timeout"), ssl_handshake_timeout)?;
         Coroutine::new(slf.py(), "StreamWriter.start_tls", |scope| {
             let writer = scope.keep(slf);
             let (context, keywords) = (scope.keep(sslcontext), scope.keep(keywords));
@@ -303,7 +303,7 @@ impl Nullary for DrainMethod {
 pub(in crate::stream) fn install(py: Python<'_>) -> PyResult<()> {
     instance_dict::complete::<StreamWriter>(py)?;
     if !Release::get(py)?.closes_forgotten {
-        py.get_type::<StreamWriter>().delattr("__del__")?;
+        py.get_type::<StreamWriter>().delattr(Text("__del__"))?;
     }
     install_method::<Write>(py)?;
     install_nullary::<DrainMethod>(py)

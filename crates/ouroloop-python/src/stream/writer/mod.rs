@@ -9,17 +9,17 @@ use std::sync::OnceLock;
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::reader::{is_reader, missing};
 use super::release::Release;
 use crate::cell::AttachedCell;
+use crate::fresh::Text;
 use crate::instance_dict::{self, ValueOffset};
 use crate::recursion::Level;
 use crate::slots::Deallocate;
-use crate::standard::Standard;
+use crate::standard::warner;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;
 
@@ -161,15 +161,15 @@ impl StreamWriter {
         if Self::is_closing(&Self::transport(slf)?)? {
             return Ok(());
         }
-        let warn = Standard::get(py)?.warn.bind(py);
+        let warn = warner(py)?;
         let category = py.get_type::<PyResourceWarning>();
         let event_loop = Self::event_loop(slf)?;
         if event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()? {
-            return warn.call1(("loop is closed", category)).map(drop);
+            return warn.call1((Text("loop is closed"), category)).map(drop);
         }
         slf.call_method0(intern!(py, "close"))?;
         let message = format!("unclosed {}", slf.repr()?);
-        warn.call1((message, category)).map(drop)
+        warn.call1((Text(message), category)).map(drop)
     }
 }
 

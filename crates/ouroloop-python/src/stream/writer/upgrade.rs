@@ -1,6 +1,5 @@
 //! `writer.start_tls` and `writer.wait_closed`.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

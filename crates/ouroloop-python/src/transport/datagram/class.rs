@@ -3,9 +3,11 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
 
 use super::receive::News;
 use super::{DatagramTransport, VALUE_OFFSET, peers::Peers};
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -19,8 +21,8 @@ impl DatagramTransport {
         Ok(Standard::get(slf.py())?.datagram_transport.bind(slf.py()).clone())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        Self::shown(slf)
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
+        Self::shown(slf).map(Text)
     }
 
     fn __del__(slf: &Bound<'_, Self>) {
@@ -92,13 +94,15 @@ impl DatagramTransport {
         Self::sendto(slf, data, addr)
     }
 
-    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+    fn get_write_buffer_size<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyInt>> {
         Self::flush_unsent(slf)?;
-        Ok(slf.get().state.with(slf.py(), |state| state.socket.queue().weight()))
+        let weight = slf.get().state.with(slf.py(), |state| state.socket.queue().weight());
+        fresh::size(slf.py(), weight)
     }
 
-    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()))
+    fn get_write_buffer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let marks = self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()));
+        fresh::sizes(py, marks.0, marks.1)
     }
 
     #[pyo3(signature = (high=None, low=None))]

@@ -48,7 +48,6 @@ use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use ouroloop::net::datagram::{DatagramSocket, Outgoing};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustix::net::AddressFamily;
@@ -57,7 +56,7 @@ use crate::callback::Callback;
 use crate::cell::AttachedCell;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
@@ -238,7 +237,8 @@ impl DatagramTransport {
         let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
         let Some(told) = slf.get().protocol(py) else { return Ok(()) };
         let args = args.into_pyobject(py)?;
-        let answer = run_in(py, &context, || told.bind(py).getattr(method)?.call1(&args).map(drop));
+        let answer =
+            run_in(py, &context, || told.bind(py).getattr(Text(method))?.call1(&args).map(drop));
         answer.or_else(|error| Self::report(slf, told.bind(py), method, &args, error))
     }
 
@@ -253,7 +253,8 @@ impl DatagramTransport {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
         let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
-        let callback = told.getattr(method).map_or_else(|_| told.clone().unbind(), Bound::unbind);
+        let callback =
+            told.getattr(Text(method)).map_or_else(|_| told.clone().unbind(), Bound::unbind);
         protocol::report_callback(&event_loop, callback, args, context, error)
     }
 
@@ -306,10 +307,10 @@ fn describe<'py>(python_socket: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDic
     let view = Standard::get(py)?.transport_socket.bind(py).call1((python_socket,))?;
     extra.set_item(intern!(py, "socket"), view)?;
     for (key, method) in [("sockname", "getsockname"), ("peername", "getpeername")] {
-        match python_socket.call_method0(method) {
-            Ok(name) => extra.set_item(key, name)?,
+        match python_socket.call_method0(Text(method)) {
+            Ok(name) => extra.set_item(Text(key), name)?,
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyOSError>(py) => {
-                extra.set_item(key, py.None())?;
+                extra.set_item(Text(key), py.None())?;
             }
             Err(error) => return Err(error),
         }

@@ -2,7 +2,6 @@
 
 use ouroloop::net::datagram::{Batch, Incoming, Received};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use rustix::io::Errno;
@@ -204,7 +203,7 @@ impl DatagramTransport {
                     Some(News::Datagram(data, from)) => {
                         let method = intern!(py, "datagram_received");
                         if let Err(error) = told.call_method1(method, (&data, &from)) {
-                            let args = (data, from).into_pyobject(py)?.unbind();
+                            let args = fresh::pack!(py, data, from).unbind();
                             return Ok(Stopped::Failed("datagram_received", args, error));
                         }
                     }
@@ -212,7 +211,7 @@ impl DatagramTransport {
                         let error = os_error(py, &Errno::MSGSIZE.into()).into_value(py);
                         let method = intern!(py, "error_received");
                         if let Err(raised) = told.call_method1(method, (&error,)) {
-                            let args = (error,).into_pyobject(py)?.unbind();
+                            let args = fresh::pack!(py, error).unbind();
                             return Ok(Stopped::Failed("error_received", args, raised));
                         }
                     }

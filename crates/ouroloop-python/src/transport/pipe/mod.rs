@@ -33,14 +33,13 @@ use pyo3::PyClass;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
@@ -336,7 +335,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
                 }
             } else {
                 let context = fresh::dict(py)?;
-                context.set_item(intern!(py, "message"), message)?;
+                context.set_item(intern!(py, "message"), Text(message))?;
                 context.set_item(intern!(py, "transport"), slf)?;
                 context.set_item(intern!(py, "protocol"), slf.get().protocol(py))?;
                 report_caught(&event_loop, &value, &context)?;

@@ -13,6 +13,7 @@ use pyo3::types::PyBytes;
 use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
+use crate::fresh::Text;
 use crate::future::Future;
 use crate::instance_dict::{self, ValueOffset};
 use crate::os_error::os_error;
@@ -166,9 +167,9 @@ impl ReadPipeTransport {
         Ok(Standard::get(slf.py())?.read_transport.bind(slf.py()).clone())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let watching = slf.get().state.with(slf.py(), |state| state.watching);
-        Self::describe(slf, watching, "")
+        Self::describe(slf, watching, "").map(Text)
     }
 
     fn __del__(slf: &Bound<'_, Self>) {

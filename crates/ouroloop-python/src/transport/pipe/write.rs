@@ -9,15 +9,14 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyNotImplementedError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyInt, PyTuple};
 
 use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
 use crate::cell::AttachedCell;
 use crate::containment::settled;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::instance_dict::{self, ValueOffset};
 use crate::os_error::os_error;
@@ -329,10 +328,10 @@ impl WritePipeTransport {
         Ok(Standard::get(slf.py())?.write_transport.bind(slf.py()).clone())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let (watching, queued) =
             slf.get().state.with(slf.py(), |state| (state.watching_writes, state.writer.queued()));
-        Self::describe(slf, watching, &format!(" bufsize={queued}"))
+        Self::describe(slf, watching, &format!(" bufsize={queued}")).map(Text)
     }
 
     fn __del__(slf: &Bound<'_, Self>) {
@@ -401,12 +400,13 @@ impl WritePipeTransport {
         Err(PyNotImplementedError::new_err(()))
     }
 
-    fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.writer.queued())
+    fn get_write_buffer_size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyInt>> {
+        fresh::size(py, self.state.with(py, |state| state.writer.queued()))
     }
 
-    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        self.state.with(py, |state| (state.marks.low(), state.marks.high()))
+    fn get_write_buffer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let (low, high) = self.state.with(py, |state| (state.marks.low(), state.marks.high()));
+        fresh::sizes(py, low, high)
     }
 
     #[pyo3(signature = (high=None, low=None))]

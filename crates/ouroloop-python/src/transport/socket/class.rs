@@ -3,9 +3,11 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
 
 use super::{SocketTransport, VALUE_OFFSET, kind_of};
 use crate::event_loop::sendfile::native_mode;
+use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::method::{Arguments, Described, Method, install_method, needed_argument};
 use crate::slots::Deallocate;
@@ -24,8 +26,8 @@ impl SocketTransport {
         Ok(Standard::get(slf.py())?.transport.bind(slf.py()).clone())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        Self::shown(slf)
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
+        Self::shown(slf).map(Text)
     }
 
     fn __del__(slf: &Bound<'_, Self>) {
@@ -113,13 +115,14 @@ impl SocketTransport {
         true
     }
 
-    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+    fn get_write_buffer_size<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyInt>> {
         Self::flush_unsent(slf)?;
-        Ok(slf.get().state.with(slf.py(), |state| state.stream.queued()))
+        fresh::size(slf.py(), slf.get().state.with(slf.py(), |state| state.stream.queued()))
     }
 
-    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()))
+    fn get_write_buffer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let marks = self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()));
+        fresh::sizes(py, marks.0, marks.1)
     }
 
     #[pyo3(signature = (high=None, low=None))]

@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 
 use ouroloop::net::ShutDown;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{SocketTransport, pointer};

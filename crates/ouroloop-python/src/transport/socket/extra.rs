@@ -1,6 +1,5 @@
 //! `get_extra_info`, and the Python socket that shares the descriptor.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny, ipproto};

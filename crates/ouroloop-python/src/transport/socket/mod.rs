@@ -38,7 +38,6 @@ use std::ptr::NonNull;
 
 use ouroloop::net::Stream;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny};

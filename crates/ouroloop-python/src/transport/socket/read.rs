@@ -5,13 +5,12 @@ use std::mem::MaybeUninit;
 use ouroloop::net::{Received, Stream};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
 use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::os_error::os_error;
 use crate::room::no_memory;
 use crate::stream::{self, StreamReader};
@@ -275,7 +274,7 @@ pub(crate) fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>
     } else {
         // Any other item type is as good as bytes once it is cast.
         let view =
-            PyMemoryView::from(object)?.call_method1(intern!(object.py(), "cast"), ("B",))?;
+            PyMemoryView::from(object)?.call_method1(intern!(object.py(), "cast"), (Text("B"),))?;
         PyBuffer::<u8>::get(&view)?
     };
     if buffer.readonly() || !buffer.is_c_contiguous() {

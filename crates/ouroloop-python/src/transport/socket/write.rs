@@ -3,7 +3,6 @@
 use ouroloop::net::{Flushed, Pushed, Sent};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -104,7 +103,10 @@ impl SocketTransport {
         }
         if losses > LOUD_LOSSES && !empty {
             let logger = Standard::get(py)?.logger.bind(py);
-            logger.call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
+            logger.call_method1(
+                intern!(py, "warning"),
+                (intern!(py, "socket.send() raised exception."),),
+            )?;
         }
         Ok(!empty && losses == 0)
     }

@@ -6,12 +6,12 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::PyProcessLookupError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
 use crate::event_loop::Loop;
+use crate::fresh::Text;
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -25,7 +25,7 @@ impl SubprocessTransport {
         Ok(Standard::get(slf.py())?.subprocess_transport.bind(slf.py()).clone())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let (closed, pid, returncode) = slf
             .get()
@@ -45,7 +45,7 @@ impl SubprocessTransport {
                 words.push(format!("{name}={}", pipe.bind(py).str()?));
             }
         }
-        Ok(format!("<{}>", words.join(" ")))
+        Ok(Text(format!("<{}>", words.join(" "))))
     }
 
     fn __del__(slf: &Bound<'_, Self>) {

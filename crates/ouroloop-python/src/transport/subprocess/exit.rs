@@ -14,14 +14,13 @@ use std::os::fd::AsRawFd;
 
 use ouroloop::process::{Exit, reap, wait_without_reaping};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::{Happening, SubprocessTransport};
 use crate::callback::Callback;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::thread_end;
 use crate::transport::protocol::report_callback;
@@ -135,10 +134,10 @@ impl SubprocessTransport {
         let py = slf.py();
         let pid = slf.get().state.with(py, |state| state.pid.as_raw_pid());
         let keywords = fresh::dict(py)?;
-        keywords.set_item("target", wrap_pyfunction!(wait_for_exit, py)?)?;
-        keywords.set_item("name", format!("asyncio-waitpid-{pid}"))?;
-        keywords.set_item("args", (event_loop, slf))?;
-        keywords.set_item("daemon", true)?;
+        keywords.set_item(intern!(py, "target"), wrap_pyfunction!(wait_for_exit, py)?)?;
+        keywords.set_item(intern!(py, "name"), Text(format!("asyncio-waitpid-{pid}")))?;
+        keywords.set_item(intern!(py, "args"), fresh::pack!(py, event_loop, slf))?;
+        keywords.set_item(intern!(py, "daemon"), true)?;
         let thread = Standard::get(py)?.thread.bind(py).call((), Some(&keywords))?;
         thread.call_method0(intern!(py, "start")).map(drop)
     }

@@ -33,9 +33,8 @@ use std::collections::VecDeque;
 
 use ouroloop::process::{Exit, Pid};
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyBytes;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
@@ -127,7 +126,7 @@ impl SubprocessTransport {
         let pid = Pid::from_raw(pid).ok_or_else(|| PyProcessLookupError::new_err(()))?;
         let mut streams = [Stream::Other, Stream::Other, Stream::Other];
         for (stream, name) in streams.iter_mut().zip(STREAMS) {
-            if !process.getattr(PyString::intern(py, name))?.is_none() {
+            if !process.getattr(fresh::interned(py, name)?)?.is_none() {
                 *stream = Stream::Expected;
             }
         }
@@ -165,7 +164,7 @@ impl SubprocessTransport {
     pub(crate) fn file<'py>(slf: &Bound<'py, Self>, stream: usize) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         match slf.get().process(py) {
-            Some(process) => process.getattr(PyString::intern(py, STREAMS[stream])),
+            Some(process) => process.getattr(fresh::interned(py, STREAMS[stream])?),
             None => Ok(py.None().into_bound(py)),
         }
     }

@@ -6,10 +6,11 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyBytes;
 
 use super::SubprocessTransport;
 use crate::cell::AttachedCell;
+use crate::fresh::{self, Text};
 use crate::recursion::Level;
 use crate::standard::Standard;
 
@@ -89,15 +90,16 @@ impl PipeProtocol {
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let name = PyString::intern(py, slf.get().class_name());
+        let name = fresh::interned(py, slf.get().class_name())?;
         Standard::get(py)?.base_subprocess.bind(py).getattr(name)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let (this, py) = (slf.get(), slf.py());
         let _level = Level::enter(py)?;
         let pipe = this.pipe(py).into_pyobject(py)?;
-        Ok(format!("<{} fd={} pipe={}>", this.class_name(), this.stream, pipe.repr()?))
+        let pipe = pipe.repr()?;
+        Ok(Text(format!("<{} fd={} pipe={pipe}>", this.class_name(), this.stream)))
     }
 
     #[getter]
@@ -174,7 +176,7 @@ impl PipeProtocol {
         let protocol = self.process(py).and_then(|process| process.get().protocol(py));
         match protocol {
             Some(protocol) => {
-                protocol.bind(py).call_method0(PyString::intern(py, method)).map(drop)
+                protocol.bind(py).call_method0(fresh::interned(py, method)?).map(drop)
             }
             None => Ok(()),
         }

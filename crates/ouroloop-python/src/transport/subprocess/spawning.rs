@@ -6,13 +6,13 @@
 //! there, so a Python function lends its own to the call. Its file lies in `<ouroloop>`, which does
 //! not exist, so that tracebacks show no lines of asyncio's for it.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
 use super::STREAMS;
 use crate::embedded;
+use crate::fresh;
 
 const FILE: &str = "<ouroloop>/asyncio/base_events.py";
 
@@ -45,7 +45,7 @@ impl Spawner {
         let keywords = rest;
         keywords.set_item(intern!(py, "shell"), matches!(self, Self::Shell))?;
         for (name, stream) in STREAMS.iter().zip(streams) {
-            keywords.set_item(PyString::intern(py, name), stream)?;
+            keywords.set_item(fresh::interned(py, name)?, stream)?;
         }
         keywords.set_item(intern!(py, "universal_newlines"), false)?;
         keywords.set_item(intern!(py, "bufsize"), bufsize)?;

@@ -1,7 +1,6 @@
 //! From `close`, the peer's `close_notify` or an end of the stream to the application's `connection_lost`.
 
 use pyo3::exceptions::{PyConnectionResetError, PyException, PyTimeoutError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::incoming::leaves_loop;

@@ -1,7 +1,6 @@
 //! From `connection_made` to the application's `connection_made`.
 
 use pyo3::exceptions::{PyConnectionAbortedError, PyException, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::lower::Lower;
@@ -24,7 +23,10 @@ impl TlsProtocol {
         let event_loop = slf.get().event_loop(py);
         if event_loop.get().is_debug(py) {
             let logger = Standard::get(py)?.logger.bind(py);
-            logger.call_method1(intern!(py, "debug"), ("%r starts SSL handshake", slf))?;
+            logger.call_method1(
+                intern!(py, "debug"),
+                (intern!(py, "%r starts SSL handshake"), slf),
+            )?;
         }
         let now = event_loop.get().time(py);
         slf.get().state.with(py, |state| {

@@ -5,7 +5,6 @@
 //! code, `get_buffer` alone runs in the first step.
 
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::session::{Decrypted, Read};

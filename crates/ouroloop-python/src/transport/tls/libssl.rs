@@ -23,11 +23,11 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::bio::{Control, Give, LendingBios, Take};
+use crate::fresh::Text;
 use crate::tricks;
 
 const SSL_ERROR_WANT_READ: c_int = 2;
@@ -201,7 +201,7 @@ impl Connection {
         let Some(library) = Library::get(py) else { return Ok(None) };
         let module = crate::modules::module(py, intern!(py, "_ssl"))?;
         let exact = |object: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>, class: &str| {
-            Ok::<_, PyErr>(object.get_type().is(&module.getattr(class)?))
+            Ok::<_, PyErr>(object.get_type().is(&module.getattr(Text(class))?))
         };
         if !exact(object, crate::modules::module(py, intern!(py, "ssl"))?.as_any(), "SSLObject")?
             || !context.getattr(intern!(py, "_msg_callback"))?.is_none()
@@ -390,7 +390,7 @@ fn field(object: &Bound<'_, PyAny>, number: usize) -> Option<NonNull<c_void>> {
 /// Which way application data takes: "libssl", or "_ssl" where libssl cannot be reached or is not
 /// to be (environment variable `OUROLOOP_TLS_ENGINE=_ssl`).
 #[pyfunction]
-pub(crate) fn tls_engine(py: Python<'_>) -> PyResult<&'static str> {
+pub(crate) fn tls_engine(py: Python<'_>) -> PyResult<Text<&'static str>> {
     let ssl = crate::modules::module(py, intern!(py, "ssl"))?;
     let context = ssl
         .getattr(intern!(py, "SSLContext"))?
@@ -399,5 +399,5 @@ pub(crate) fn tls_engine(py: Python<'_>) -> PyResult<&'static str> {
     let (incoming, outgoing) = (memory_bio.call0()?, memory_bio.call0()?);
     let object = context.call_method1(intern!(py, "wrap_bio"), (&incoming, &outgoing, true))?;
     let connection = Connection::behind(&context, &object, &incoming, &outgoing)?;
-    Ok(if connection.is_some() { "libssl" } else { BY_MODULE })
+    Ok(Text(if connection.is_some() { "libssl" } else { BY_MODULE }))
 }

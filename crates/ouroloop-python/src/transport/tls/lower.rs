@@ -1,6 +1,5 @@
 //! The transport below: a native socket, or anything that asyncio would take.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::fresh;

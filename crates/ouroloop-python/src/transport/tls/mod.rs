@@ -52,13 +52,12 @@ mod transport;
 use std::collections::VecDeque;
 
 use pyo3::exceptions::PyBaseException;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
 use crate::cell::AttachedCell;
 use crate::event_loop::{Loop, errors};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
 use crate::standard::exception_of;
 use crate::transport::chunk::Chunk;
@@ -347,7 +346,7 @@ impl TlsProtocol {
                 Some(error) if slf.get().event_loop(py).get().is_debug(py) => {
                     let context = fresh::dict(py)?;
                     let message = "Error on transport creation for incoming connection";
-                    context.set_item(intern!(py, "message"), message)?;
+                    context.set_item(intern!(py, "message"), Text(message))?;
                     context.set_item(intern!(py, "protocol"), slf.get().app_protocol(py))?;
                     context.set_item(intern!(py, "transport"), slf.get().app_transport(py))?;
                     Self::report_caught(slf, error.cast()?, &context)
@@ -384,7 +383,7 @@ impl TlsProtocol {
             return Ok(());
         }
         let context = fresh::dict(py)?;
-        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "message"), Text(message))?;
         context.set_item(intern!(py, "transport"), lower.map(|lower| lower.into_object(py)))?;
         context.set_item(intern!(py, "protocol"), slf)?;
         Self::report_caught(slf, &exception, &context)

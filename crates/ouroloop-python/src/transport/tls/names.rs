@@ -1,7 +1,6 @@
 //! What is taken from the module `ssl`, which an interpreter may lack and most programs never need.
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 

@@ -1,15 +1,14 @@
 //! From the application's protocol to the lower transport.
 
 use pyo3::exceptions::PyException;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PyString};
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::incoming::leaves_loop;
 use super::session::{RECORD_BYTES, Step};
 use super::{Phase, TlsProtocol};
 use crate::event_loop::SCRATCH_BYTES;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::room::{Grow, no_memory, taken};
 use crate::standard::{Standard, exception_of};
 use crate::transport::chunk::Chunk;
@@ -54,7 +53,8 @@ impl TlsProtocol {
         let Some(losses) = losses else { return Ok(true) };
         if losses >= LOUD_LOSSES {
             let logger = Standard::get(py)?.logger.bind(py);
-            logger.call_method1(intern!(py, "warning"), ("SSL connection is closed",))?;
+            logger
+                .call_method1(intern!(py, "warning"), (intern!(py, "SSL connection is closed"),))?;
         }
         Ok(false)
     }
@@ -302,12 +302,12 @@ impl TlsProtocol {
         let (Some(method), Some(protocol)) = (method, slf.get().app_protocol(py)) else {
             return Ok(());
         };
-        let Err(error) = protocol.call_method0(PyString::intern(py, method)) else { return Ok(()) };
+        let Err(error) = protocol.call_method0(fresh::interned(py, method)?) else { return Ok(()) };
         if leaves_loop(py, &error) {
             return Err(error);
         }
         let context = fresh::dict(py)?;
-        context.set_item(intern!(py, "message"), format!("protocol.{method}() failed"))?;
+        context.set_item(intern!(py, "message"), Text(format!("protocol.{method}() failed")))?;
         context.set_item(intern!(py, "transport"), slf.get().app_transport(py))?;
         context.set_item(intern!(py, "protocol"), slf)?;
         Self::report_caught(slf, &exception_of(py, &error), &context)

@@ -6,17 +6,18 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{
+    PyByteArray, PyBytes, PyInt, PyMemoryView, PyTuple, PyWeakrefMethods, PyWeakrefReference,
+};
 
 use super::{Marks, Names, TlsProtocol};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
-use crate::standard::Standard;
+use crate::standard::warner;
 
 /// What a transport has of its machine.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl TlsTransport {
     #[pyo3(name = "_sendfile_compatible")]
     fn sendfile_compatible(py: Python<'_>) -> PyResult<Py<PyAny>> {
         let constants = crate::modules::module(py, intern!(py, "asyncio.constants"))?;
-        Ok(constants.getattr("_SendfileMode")?.getattr("FALLBACK")?.unbind())
+        Ok(constants.getattr(Text("_SendfileMode"))?.getattr(Text("FALLBACK"))?.unbind())
     }
 
     /// The standard class, so that `isinstance` holds.
@@ -205,16 +206,18 @@ impl TlsTransport {
         TlsProtocol::control_writing(&machine)
     }
 
-    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
+    fn get_write_buffer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let marks = match self.machine(py) {
             Some(machine) => machine.get().state.with(py, |state| state.outgoing),
             None => Marks::of_kib(512),
         };
-        (marks.low, marks.high)
+        fresh::sizes(py, marks.low, marks.high)
     }
 
-    fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.machine(py).map_or(Ok(0), |machine| TlsProtocol::write_buffer_size(&machine))
+    fn get_write_buffer_size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyInt>> {
+        let machine = self.machine(py);
+        let size = machine.map_or(Ok(0), |machine| TlsProtocol::write_buffer_size(&machine))?;
+        fresh::size(py, size)
     }
 
     #[pyo3(signature = (high=None, low=None))]
@@ -230,16 +233,18 @@ impl TlsTransport {
         TlsProtocol::control_lower_reading(&machine)
     }
 
-    fn get_read_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
+    fn get_read_buffer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let marks = match self.machine(py) {
             Some(machine) => machine.get().state.with(py, |state| state.incoming),
             None => Marks::of_kib(256),
         };
-        (marks.low, marks.high)
+        fresh::sizes(py, marks.low, marks.high)
     }
 
-    fn get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.machine(py).map_or(Ok(0), |machine| machine.get().session.pending_in(py))
+    fn get_read_buffer_size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyInt>> {
+        let machine = self.machine(py);
+        let size = machine.map_or(Ok(0), |machine| machine.get().session.pending_in(py))?;
+        fresh::size(py, size)
     }
 
     /// Whether the protocol was told not to write: asyncio's way to send a file asks.
@@ -349,8 +354,7 @@ impl Deallocate for TlsTransport {
         }
         let message = "unclosed transport <asyncio._SSLProtocolTransport object>";
         let category = py.get_type::<pyo3::exceptions::PyResourceWarning>();
-        let warned = Standard::get(py)
-            .and_then(|standard| standard.warn.bind(py).call1((message, category)).map(drop));
+        let warned = warner(py).and_then(|warn| warn.call1((Text(message), category)).map(drop));
         if let Err(error) = warned {
             error.write_unraisable(py, Some(slf.as_any()));
         }
