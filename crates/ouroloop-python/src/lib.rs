@@ -11,6 +11,7 @@ mod coroutine;
 mod embedded;
 mod event_loop;
 mod executor;
+mod first_import;
 mod fresh;
 mod future;
 mod handle;
@@ -47,6 +48,11 @@ use pyo3::prelude::*;
 /// The native half of the package `ouroloop`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    first_import::fill(module, || make(module))
+}
+
+/// Makes the classes and functions.
+fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     tricks::choose();
     // Looked up before anything can replace it, `ouroloop.install` above all.
