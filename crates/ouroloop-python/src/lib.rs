@@ -22,6 +22,7 @@ mod kinship;
 mod lent;
 mod method;
 mod modules;
+mod once;
 mod os_error;
 mod overrides;
 mod pending;
