@@ -7,7 +7,9 @@
 //!    contents, and nothing is patched;
 //! 2. a making that failed half-way is not tried again;
 //! 3. another interpreter in this process, which has other modules but would get the same classes, is
-//!    refused.
+//!    refused, be it one beside the first or one after its end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -18,6 +20,8 @@ use pyo3::types::PyDict;
 use crate::cell::AttachedCell;
 use crate::fresh;
 
+/// The interpreter that has the classes is over.
+static ENDED: AtomicBool = AtomicBool::new(false);
 static BEGUN: AttachedCell<bool> = AttachedCell::new(false);
 /// What is in the first module.
 static CONTENTS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
@@ -31,9 +35,13 @@ pub(crate) fn fill(
     make: impl FnOnce() -> PyResult<()>,
 ) -> PyResult<()> {
     let py = module.py();
+    // These two errors use nothing that was made before: it is another interpreter's.
     if !is_main_interpreter(py) {
-        let message = "ouroloop does not support subinterpreters";
-        return Err(fresh::error::<PyImportError>(message));
+        return Err(PyImportError::new_err("ouroloop does not support subinterpreters"));
+    }
+    if ENDED.load(Ordering::Relaxed) {
+        let message = "ouroloop was imported in an interpreter of this process that has ended";
+        return Err(PyImportError::new_err(message));
     }
     let contents = module.dict();
     if let Some(first) = CONTENTS.get(py) {
@@ -44,10 +52,20 @@ pub(crate) fn fill(
         let message = "ouroloop could not be imported before, and cannot be in this process";
         return Err(fresh::error::<PyImportError>(message));
     }
+    // SAFETY: attached; the function may be called at any time.
+    if unsafe { ffi::Py_AtExit(Some(end)) } != 0 {
+        let message = "ouroloop would not notice the end of the interpreter";
+        return Err(fresh::error::<PyImportError>(message));
+    }
     make()?;
     let first = others_of(&contents)?.unbind();
     CONTENTS.get_or_init(py, || first);
     Ok(())
+}
+
+/// Called by the interpreter when it has ended.
+extern "C" fn end() {
+    ENDED.store(true, Ordering::Relaxed);
 }
 
 /// The entries that are not special.
