@@ -14,6 +14,7 @@ mod coroutine;
 mod embedded;
 mod event_loop;
 mod executor;
+mod first_import;
 mod fresh;
 mod future;
 mod handle;
@@ -24,6 +25,7 @@ mod kinship;
 mod lent;
 mod method;
 mod modules;
+mod once;
 mod os_error;
 mod overrides;
 mod pending;
@@ -50,6 +52,11 @@ use pyo3::prelude::*;
 /// The native half of the package `ouroloop`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    first_import::fill(module, || make(module))
+}
+
+/// Makes the classes and functions.
+fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     tricks::choose();
     names::make(py);

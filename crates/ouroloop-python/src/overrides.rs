@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyFrozenSet, PyString, PyType};
 
 use crate::fresh;
 use crate::instance_dict;
+use crate::once::Once as _;
 
 /// Attributes of a class of ours.
 pub(crate) struct Attributes {
@@ -103,8 +104,7 @@ pub(crate) fn judge<T: PyTypeInfo>(
     kept: &PyOnceLock<Attributes>,
 ) -> (bool, Option<Verdict<bool>>) {
     let py = object.py();
-    let Ok(attributes) = kept.get_or_try_init(py, || Attributes::of(&py.get_type::<T>(), names))
-    else {
+    let Ok(attributes) = kept.find(py, || Attributes::of(&py.get_type::<T>(), names)) else {
         return (false, None);
     };
     let class = object.as_any().get_type();

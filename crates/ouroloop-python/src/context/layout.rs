@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::once::Once as _;
 use crate::tricks;
 
 /// The current context lies in the first words of a thread's state, which has more on every version:
@@ -41,8 +42,13 @@ impl Layout {
         match LAYOUT.get() {
             Some(layout) => *layout,
             None if tricks::are_off() => None,
-            None => *LAYOUT.get_or_init(|| Self::find(py).unwrap_or(None)),
+            None => Self::find_once(py, &LAYOUT),
         }
+    }
+
+    #[cold]
+    fn find_once(py: Python<'_>, known: &OnceLock<Option<Self>>) -> Option<Self> {
+        *known.find(py, || Self::find(py).or(Ok::<_, PyErr>(None))).ok()?
     }
 
     /// The variables of the current context; `None` if this thread has no context yet.

@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 use super::Coroutine;
 use crate::embedded;
 use crate::fresh::Text;
+use crate::once::Once as _;
 
 const FILE: &str = "<ouroloop>";
 
@@ -46,7 +47,7 @@ def stand_in(coroutine, name):
 
 fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
     static DEFINED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let defined = DEFINED.get_or_try_init(py, || embedded::define(py, FUNCTIONS, FILE))?;
+    let defined = DEFINED.find(py, || embedded::define(py, FUNCTIONS, FILE))?;
     Ok(defined.bind(py))
 }
 

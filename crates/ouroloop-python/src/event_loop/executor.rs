@@ -13,6 +13,7 @@ use crate::executor::{Call, DefaultExecutor, Job, Offered};
 use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::method::function_of;
+use crate::once::Once as _;
 use crate::standard::{Standard, warner};
 
 #[pymethods]
@@ -176,7 +177,7 @@ impl Loop {
     pub(crate) fn calls_natively(slf: &Bound<'_, Self>) -> PyResult<bool> {
         static OURS: PyOnceLock<usize> = PyOnceLock::new();
         let py = slf.py();
-        let ours = OURS.get_or_try_init(py, || -> PyResult<usize> {
+        let ours = OURS.find(py, || -> PyResult<usize> {
             let method = py.get_type::<Self>().getattr(intern!(py, "run_in_executor"))?;
             Ok(function_of(&method.call_method1(intern!(py, "__get__"), (slf,))?))
         })?;

@@ -10,6 +10,7 @@ use super::Loop;
 use crate::fresh;
 use crate::future::Future;
 use crate::method::function_of;
+use crate::once::Once as _;
 #[cfg(Py_3_12)]
 use crate::standard::Standard;
 use crate::substitutes;
@@ -116,7 +117,7 @@ impl Loop {
         {
             return Ok(false);
         }
-        let ours = OURS.get_or_try_init(py, || -> PyResult<usize> {
+        let ours = OURS.find(py, || -> PyResult<usize> {
             let method = py.get_type::<Self>().getattr(intern!(py, "create_task"))?;
             Ok(function_of(&method.call_method1(intern!(py, "__get__"), (slf,))?))
         })?;

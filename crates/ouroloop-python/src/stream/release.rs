@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::fresh::Text;
+use crate::once::Once as _;
 use crate::standard::Standard;
 
 /// The ways of the running release.
@@ -34,7 +35,7 @@ impl Release {
     /// `AttributeError` for classes that are not asyncio's.
     pub(super) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         static RELEASE: PyOnceLock<Release> = PyOnceLock::new();
-        RELEASE.get_or_try_init(py, || Self::look_up(py))
+        RELEASE.find(py, || Self::look_up(py))
     }
 
     fn look_up(py: Python<'_>) -> PyResult<Self> {

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::NotHere;
 use crate::fresh;
+use crate::once::Once as _;
 use crate::task::{Task, registry};
 use crate::tricks;
 
@@ -126,7 +127,8 @@ unsafe fn locate(dictionary: *mut ffi::PyObject, key: *mut ffi::PyObject) -> Opt
 /// Whether dictionaries of this interpreter have the layout above.
 fn is_proved(py: Python<'_>) -> bool {
     static PROVED: OnceLock<bool> = OnceLock::new();
-    *PROVED.get_or_init(|| !tricks::are_off() && prove(py).unwrap_or(false))
+    let proved = || -> PyResult<bool> { Ok(!tricks::are_off() && prove(py).unwrap_or(false)) };
+    PROVED.find(py, proved).is_ok_and(|proved| *proved)
 }
 
 /// Compares a dictionary, as it grows and shrinks, with what the layout says is in it.

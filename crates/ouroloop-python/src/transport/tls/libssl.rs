@@ -28,6 +28,7 @@ use pyo3::sync::PyOnceLock;
 
 use super::bio::{Control, Give, LendingBios, Take};
 use crate::fresh::Text;
+use crate::once::Once as _;
 use crate::tricks;
 
 const SSL_ERROR_WANT_READ: c_int = 2;
@@ -113,8 +114,8 @@ static LIBRARY: PyOnceLock<Option<Library>> = PyOnceLock::new();
 
 impl Library {
     fn get(py: Python<'_>) -> Option<&'static Self> {
-        let find = || if forbidden() { None } else { Self::of_python(py).ok().flatten() };
-        LIBRARY.get_or_init(py, find).as_ref()
+        let find = || if forbidden() { Ok(None) } else { Self::of_python(py) };
+        LIBRARY.find(py, || find().or(Ok::<_, PyErr>(None))).ok()?.as_ref()
     }
 
     fn of_python(py: Python<'_>) -> PyResult<Option<Self>> {

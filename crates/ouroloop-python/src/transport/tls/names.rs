@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::fresh;
+use crate::once::Once as _;
 
 #[derive(Debug)]
 pub(super) struct Names {
@@ -26,7 +27,7 @@ impl Names {
     /// # Errors
     /// `RuntimeError` where Python was built without TLS.
     pub(super) fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        NAMES.get_or_try_init(py, || {
+        NAMES.find(py, || {
             let Ok(ssl) = crate::modules::module(py, intern!(py, "ssl")) else {
                 return Err(fresh::error::<PyRuntimeError>("stdlib ssl module not available"));
             };
