@@ -56,9 +56,12 @@ impl Attributes {
     #[inline]
     pub(crate) fn are_not_shadowed(&self, object: &Bound<'_, PyAny>) -> bool {
         // SAFETY: attached; the callers' objects have a dictionary of ours.
-        if unsafe { instance_dict::is_empty(object.as_ptr()) } {
-            return true;
-        }
+        let none = unsafe { instance_dict::is_empty(object.as_ptr()) };
+        none || self.are_not_in_that_of(object)
+    }
+
+    #[cold]
+    fn are_not_in_that_of(&self, object: &Bound<'_, PyAny>) -> bool {
         // SAFETY: as above.
         let own = unsafe { instance_dict::peek(object) };
         own.is_none_or(|own| self.are_not_in(&own).unwrap_or(false))

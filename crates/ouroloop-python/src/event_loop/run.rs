@@ -176,6 +176,7 @@ impl Loop {
         left.and(signals).and(running_loop).and(tracking).and(hooks)
     }
 
+    #[inline(never)]
     fn turns(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         loop {
@@ -187,6 +188,7 @@ impl Loop {
     }
 
     /// One turn, as [`ouroloop::event_loop`] describes it.
+    #[inline]
     fn turn(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
