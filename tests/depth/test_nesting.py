@@ -40,6 +40,10 @@ def outcome(loop: str, kind: str, operation: str, count: int, stack: int) -> str
 
 def compare(kind: str, operation: str, count: int, stack: int) -> None:
     ours = outcome("ouroloop", kind, operation, count, stack)
+    if sys.version_info[:2] == (3, 13) and stack and ours.startswith("exit status"):
+        # There the interpreter's own objects overflow a small stack.
+        assert outcome("asyncio", kind, operation, count, stack) == ours
+        return
     assert ours in {"done", "RecursionError"}
     if ours == "RecursionError":
         assert outcome("asyncio", kind, operation, count, stack) != "done"
@@ -88,8 +92,4 @@ EAGER = [] if sys.version_info < (3, 12) else ["eager"]
     "operation", [*EAGER, "handles", "handlers", "writers", "results", "attributes"]
 )
 def test_other_things(operation: str, stack: int) -> None:
-    if operation == "attributes" and stack and sys.version_info[:2] == (3, 13):
-        pytest.skip(
-            "the interpreter's own dictionaries overflow a small stack, asyncio's futures too"
-        )
     compare("wait_for", operation, DEEP, stack)
