@@ -272,10 +272,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
     pub fn set_reader(&mut self, fd: RawFd, callback: C) -> Watched<C> {
-        match self.own_sources() {
-            Ok(sources) => sources.set_reader(fd, callback),
-            Err(error) => Err(Refused { error, callback }),
-        }
+        self.watch(callback, |sources, callback| sources.set_reader(fd, callback))
     }
 
     /// Calls `callback` when something has come that `fd` has not been told of; answers the callback
@@ -290,10 +287,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
     pub fn set_reader_by_edges(&mut self, fd: RawFd, callback: C) -> Watched<C> {
-        match self.own_sources() {
-            Ok(sources) => sources.set_reader_by_edges(fd, callback),
-            Err(error) => Err(Refused { error, callback }),
-        }
+        self.watch(callback, |sources, callback| sources.set_reader_by_edges(fd, callback))
     }
 
     /// From now on calls the callback of [`EventLoop::set_reader_by_edges`] as long as `fd` is readable.
@@ -307,10 +301,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
     pub fn set_writer(&mut self, fd: RawFd, callback: C) -> Watched<C> {
-        match self.own_sources() {
-            Ok(sources) => sources.set_writer(fd, callback),
-            Err(error) => Err(Refused { error, callback }),
-        }
+        self.watch(callback, |sources, callback| sources.set_writer(fd, callback))
     }
 
     /// Calls `callback` the next time that `fd` is readable, and is done with it then; answers the
@@ -323,10 +314,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
     pub fn set_reader_once(&mut self, fd: RawFd, callback: C) -> Watched<C> {
-        match self.own_sources() {
-            Ok(sources) => sources.set_reader_once(fd, callback),
-            Err(error) => Err(Refused { error, callback }),
-        }
+        self.watch(callback, |sources, callback| sources.set_reader_once(fd, callback))
     }
 
     /// Calls `callback` the next time that `fd` is writable, and is done with it then; answers the
@@ -336,10 +324,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// The kernel's refusal to watch the descriptor, and that of an inherited loop; then nothing has
     /// changed.
     pub fn set_writer_once(&mut self, fd: RawFd, callback: C) -> Watched<C> {
-        match self.own_sources() {
-            Ok(sources) => sources.set_writer_once(fd, callback),
-            Err(error) => Err(Refused { error, callback }),
-        }
+        self.watch(callback, |sources, callback| sources.set_writer_once(fd, callback))
     }
 
     /// Stops watching `fd` for readability; answers the callback that did.
@@ -487,8 +472,16 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         callbacks
     }
 
-    fn own_sources(&mut self) -> io::Result<&mut Sources<C>> {
-        if self.is_inherited() { Err(fork::refusal()) } else { Ok(&mut self.sources) }
+    /// Has the sources watch, unless the loop is inherited.
+    fn watch(
+        &mut self,
+        callback: C,
+        set: impl FnOnce(&mut Sources<C>, C) -> Watched<C>,
+    ) -> Watched<C> {
+        if self.is_inherited() {
+            return Err(Refused { error: fork::refusal(), callback });
+        }
+        set(&mut self.sources, callback)
     }
 
     fn may_leave_out(&mut self) -> bool {

@@ -18,6 +18,7 @@
 //! What only waits for a future of its own steps into nothing else, and enters no level.
 
 mod stack;
+mod system;
 
 use std::marker::PhantomData;
 

@@ -18,6 +18,8 @@
 
 use std::cell::Cell;
 
+use super::system;
+
 /// What is kept free at the lower end of a stack that is large enough.
 const MARGIN: usize = 64 * 1024;
 
@@ -69,7 +71,8 @@ pub(crate) fn has_room() -> bool {
 fn has_room_below_floor(here: usize) -> bool {
     let limit = system::growth_limit();
     let known = BOUNDS.get().filter(|bounds| bounds.limit == limit);
-    let Some(bounds) = known.or_else(|| system::bounds(limit)) else {
+    let asked = || system::stack(limit).map(|(low, high)| Bounds { low, high, limit });
+    let Some(bounds) = known.or_else(asked) else {
         FLOOR.set(0);
         return true;
     };
@@ -83,99 +86,4 @@ fn has_room_below_floor(here: usize) -> bool {
     }
     FLOOR.set(lowest.max(here.saturating_sub(STRIDE)));
     true
-}
-
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-mod system {
-    use std::mem::MaybeUninit;
-    use std::ptr;
-
-    use super::Bounds;
-
-    /// The limit for the main thread's stack, which bounds may depend on.
-    pub(super) fn growth_limit() -> u64 {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: there is room for the answer.
-        unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
-        #[cfg_attr(
-            target_os = "linux",
-            expect(clippy::useless_conversion, reason = "BSD's is signed")
-        )]
-        u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX)
-    }
-
-    #[cfg(target_os = "freebsd")]
-    use libc::pthread_attr_get_np as attributes_of;
-    #[cfg(target_os = "linux")]
-    use libc::pthread_getattr_np as attributes_of;
-
-    /// The calling thread's; none where the system does not tell, as without `/proc`.
-    pub(super) fn bounds(limit: u64) -> Option<Bounds> {
-        let mut attributes = MaybeUninit::uninit();
-        let (mut low, mut size, mut guard) = (ptr::null_mut(), 0, 0);
-        // SAFETY: the attributes are initialised before they are read and destroyed once; there is
-        // room for every answer.
-        unsafe {
-            #[cfg(target_os = "freebsd")]
-            libc::pthread_attr_init(attributes.as_mut_ptr());
-            if attributes_of(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
-                return None;
-            }
-            let mut attributes = attributes.assume_init();
-            let told =
-                libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut size)
-                    == 0
-                    && libc::pthread_attr_getguardsize(&raw const attributes, &raw mut guard) == 0;
-            libc::pthread_attr_destroy(&raw mut attributes);
-            if !told {
-                return None;
-            }
-        }
-        let low = low.addr();
-        let high = low.checked_add(size)?;
-        // Whether the guard counts as a part of the stack depends on the version of the library.
-        let low = low.saturating_add(guard).min(high);
-        // musl tells of the main thread's stack what is mapped so far.
-        #[cfg(target_env = "musl")]
-        let low = if rustix::process::getpid() == rustix::thread::gettid() {
-            low.min(high.saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX)))
-        } else {
-            low
-        };
-        Some(Bounds { low, high, limit })
-    }
-}
-
-#[cfg(target_vendor = "apple")]
-mod system {
-    use super::Bounds;
-
-    /// The main thread's stack has its size from the start.
-    pub(super) fn growth_limit() -> u64 {
-        0
-    }
-
-    /// The calling thread's.
-    pub(super) fn bounds(limit: u64) -> Option<Bounds> {
-        // SAFETY: both calls only read what the thread was made with.
-        let (high, size) = unsafe {
-            let thread = libc::pthread_self();
-            (libc::pthread_get_stackaddr_np(thread).addr(), libc::pthread_get_stacksize_np(thread))
-        };
-        Some(Bounds { low: high.checked_sub(size)?, high, limit })
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
-mod system {
-    use super::Bounds;
-
-    pub(super) fn growth_limit() -> u64 {
-        0
-    }
-
-    /// Not known here.
-    pub(super) fn bounds(_: u64) -> Option<Bounds> {
-        None
-    }
 }
