@@ -172,10 +172,10 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     /// # Errors
     /// `RuntimeError` in a child of the process that made the loop.
     fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |end| match &end.event_loop {
-            Some(event_loop) => event_loop.get().refuse_inherited(),
-            None => Ok(()),
-        })
+        if !self.is_inherited(py) {
+            return Ok(());
+        }
+        self.event_loop(py).map_or(Ok(()), |event_loop| event_loop.get().refuse_inherited())
     }
 
     fn is_closing(&self, py: Python<'_>) -> bool {
