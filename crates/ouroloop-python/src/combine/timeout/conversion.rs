@@ -1,0 +1,66 @@
+//! The `TimeoutError` that takes a cancellation's place.
+
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use crate::containment::settled;
+use crate::standard::Standard;
+
+/// Makes the cancellation that leaves the block a `TimeoutError`; from 3.13 on also the one that
+/// another exception has covered.
+pub(super) fn convert(
+    class: &Bound<'_, PyType>,
+    exception: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let py = class.py();
+    let cancelled = Standard::get(py)?.cancelled_error.bind(py);
+    if class.is(cancelled) || (cfg!(Py_3_13) && class.is_subclass(cancelled)?) {
+        return Err(timeout_from(py, exception));
+    }
+    let Some(exception) = exception.filter(|_| cfg!(Py_3_13)) else { return Ok(()) };
+    insert_timeout(exception)?;
+    let group = crate::modules::module(py, intern!(py, "builtins"))?
+        .getattr(intern!(py, "ExceptionGroup"))?;
+    if exception.is_instance(&group)? {
+        for inner in exception.getattr(intern!(py, "exceptions"))?.try_iter()? {
+            insert_timeout(&inner?)?;
+        }
+    }
+    Ok(())
+}
+
+/// `TimeoutError` raised from `exception` while that was handled.
+pub(in crate::combine) fn timeout_from(
+    py: Python<'_>,
+    exception: Option<&Bound<'_, PyAny>>,
+) -> PyErr {
+    let error = settled(py, PyTimeoutError::new_err(()));
+    let Some(exception) = exception else { return error };
+    let value = error.value(py);
+    // SAFETY: attached; both setters steal the reference that is made for them, of an exception.
+    unsafe {
+        ffi::PyException_SetCause(value.as_ptr(), exception.clone().into_ptr());
+        ffi::PyException_SetContext(value.as_ptr(), exception.clone().into_ptr());
+    }
+    error
+}
+
+/// Puts a `TimeoutError` before the first cancellation among an exception's contexts.
+fn insert_timeout(exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = exception.py();
+    let cancelled = Standard::get(py)?.cancelled_error.bind(py);
+    let mut exception = exception.clone();
+    loop {
+        let context = exception.getattr(intern!(py, "__context__"))?;
+        if context.is_none() {
+            return Ok(());
+        }
+        if context.is_instance(cancelled)? {
+            let timeout = timeout_from(py, Some(&context)).into_value(py);
+            return exception.setattr(intern!(py, "__context__"), timeout);
+        }
+        exception = context;
+    }
+}
