@@ -32,7 +32,7 @@ help:
 demo: $(VENV)/.native
 	$(BIN)/python scripts/demo.py
 
-test: test-engine loom test-main test-safe test-multiplexers test-peers test-others
+test: test-engine loom test-main test-safe test-lent test-multiplexers test-peers test-others
 
 lint: $(VENV)/.native
 	cargo fmt --all --check

@@ -120,18 +120,8 @@ pub(crate) fn tuple<'py, T>(
 where
     T: IntoPyObject<'py>,
 {
-    let items = items.into_iter();
-    let length = items.len();
-    // SAFETY: attached; the call makes a tuple with room for so many. Each is set once, before Python code
-    // sees the tuple; one that is not full is dropped with the rest NULL.
-    unsafe {
-        let tuple: Bound<'py, PyTuple> = made(py, ffi::PyTuple_New(signed(length)))?;
-        for (place, item) in items.take(length).enumerate() {
-            let item = item.into_bound_py_any(py)?;
-            ffi::PyTuple_SET_ITEM(tuple.as_ptr(), signed(place), item.into_ptr());
-        }
-        Ok(tuple)
-    }
+    // SAFETY: the two functions are a tuple's.
+    unsafe { filled(py, items, ffi::PyTuple_New, ffi::PyTuple_SET_ITEM) }
 }
 
 /// A tuple of objects of several classes, in a function that can raise.
@@ -150,16 +140,35 @@ pub(crate) fn list<'py, T>(
 where
     T: IntoPyObject<'py>,
 {
+    // SAFETY: the two functions are a list's.
+    unsafe { filled(py, items, ffi::PyList_New, ffi::PyList_SET_ITEM) }
+}
+
+/// A sequence that `new` makes with room for so many, each of which `set` puts there.
+///
+/// # Safety
+/// `new` and `set` are those of class `S`.
+#[inline]
+unsafe fn filled<'py, S, T>(
+    py: Python<'py>,
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    new: unsafe extern "C" fn(ffi::Py_ssize_t) -> *mut ffi::PyObject,
+    set: unsafe fn(*mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject),
+) -> PyResult<Bound<'py, S>>
+where
+    T: IntoPyObject<'py>,
+{
     let items = items.into_iter();
     let length = items.len();
-    // SAFETY: as of a tuple.
+    // SAFETY: attached, and the caller's promise. Each place is set once, before Python code sees the
+    // sequence; one that is not full is dropped with the rest NULL.
     unsafe {
-        let list: Bound<'py, PyList> = made(py, ffi::PyList_New(signed(length)))?;
+        let sequence: Bound<'py, S> = made(py, new(signed(length)))?;
         for (place, item) in items.take(length).enumerate() {
             let item = item.into_bound_py_any(py)?;
-            ffi::PyList_SET_ITEM(list.as_ptr(), signed(place), item.into_ptr());
+            set(sequence.as_ptr(), signed(place), item.into_ptr());
         }
-        Ok(list)
+        Ok(sequence)
     }
 }
 

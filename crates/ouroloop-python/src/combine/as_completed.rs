@@ -459,7 +459,5 @@ fn as_completed<'py>(
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // Made now, not when memory is short.
-    let _ = module.py().get_type::<AsCompleted>();
     module.add_function(wrap_pyfunction!(as_completed, module)?)
 }

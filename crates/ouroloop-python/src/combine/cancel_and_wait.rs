@@ -24,6 +24,8 @@ pub(super) struct Release {
     waiter: AttachedCell<Option<Py<PyAny>>>,
 }
 
+made_at_the_start!(Release);
+
 impl Listen for Release {
     fn ear() -> &'static Ear {
         static EAR: Ear = Ear::of::<Release>();

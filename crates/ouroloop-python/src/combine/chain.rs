@@ -314,9 +314,6 @@ fn run_coroutine_threadsafe<'py>(
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // Made now, not when memory is short.
-    let _ = module.py().get_type::<Chain>();
-    let _ = module.py().get_type::<Submission>();
     module.add_function(wrap_pyfunction!(wrap_future, module)?)?;
     module.add_function(wrap_pyfunction!(run_coroutine_threadsafe, module)?)
 }

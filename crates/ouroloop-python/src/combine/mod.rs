@@ -24,8 +24,6 @@ pub(crate) use chain::{convert, wrap as wrap_future};
 
 /// Makes the classes of these modules complete.
 pub(crate) fn install(py: Python<'_>) {
-    // Made now, not when memory is short.
-    let _ = py.get_type::<cancel_and_wait::Release>();
     gather::install(py);
     timeout::install(py);
 }

@@ -142,7 +142,5 @@ fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // Made now, not when memory is short.
-    let _ = module.py().get_type::<Shield>();
     module.add_function(wrap_pyfunction!(shield, module)?)
 }

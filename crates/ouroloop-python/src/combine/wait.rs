@@ -358,7 +358,5 @@ fn wait<'py>(
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // Made now, not when memory is short.
-    let _ = module.py().get_type::<Counter>();
     module.add_function(wrap_pyfunction!(wait, module)?)
 }

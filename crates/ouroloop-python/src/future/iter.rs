@@ -20,6 +20,8 @@ pub(crate) struct FutureIter {
     future: AttachedCell<Option<Py<Future>>>,
 }
 
+made_at_the_start!(FutureIter);
+
 impl FutureIter {
     pub(crate) fn create<'py>(future: &Bound<'py, Future>) -> PyResult<Bound<'py, Self>> {
         let reference = Some(future.clone().unbind());

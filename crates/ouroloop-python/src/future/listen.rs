@@ -136,6 +136,8 @@ pub(crate) struct Closure {
     first: fn(&Bound<'_, PyAny>, &Listener) -> PyResult<()>,
 }
 
+made_at_the_start!(Closure);
+
 impl Closure {
     /// The callable called `name` (a qualified name) of an object that listens; when called, it
     /// does `first` before anything else.

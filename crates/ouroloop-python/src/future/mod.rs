@@ -140,7 +140,7 @@ impl Future {
     /// then nothing has changed.
     pub(crate) fn finish(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
-        slf.get().reserve_calls(py)?;
+        slf.get().reserve_calls(py, 0)?;
         let ended = slf.get().state.with(py, |state| state.end(py, outcome));
         let Ok((links, displaced)) = ended else {
             return Err(invalid_state(py, "invalid state"));
@@ -153,10 +153,10 @@ impl Future {
         }
     }
 
-    /// Makes sure that a native loop has room for the future's callbacks.
+    /// Makes sure that a native loop has room for the future's callbacks, and for `more`.
     #[inline]
-    fn reserve_calls(&self, py: Python<'_>) -> PyResult<()> {
-        let room = self.state.with(py, |state| match (&state.home, state.links.len()) {
+    fn reserve_calls(&self, py: Python<'_>, more: usize) -> PyResult<()> {
+        let room = self.state.with(py, |state| match (&state.home, state.links.len() + more) {
             (Home::None | Home::Foreign(_), _) | (_, 0) => Ok(()),
             (Home::Native(native), count) => {
                 native.get().engine.with(py, |engine| engine.reserve(count))
@@ -226,7 +226,10 @@ impl Future {
         match link {
             None => Ok(()),
             Some(refused) if pending => taken(py, Err(refused)),
-            Some(link) => Self::call_back(slf, link),
+            Some(link) => {
+                slf.get().reserve_calls(py, 1)?;
+                Self::call_back(slf, link)
+            }
         }
     }
 
@@ -240,6 +243,7 @@ impl Future {
         was_there
     }
 
+    /// Hands a waiter to the loop; a native one has room for it.
     fn call_back(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
         let py = slf.py();
         let native = slf.get().state.with(py, |state| match &state.home {
@@ -250,7 +254,6 @@ impl Future {
             let native = native.bind(py).get();
             if !native.is_debug(py) {
                 native.check_closed(py)?;
-                native.reserve(py, 1)?;
                 let future = slf.clone().into_any().unbind();
                 native.push(
                     py,
@@ -446,9 +449,6 @@ impl Future {
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    // Made now, not when memory is short.
-    let _ = py.get_type::<iter::FutureIter>();
-    let _ = py.get_type::<listen::Closure>();
     let example = Bound::new(py, Future::new(Home::None))?;
     let (start, value) = (example.as_ptr().addr(), std::ptr::from_ref(example.get()).addr());
     VALUE_OFFSET.get_or_init(|| value - start);

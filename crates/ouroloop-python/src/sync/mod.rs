@@ -90,8 +90,6 @@ fn is_cancellation(py: Python<'_>, error: &PyErr) -> bool {
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    // Made now, not when memory is short.
-    let _ = py.get_type::<waiters::WaitersView>();
     loop_bound::install(py)?;
     complete::<Lock>(py)?;
     complete::<Event>(py)?;

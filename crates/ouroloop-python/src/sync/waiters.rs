@@ -138,6 +138,8 @@ pub(crate) struct WaitersView {
     owner: Py<LoopBound>,
 }
 
+made_at_the_start!(WaitersView);
+
 impl WaitersView {
     pub(super) fn create(owner: Bound<'_, LoopBound>) -> PyResult<Bound<'_, Self>> {
         let py = owner.py();

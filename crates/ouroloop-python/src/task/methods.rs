@@ -20,6 +20,8 @@ pub(crate) struct StepMethod {
     error: AttachedCell<Option<Py<PyAny>>>,
 }
 
+made_at_the_start!(StepMethod);
+
 impl StepMethod {
     pub(crate) fn new(task: Py<Task>, error: Option<Py<PyAny>>) -> Self {
         Self { task: AttachedCell::new(Some(task)), error: AttachedCell::new(error) }

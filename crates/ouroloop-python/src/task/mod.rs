@@ -448,8 +448,6 @@ impl Shelved for Task {
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    // Made now, not when memory is short.
-    let _ = py.get_type::<StepMethod>();
     crate::instance_dict::install::<Task>(py);
     crate::slots::install_deallocate::<Task>(py);
     crate::constructor::install_constructor::<Task>(py);

@@ -175,6 +175,8 @@ pub(crate) struct TlsProtocol {
     state: AttachedCell<State>,
 }
 
+made_at_the_start!(TlsProtocol);
+
 /// Puts TLS and a transport onto a connection, as [`SocketTransport::open`] puts a transport alone:
 /// the answer is what the application's `protocol` will be given once the handshake is done.
 ///
@@ -408,8 +410,6 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
 
 /// Makes the classes complete.
 pub(crate) fn install(py: Python<'_>) {
-    // Made now, not when memory is short.
-    let _ = py.get_type::<TlsProtocol>();
     crate::instance_dict::install::<TlsTransport>(py);
     crate::slots::install_deallocate::<TlsTransport>(py);
 }
