@@ -34,7 +34,8 @@ def other():
     other_is_done.set()
 
 def hooked(name, *arguments, **named):
-    if name in ("builtins", "contextvars") and not entered.is_set():
+    # Nobody asks for the first two while the tricks are off.
+    if name in ("builtins", "contextvars", "asyncio.futures") and not entered.is_set():
         entered.set()
         globals()[sys.argv[1]]()
     return original(name, *arguments, **named)
