@@ -50,7 +50,10 @@ mod written;
 use pyo3::prelude::*;
 
 /// The native half of the package `ouroloop`.
-#[pymodule]
+///
+/// It takes one attached thread at a time for granted (see `cell.rs`): builds without a GIL turn it on
+/// when they import this.
+#[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     first_import::fill(module, || make(module))
 }
