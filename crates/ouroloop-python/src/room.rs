@@ -9,7 +9,7 @@
 //! Python code.
 
 use std::alloc::{Layout, alloc};
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -34,7 +34,7 @@ pub(crate) trait Grow<T> {
 impl<T> Grow<T> for Vec<T> {
     #[inline]
     fn grow(&mut self, value: T) -> Result<(), T> {
-        if self.len() == self.capacity() && self.try_reserve(1).is_err() {
+        if self.len() == self.capacity() && !make_room(|| self.try_reserve(1)) {
             return Err(value);
         }
         self.push(value);
@@ -45,12 +45,18 @@ impl<T> Grow<T> for Vec<T> {
 impl<T> Grow<T> for VecDeque<T> {
     #[inline]
     fn grow(&mut self, value: T) -> Result<(), T> {
-        if self.len() == self.capacity() && self.try_reserve(1).is_err() {
+        if self.len() == self.capacity() && !make_room(|| self.try_reserve(1)) {
             return Err(value);
         }
         self.push_back(value);
         Ok(())
     }
+}
+
+/// Rare, and kept apart, so that what is put where there is room is a store.
+#[cold]
+fn make_room(reserve: impl FnOnce() -> Result<(), TryReserveError>) -> bool {
+    reserve().is_ok()
 }
 
 /// An empty vector with room for so many.

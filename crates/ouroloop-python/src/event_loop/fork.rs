@@ -30,11 +30,13 @@ impl Loop {
     /// `RuntimeError` in a child of the process that made the loop.
     #[inline]
     pub(crate) fn refuse_inherited(&self) -> PyResult<()> {
-        if self.is_inherited() {
-            let message = "This event loop belongs to the parent process; a forked child needs \
-                           an event loop of its own";
-            return Err(fresh::error::<PyRuntimeError>(message));
-        }
-        Ok(())
+        if self.is_inherited() { Err(inherited()) } else { Ok(()) }
     }
+}
+
+#[cold]
+fn inherited() -> PyErr {
+    let message = "This event loop belongs to the parent process; a forked child needs \
+                   an event loop of its own";
+    fresh::error::<PyRuntimeError>(message)
 }

@@ -171,6 +171,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
 
     /// # Errors
     /// `RuntimeError` in a child of the process that made the loop.
+    #[inline]
     fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
         if !self.is_inherited(py) {
             return Ok(());
