@@ -1,11 +1,28 @@
 //! Hands the running interpreter's version to `cfg(Py_3_12)` and friends, and to the linker what
+//! goes through functions of ours: the language's personality routine (`src/thread_end.rs`), and what
 //! the build that checks lent state watches.
 
 fn main() {
     pyo3_build_config::use_pyo3_cfgs();
+    println!("cargo:rustc-check-cfg=cfg(unwinds_threads)");
+    if unwinds_threads() {
+        println!("cargo:rustc-cfg=unwinds_threads");
+        println!("cargo:rustc-cdylib-link-arg=-Wl,--wrap=rust_eh_personality");
+    }
     if std::env::var_os("CARGO_CFG_OUROLOOP_CHECK_LENT").is_some() {
         wrap_watched();
     }
+}
+
+/// Whether the interpreter ends threads by unwinding them: up to 3.13, with glibc. On 32-bit ARM unwinding
+/// works in another way.
+fn unwinds_threads() -> bool {
+    let target = |name: &str| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    let version = pyo3_build_config::get().version();
+    target("OS") == "linux"
+        && target("ENV") == "gnu"
+        && target("ARCH") != "arm"
+        && (version.major, version.minor) < (3, 14)
 }
 
 /// Has the calls of every function in `src/lent/functions.rs` go through that file.

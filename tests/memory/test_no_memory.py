@@ -110,3 +110,43 @@ def test_what_grows_ends_in_a_memory_error(which: str, how: str) -> None:
     command = [sys.executable, "-c", PROGRAM, which, how]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (ran.returncode, ran.stdout) == (0, "MemoryError, and the server lives\n"), ran.stderr
+
+
+LARGE = """
+import asyncio, resource, sys
+import ouroloop
+
+loop = ouroloop.new_event_loop()
+queue, future = ouroloop.Queue(), loop.create_future()
+for _ in range(2_000_000):
+    queue.put_nowait(None)
+    future.add_done_callback(len)
+views = {
+    "repr": lambda: repr(queue),
+    "str": lambda: str(queue),
+    "_queue": lambda: list(queue._queue),
+    "_callbacks": lambda: future._callbacks,
+    "_asyncio_awaited_by": lambda: getattr(future, "_asyncio_awaited_by", None),
+    "remove_done_callback": lambda: future.remove_done_callback(print),
+}
+if sys.version_info < (3, 14):
+    del views["_asyncio_awaited_by"]
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+for name, view in views.items():
+    try:
+        view()
+    except MemoryError:
+        continue
+    print("no error from", name)
+print("lives")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of the address space is Linux's")
+def test_what_has_grown_can_be_looked_at() -> None:
+    command = [sys.executable, "-c", LARGE]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "lives\n"), ran.stderr

@@ -198,3 +198,56 @@ def test_a_finalizer_spares_the_exception_on_its_way(
     with pytest.raises(ValueError, match="not in list"):
         list[object]().index(failed())
     assert reports.messages == [f"Future {NEVER_RETRIEVED}"]
+
+
+ELSEWHERE = """
+import os, sys, threading, warnings
+import ouroloop
+
+warnings.simplefilter("ignore")
+loop = ouroloop.new_event_loop()
+inside, leave = threading.Event(), threading.Event()
+
+class Stays:
+    def __del__(self):
+        inside.set()
+        leave.wait()
+
+class Counted:
+    gone = 0
+    def __del__(self):
+        Counted.gone += 1
+
+def drop_one():
+    future = loop.create_future()
+    future.set_result(Stays())
+
+def drop_many():
+    own = ouroloop.new_event_loop()
+    chain = None
+    for _ in range(1000):
+        future = own.create_future()
+        future.set_result((chain, Counted()))
+        chain = future
+    del future, chain
+    return Counted.gone
+
+thread = threading.Thread(target=drop_one)
+thread.start()
+inside.wait()
+if sys.argv[1] == "fork":
+    child = os.fork()
+    if child == 0:
+        os._exit(drop_many() != 1000)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+else:
+    assert drop_many() == 1000
+leave.set()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("where", ["thread", "fork"])
+def test_nobody_waits_for_a_finalizer_of_another_thread(run_python, where):
+    done = run_python("-c", ELSEWHERE, where)
+    assert done.returncode == 0, done.stderr

@@ -67,6 +67,30 @@ def test_the_loop_s_own_thread_does_not_wait(loop):
     assert seen == [True]
 
 
+def test_a_handle_that_is_made_anew_lets_the_others_in(loop):
+    started, asked = threading.Event(), threading.Event()
+
+    def callback():
+        started.set()
+        asked.wait()
+        # The other thread is at the door or a moment before it.
+        threading.Event().wait(0.05)
+        handle.__init__(print, (), loop)
+        loop.call_soon(loop.stop)
+
+    def ask():
+        started.wait()
+        asked.set()
+        handle.cancel()
+
+    handle = loop.call_soon_threadsafe(callback)
+    threads = in_other_threads(1, ask)
+    loop.run_forever()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
 def test_a_failing_callback_lets_the_others_in(loop):
     started, asked = threading.Event(), threading.Event()
     loop.set_exception_handler(lambda _loop, context: failures.append(context["exception"]))

@@ -42,6 +42,17 @@ pub(crate) fn string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, Py
     unsafe { made(py, ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), length)) }
 }
 
+/// The texts, one behind the other.
+pub(crate) fn joined<'py, const N: usize>(
+    py: Python<'py>,
+    texts: [Bound<'py, PyString>; N],
+) -> PyResult<Bound<'py, PyString>> {
+    texts.into_iter().try_fold(string(py, "")?, |all, text| {
+        // SAFETY: attached; both are strings, and so is the answer.
+        unsafe { made(py, ffi::PyUnicode_Concat(all.as_ptr(), text.as_ptr())) }
+    })
+}
+
 /// A name that is not written in the code where it is asked for, interned.
 pub(crate) fn interned<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyString>> {
     let mut name = string(py, name)?.into_ptr();

@@ -39,6 +39,7 @@ mod stream;
 mod substitutes;
 mod sync;
 mod task;
+#[cfg(unwinds_threads)]
 mod thread_end;
 mod transport;
 mod trashcan;

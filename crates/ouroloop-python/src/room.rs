@@ -69,6 +69,34 @@ pub(crate) fn vector<T>(py: Python<'_>, capacity: usize) -> PyResult<Vec<T>> {
     Ok(vector)
 }
 
+/// What `items` gives, such as copies of what is in a cell; without memory nothing is taken from it.
+///
+/// # Errors
+/// That there is no memory, as what can be answered while a cell is lent.
+pub(crate) fn copies<T>(
+    items: impl ExactSizeIterator<Item = T>,
+) -> Result<Vec<T>, TryReserveError> {
+    let mut vector = Vec::new();
+    vector.try_reserve_exact(items.len())?;
+    vector.extend(items);
+    Ok(vector)
+}
+
+/// What an iterator of Python's gives, however many there are.
+///
+/// # Errors
+/// Those of the iterator; `MemoryError`.
+pub(crate) fn gathered<T>(
+    py: Python<'_>,
+    items: impl IntoIterator<Item = PyResult<T>>,
+) -> PyResult<Vec<T>> {
+    let mut vector = Vec::new();
+    for item in items {
+        taken(py, vector.grow(item?))?;
+    }
+    Ok(vector)
+}
+
 /// A box, or the value back.
 pub(crate) fn boxed<T>(value: T) -> Result<Box<T>, T> {
     const { assert!(size_of::<T>() > 0) };

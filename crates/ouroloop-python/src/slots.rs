@@ -125,9 +125,9 @@ unsafe extern "C" fn deallocate<T: Deallocate>(object: *mut ffi::PyObject) {
             ffi::PyObject_GC_UnTrack(object.cast());
         }
         if speaks && T::LAST_WORDS_NEST {
-            trashcan::finish_or_put_off(py, object, finalize_and_take_apart::<T>);
+            trashcan::finish_or_put_off(object, finalize_and_take_apart::<T>);
         } else {
-            trashcan::take_apart_or_put_off(py, object, take_apart::<T>);
+            trashcan::take_apart_or_put_off(object, take_apart::<T>);
         }
     }
 }

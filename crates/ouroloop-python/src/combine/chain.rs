@@ -302,7 +302,6 @@ fn run_coroutine_threadsafe<'py>(
     r#loop: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coro.py();
-    crate::thread_end::survive();
     if !is_coroutine(coro)? {
         return Err(fresh::error::<PyTypeError>("A coroutine object is required"));
     }

@@ -7,6 +7,7 @@ use pyo3::types::PyTuple;
 use super::Loop;
 use crate::coroutine::{Coroutine, Scope, nothing};
 use crate::fresh::{self, Text};
+use crate::room::gathered;
 use crate::standard::{Standard, warner};
 
 #[pymethods]
@@ -96,15 +97,14 @@ async fn close_all(scope: Scope, event_loop: Py<Loop>) -> PyResult<Py<PyAny>> {
         let event_loop = event_loop.bind(py);
         event_loop.get().state.with(py, |state| state.asyncgens_shut_down = true);
         let set = Loop::asyncgens(event_loop)?;
-        let generators = set.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let generators = gathered(py, set.try_iter()?)?;
         if generators.is_empty() {
             return Ok(None);
         }
         set.call_method0(intern!(py, "clear"))?;
-        let closing = generators
-            .iter()
-            .map(|generator| generator.call_method0(intern!(py, "aclose")))
-            .collect::<PyResult<Vec<_>>>()?;
+        let closing =
+            generators.iter().map(|generator| generator.call_method0(intern!(py, "aclose")));
+        let closing = gathered(py, closing)?;
         let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "return_exceptions"), true)?;
         let gather = Standard::get(py)?.gather.bind(py);

@@ -17,6 +17,7 @@ use super::staggered::race;
 use crate::coroutine::{Coroutine, Scope};
 use crate::fresh;
 use crate::future::Future;
+use crate::room::gathered;
 use crate::standard::Standard;
 use crate::transport::socket::{Origin, SocketTransport};
 use crate::transport::tls::{self, Request, Security, Waiting};
@@ -251,7 +252,7 @@ async fn infos_of(
         if !infos.is_truthy()? {
             return Err(fresh::error::<PyOSError>("getaddrinfo() returned empty list"));
         }
-        infos.try_iter()?.map(|info| info.map(Bound::unbind)).collect()
+        gathered(py, infos.try_iter()?.map(|info| info.map(Bound::unbind)))
     })
 }
 

@@ -11,7 +11,6 @@ use crate::containment::contained_result;
 use crate::fresh;
 use crate::recursion::Level;
 use crate::standard::Standard;
-use crate::thread_end;
 
 /// Small writes wait for the end of the turn, but not for more callbacks than this.
 const CALLBACKS_PER_SEND: usize = 64;
@@ -29,7 +28,6 @@ impl Loop {
         let _level = Level::enter(slf.py())?;
         Self::check_runnable(slf)?;
         Self::claim(slf)?;
-        thread_end::survive();
         let mut saved = Saved::default();
         // A panic ends the run as an error does: the loop can be run again, or closed.
         let answer = contained_result(|| {

@@ -154,7 +154,6 @@ impl Method for CallSoonThreadsafe {
         slf: &Bound<'py, Loop>,
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        crate::thread_end::survive();
         let py = slf.py();
         let Order { leading: [callback], args, context } =
             Order::parse("call_soon_threadsafe", ["callback"], arguments)?;

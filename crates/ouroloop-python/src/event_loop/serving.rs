@@ -13,6 +13,7 @@ use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
 use crate::fresh;
+use crate::room::gathered;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
 use crate::transport::socket_file::SocketFile;
@@ -138,7 +139,7 @@ impl Order {
         if host.is_instance_of::<PyString>() || !host.is_instance(&iterable)? {
             return Ok(vec![host.clone()]);
         }
-        host.try_iter()?.collect()
+        gathered(py, host.try_iter()?)
     }
 
     fn hints(&self, py: Python<'_>) -> PyResult<Hints> {

@@ -12,7 +12,6 @@ use super::queue::WorkQueue;
 use crate::cell::AttachedCell;
 use crate::fresh::{self, Text};
 use crate::standard::Standard;
-use crate::thread_end;
 
 /// After so long a thread with one job after the other lets others have the interpreter, should
 /// the jobs not do so: functions that are not Python's do not look who is waiting.
@@ -161,7 +160,6 @@ impl Service {
     /// Attached all the time but for the wait. The loop is woken after that has begun, so that it
     /// need not wait for the interpreter; if there are jobs left to do, before the next of them.
     fn __call__(&self, py: Python<'_>) {
-        thread_end::survive();
         let Some((queue, mut worker)) = self.parts.replace(py, None) else { return };
         let item_arguments = queue.get().item_arguments(py);
         loop {

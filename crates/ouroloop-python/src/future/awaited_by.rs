@@ -15,35 +15,32 @@ use crate::standard::Standard;
 impl Future {
     #[getter(_asyncio_awaited_by)]
     fn awaited_by<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyFrozenSet>>> {
-        let (links, said) = self.state.with(py, |state| {
-            let links: Vec<_> = state.links.iter().map(|link| link.clone_ref(py)).collect();
-            (links, state.rare(py, |rare| &rare.awaited_by))
-        });
-        let mut waiting = Vec::new();
-        for link in links {
-            match link {
-                Link::Wakeup(task) => waiting.push(task.into_bound(py).into_any()),
-                Link::Listener(listener) => waiting.extend(listener.awaiter(py)),
-                Link::Call { callback, .. } => waiting.extend(task_behind(callback.bind(py))?),
-            }
+        let waiting = PySet::empty(py)?;
+        for link in self.all_links(py)? {
+            let awaiter = match link {
+                Link::Wakeup(task) => Some(task.into_bound(py).into_any()),
+                Link::Listener(listener) => listener.awaiter(py),
+                Link::Call { callback, .. } => task_behind(callback.bind(py))?,
+            };
+            awaiter.map_or(Ok(()), |awaiter| waiting.add(awaiter))?;
         }
-        if let Some(said) = said {
-            waiting.extend(said.bind(py).cast::<PySet>()?.iter());
+        if let Some(said) = self.state.with(py, |state| state.rare(py, |rare| &rare.awaited_by)) {
+            said.bind(py).cast::<PySet>()?.iter().try_for_each(|each| waiting.add(each))?;
         }
         if waiting.is_empty() {
             return Ok(None);
         }
-        PyFrozenSet::new(py, waiting).map(Some)
+        // SAFETY: attached; the call makes a frozenset of what can be iterated.
+        let frozen =
+            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyFrozenSet_New(waiting.as_ptr()))? };
+        Ok(Some(frozen.cast_into()?))
     }
 }
 
 impl Future {
     /// The task that awaits it, the first one if there are several.
     pub(crate) fn awaiting_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let links = self.state.with(py, |state| {
-            state.links.iter().map(|link| link.clone_ref(py)).collect::<Vec<_>>()
-        });
-        links.into_iter().find_map(|link| match link {
+        self.all_links(py).ok()?.into_iter().find_map(|link| match link {
             Link::Wakeup(task) => Some(task.into_bound(py).into_any()),
             // Who cannot tell what it is, is no task.
             Link::Call { callback, .. } => task_behind(callback.bind(py)).ok().flatten(),

@@ -15,7 +15,7 @@ use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::method::Arguments;
 use crate::recursion::Level;
-use crate::room::vector;
+use crate::room::{gathered, vector};
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 
@@ -158,12 +158,8 @@ impl Future {
         slf.get().check_initialized(py)?;
         // Comparing calls Python code, which may change the list: work on a copy, then take out
         // exactly what compared equal.
-        let count = slf.get().state.with(py, |state| state.links.len());
-        let (mut links, mut removed) = (vector(py, count)?, vector(py, count)?);
-        let mut gone = vector(py, count)?;
-        slf.get().state.with(py, |state| {
-            links.extend(state.links.iter().map(|link| link.clone_ref(py)));
-        });
+        let links = slf.get().all_links(py)?;
+        let (mut removed, mut gone) = (vector(py, links.len())?, vector(py, links.len())?);
         for link in links {
             let equal = match &link {
                 Link::Wakeup(_) => false,
@@ -220,10 +216,7 @@ impl Future {
 
     #[getter(_callbacks)]
     fn callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let mut links = vector(py, self.state.with(py, |state| state.links.len()))?;
-        self.state.with(py, |state| {
-            links.extend(state.links.iter().map(|link| link.clone_ref(py)));
-        });
+        let links = self.all_links(py)?;
         if links.is_empty() {
             return Ok(None);
         }
@@ -231,7 +224,7 @@ impl Future {
             let (callback, context) = link.into_call(py)?;
             fresh::tuple(py, [callback, context])
         });
-        fresh::list(py, pairs.collect::<PyResult<Vec<_>>>()?).map(Some)
+        fresh::list(py, gathered(py, pairs)?).map(Some)
     }
 
     #[getter(_result)]

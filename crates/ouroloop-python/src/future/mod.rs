@@ -33,7 +33,7 @@ use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::recursion::Level;
-use crate::room::{no_memory, taken};
+use crate::room::{copies, no_memory, taken};
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
@@ -231,6 +231,16 @@ impl Future {
                 Self::call_back(slf, link)
             }
         }
+    }
+
+    /// Who waits, at the moment.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    fn all_links(&self, py: Python<'_>) -> PyResult<Vec<Link>> {
+        self.state
+            .with(py, |state| copies(state.links.iter().map(|link| link.clone_ref(py))))
+            .map_err(|_| no_memory(py))
     }
 
     /// Takes back a listener that has not been called; answers whether it was there.

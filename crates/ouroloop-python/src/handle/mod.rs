@@ -21,6 +21,7 @@ use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::fresh::{self, Text};
 use crate::recursion::Level;
+use crate::room::gathered;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -76,6 +77,15 @@ impl State {
 
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// Other threads may wait for the end of a callback that makes its handle anew.
+    #[cfg(Py_3_14)]
+    fn keep_turnstile(&mut self, before: &mut Self) {
+        self.guards = before.guards;
+        if let Some(rare) = &mut before.rare {
+            self.rare().turnstile = std::mem::take(&mut rare.turnstile);
+        }
     }
 
     fn source(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -266,12 +276,18 @@ impl Handle {
         };
         let args = match args.cast_exact::<PyTuple>() {
             Ok(args) => args.clone(),
-            Err(_) => fresh::tuple(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+            Err(_) => fresh::tuple(py, gathered(py, args.try_iter()?)?)?,
         };
         let args = args.into_any().unbind();
         let debug = is_debug(&event_loop)?;
         let Self { state } = Self::new(&event_loop, Contents { callback, args, context });
-        drop(self.state.replace(py, state.into_inner()));
+        let fresh = state.into_inner();
+        drop(self.state.with(py, |state| {
+            let mut before = std::mem::replace(state, fresh);
+            #[cfg(Py_3_14)]
+            state.keep_turnstile(&mut before);
+            before
+        }));
         if debug { self.remember_source(py) } else { Ok(()) }
     }
 

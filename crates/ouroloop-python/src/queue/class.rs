@@ -6,15 +6,16 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyGenericAlias, PyList, PyString, PyTuple, PyType};
 
 use super::containers::{self, Items, Waiters, show_items, show_waiters};
 use super::waiting::{Get, Join, Put};
 use super::{Capacity, Manner, Order, Queue, Side, State, finished, hooked, open, plain};
 use crate::coroutine::Coroutine;
-use crate::fresh::{self, Text};
+use crate::fresh;
 use crate::instance_dict;
 use crate::recursion::Level;
+use crate::room::{copies, gathered, no_memory};
 use crate::standard::Standard;
 
 #[pymethods]
@@ -78,19 +79,19 @@ impl Queue {
         instance_dict::get(slf.as_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
-        let (name, format) = (slf.get_type().name()?, format_of(slf)?);
-        Ok(Text(format!("<{name} at {:#x} {format}>", slf.as_ptr().addr())))
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
+        let name = slf.get_type().name()?;
+        in_brackets(slf, &format!("{name} at {:#x}", slf.as_ptr().addr()))
     }
 
-    fn __str__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
-        Ok(Text(format!("<{} {}>", slf.get_type().name()?, format_of(slf)?)))
+    fn __str__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
+        in_brackets(slf, &slf.get_type().name()?.to_string())
     }
 
     /// What `repr` and `str` say about the queue.
     #[pyo3(name = "_format")]
-    fn format(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
-        described(slf).map(Text)
+    fn format<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
+        described(slf)
     }
 
     /// How many items the queue takes; zero or less means any number.
@@ -396,22 +397,25 @@ impl Queue {
     }
 }
 
-/// `self._format()`.
-fn format_of(slf: &Bound<'_, Queue>) -> PyResult<String> {
-    match Order::of(slf) {
-        Some(_) => described(slf),
-        None => slf.call_method0(intern!(slf.py(), "_format"))?.extract(),
-    }
+/// Which queue, and `self._format()`.
+fn in_brackets<'py>(slf: &Bound<'py, Queue>, which: &str) -> PyResult<Bound<'py, PyString>> {
+    let py = slf.py();
+    let format = match Order::of(slf) {
+        Some(_) => described(slf)?,
+        None => slf.call_method0(intern!(py, "_format"))?.str()?,
+    };
+    let opened = fresh::string(py, &format!("<{which} "))?;
+    fresh::joined(py, [opened, format, fresh::string(py, ">")?])
 }
 
-fn described(slf: &Bound<'_, Queue>) -> PyResult<String> {
+/// Made of strings of Python's, since the items' text may be of any length.
+fn described<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyString>> {
     let py = slf.py();
     let _level = Level::enter(py)?;
     let this = slf.get();
-    let mut text = format!("maxsize={}", this.raw_maxsize(py).bind(py).repr()?);
-    if let Some(items) = listed_items(slf)? {
-        let _ = write!(text, " _queue={}", items.repr()?);
-    }
+    let maxsize = format!("maxsize={}", this.raw_maxsize(py).bind(py).repr()?);
+    let items = listed_items(slf)?.map(|items| items.repr()).transpose()?;
+    let mut text = String::new();
     for side in [Side::Getters, Side::Putters] {
         let known = this.state.with(py, |state| {
             let line = state.line(side);
@@ -432,22 +436,28 @@ fn described(slf: &Bound<'_, Queue>) -> PyResult<String> {
     if shut_down {
         text.push_str(" shutdown");
     }
-    Ok(text)
+    match items {
+        None => fresh::string(py, &(maxsize + &text)),
+        Some(items) => {
+            let before = fresh::string(py, &(maxsize + " _queue="))?;
+            fresh::joined(py, [before, items, fresh::string(py, &text)?])
+        }
+    }
 }
 
 /// The items as a list, if there are any.
 fn listed_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyList>>> {
     let py = slf.py();
     let own = slf.get().state.with(py, |state| match &state.items {
-        Items::Own(items) => Some(items.iter().map(|item| item.clone_ref(py)).collect::<Vec<_>>()),
+        Items::Own(items) => Some(copies(items.iter().map(|item| item.clone_ref(py)))),
         _ => None,
     });
-    if let Some(items) = own {
+    if let Some(items) = own.transpose().map_err(|_| no_memory(py))? {
         return (!items.is_empty()).then(|| fresh::list(py, items)).transpose();
     }
     match slf.getattr_opt(intern!(py, "_queue"))? {
         Some(items) if items.is_truthy()? => {
-            fresh::list(py, items.try_iter()?.collect::<PyResult<Vec<_>>>()?).map(Some)
+            fresh::list(py, gathered(py, items.try_iter()?)?).map(Some)
         }
         _ => Ok(None),
     }

@@ -12,7 +12,7 @@ use super::{LoopBound, truth};
 use crate::cell::AttachedCell;
 use crate::fresh::{self, Text};
 use crate::recursion::Level;
-use crate::room::{Grow, taken};
+use crate::room::{Grow, copies, no_memory, taken};
 use crate::waiter::Waiter;
 
 /// Futures in the order in which they came.
@@ -154,7 +154,8 @@ impl WaitersView {
         let waiters = self
             .waiters()
             .queue
-            .with(py, |queue| queue.iter().map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>());
+            .with(py, |queue| copies(queue.iter().map(|waiter| waiter.clone_ref(py))))
+            .map_err(|_| no_memory(py))?;
         fresh::list(py, waiters.iter().map(|waiter| waiter.bind(py)))
     }
 }

@@ -14,7 +14,6 @@ use crate::future::{Future, Link, Outcome, Phase};
 use crate::recursion::Level;
 use crate::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
-use crate::thread_end;
 
 /// A step from a native loop's ready queue.
 #[inline]
@@ -42,7 +41,6 @@ pub(crate) fn wake(
 
 /// A step that a foreign loop runs, in the context that it was given.
 pub(super) fn step_anywhere(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyResult<()> {
-    thread_end::survive();
     let _level = Level::enter(task.py())?;
     let event_loop = task.as_super().get().event_loop(task.py())?;
     if let Ok(native) = event_loop.cast::<Loop>() {

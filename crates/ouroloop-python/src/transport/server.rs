@@ -30,6 +30,7 @@ use crate::event_loop::{Loop, next_turn};
 use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
 use crate::instance_dict::{self, ValueOffset};
+use crate::room::{copies, gathered, no_memory};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
@@ -168,11 +169,7 @@ impl Server {
         if this.state.with(py, |state| state.serving) {
             return Ok(());
         }
-        let sockets = this.state.with(py, |state| {
-            let sockets = state.sockets.as_ref()?;
-            Some(sockets.iter().map(|socket| socket.clone_ref(py)).collect::<Vec<_>>())
-        });
-        let Some(sockets) = sockets else {
+        let Some(sockets) = this.owned_sockets(py)? else {
             return Err(fresh::error::<PyTypeError>("'NoneType' object is not iterable"));
         };
         this.state.with(py, |state| state.serving = true);
@@ -236,28 +233,32 @@ impl Server {
 
     /// The open connections.
     #[cfg(Py_3_13)]
-    fn clients<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+    fn clients<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let count = self.state.with(py, |state| state.clients.len());
+        let mut found = crate::room::vector(py, count)?;
         self.state.with(py, |state| {
             let clients = state.clients.iter().map(|client| client.as_ptr());
             // SAFETY: a transport is removed before its memory goes, so each is readable; one
             // whose count is zero is being deallocated and must not be revived.
             let living = clients.filter(|client| unsafe { ffi::Py_REFCNT(*client) } > 0);
             // SAFETY: as above.
-            living.map(|client| unsafe { Bound::from_borrowed_ptr(py, client) }).collect()
-        })
+            found.extend(living.map(|client| unsafe { Bound::from_borrowed_ptr(py, client) }));
+        });
+        Ok(found)
     }
 
-    fn owned_sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
-        self.state.with(py, |state| {
+    fn owned_sockets(&self, py: Python<'_>) -> PyResult<Option<Vec<Py<PyAny>>>> {
+        let sockets = self.state.with(py, |state| {
             let sockets = state.sockets.as_ref()?;
-            Some(sockets.iter().map(|socket| socket.clone_ref(py)).collect())
-        })
+            Some(copies(sockets.iter().map(|socket| socket.clone_ref(py))))
+        });
+        sockets.transpose().map_err(|_| no_memory(py))
     }
 
     /// Closes every connection by its method `method`.
     #[cfg(Py_3_13)]
     fn for_each_client(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        self.clients(py).iter().try_for_each(|client| client.call_method0(Text(method)).map(drop))
+        self.clients(py)?.iter().try_for_each(|client| client.call_method0(Text(method)).map(drop))
     }
 }
 
@@ -286,22 +287,23 @@ impl Server {
     #[getter(sockets)]
     fn sockets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let class = Standard::get(py)?.transport_socket.bind(py);
-        let sockets = self.owned_sockets(py).unwrap_or_default();
+        let sockets = self.owned_sockets(py)?.unwrap_or_default();
         let guarded = sockets.iter().map(|socket| class.call1((socket,)));
-        fresh::tuple(py, guarded.collect::<PyResult<Vec<_>>>()?)
+        fresh::tuple(py, gathered(py, guarded)?)
     }
 
     #[getter(_sockets)]
     fn raw_sockets<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        self.owned_sockets(py).map(|sockets| fresh::list(py, sockets)).transpose()
+        self.owned_sockets(py)?.map(|sockets| fresh::list(py, sockets)).transpose()
     }
 
     #[getter(_waiters)]
     fn waiters<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         let waiters = self.state.with(py, |state| {
             let waiters = state.waiters.as_ref()?;
-            Some(waiters.iter().map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>())
+            Some(copies(waiters.iter().map(|waiter| waiter.clone_ref(py))))
         });
+        let waiters = waiters.transpose().map_err(|_| no_memory(py))?;
         waiters.map(|waiters| fresh::list(py, waiters)).transpose()
     }
 

@@ -188,12 +188,8 @@ impl TaskGroup {
     }
 
     #[getter(_errors)]
-    fn errors<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let errors = self.state.with(py, |state| {
-            let errors = state.errors.as_ref()?;
-            Some(errors.iter().map(|error| error.clone_ref(py)).collect::<Vec<_>>())
-        });
-        errors.map(|errors| fresh::list(py, errors)).transpose()
+    fn errors_attribute<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.errors(py)?.map(|errors| fresh::list(py, errors)).transpose()
     }
 
     #[getter(_parent_task)]

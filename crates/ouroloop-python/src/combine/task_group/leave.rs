@@ -213,12 +213,7 @@ impl Leaving {
         if let Some(cancellation) = self.propagate.take().filter(|_| !failed) {
             return Err(raised(cancellation.bind(py).clone().into_any()));
         }
-        let mut errors = this.state.with(py, |state| {
-            state
-                .errors
-                .as_ref()
-                .map(|errors| errors.iter().map(|error| error.clone_ref(py)).collect::<Vec<_>>())
-        });
+        let mut errors = this.errors(py)?;
         if self.class.is_some() && !self.is_cancelled(py)? {
             let exception =
                 self.exception.as_ref().map_or_else(|| py.None(), |error| error.clone_ref(py));

@@ -28,6 +28,7 @@ use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link, Outcome};
+use crate::room::{copies, gathered, no_memory};
 use crate::task::step::exactly_native;
 use crate::task::{Task, registry};
 use crate::waiter::running_loop;
@@ -281,13 +282,22 @@ impl TaskGroup {
             return Ok(());
         }
         // A task's `cancel` may be Python code.
-        let tasks: Vec<_> = slf.get().tasks(py)?.iter().collect();
+        let tasks = gathered(py, slf.get().tasks(py)?.iter().map(Ok))?;
         for task in &tasks {
             if !is_done(task)? {
                 cancel(task)?;
             }
         }
         Ok(())
+    }
+
+    /// What its tasks have failed with, none before it was entered.
+    fn errors(&self, py: Python<'_>) -> PyResult<Option<Vec<Py<PyAny>>>> {
+        let errors = self.state.with(py, |state| {
+            let errors = state.errors.as_ref()?;
+            Some(copies(errors.iter().map(|error| error.clone_ref(py))))
+        });
+        errors.transpose().map_err(|_| no_memory(py))
     }
 
     /// Cancels the parent, once.

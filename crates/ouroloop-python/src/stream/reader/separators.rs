@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::fresh;
+use crate::room::gathered;
 
 /// Where a separator was found.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,7 @@ impl Separators {
         let given = given.bind(py);
         let mut sorted = match given.cast::<PyTuple>() {
             Ok(several) if cfg!(Py_3_13) => {
-                several.iter().map(|one| Separator::of(&one)).collect::<PyResult<Vec<_>>>()?
+                gathered(py, several.iter().map(|one| Separator::of(&one)))?
             }
             _ => vec![Separator::of(given)?],
         };

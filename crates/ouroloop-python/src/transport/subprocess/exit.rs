@@ -22,7 +22,6 @@ use crate::callback::Callback;
 use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
 use crate::standard::Standard;
-use crate::thread_end;
 use crate::transport::protocol::report_callback;
 
 /// Reported for a child whose status somebody else has read.
@@ -158,7 +157,6 @@ fn wait_for_exit(
     transport: &Bound<'_, SubprocessTransport>,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    thread_end::survive();
     let pid = transport.get().state.with(py, |state| state.pid);
     py.detach(|| wait_without_reaping(pid));
     let reap_in_loop = wrap_pyfunction!(reap_exited, py)?;
