@@ -207,3 +207,17 @@ def test_a_closed_socket_that_is_not_watched_is_refused(loop: Loop) -> None:
     for method in (loop.remove_reader, lambda file: loop.add_reader(file, print)):
         with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
             method(ours)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError])
+def test_what_fileno_raises_is_not_hidden(loop: Loop, error: type[BaseException]) -> None:
+    class Failing:
+        def fileno(self) -> int:
+            raise error
+
+    for method in [loop.add_reader, loop.add_writer]:
+        with pytest.raises(error):
+            method(Failing(), print)
+    for method in [loop.remove_reader, loop.remove_writer]:
+        with pytest.raises(error):
+            method(Failing())

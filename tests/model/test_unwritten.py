@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from tests.conftest import RunPython
+
 PROGRAM = """
 import weakref
 from ouroloop import _native
@@ -48,3 +52,31 @@ def test_their_weak_references_and_attributes_end() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stdout + done.stderr
+
+
+NEVER_INITIALISED = """
+import gc, sys, weakref
+import ouroloop
+
+class Derived(getattr(ouroloop, sys.argv[1])):
+    pass
+
+made = Derived.__new__(Derived)
+made.itself = made
+known = weakref.ref(made)
+del made
+gc.collect()
+print(known())
+"""
+
+
+KINDS = ["StreamReader", "StreamReaderProtocol", "StreamWriter", "Future", "Task", "Lock", "Queue"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_first_object_of_a_process_goes_without_being_initialised(
+    run_python: RunPython, name: str
+) -> None:
+    """It is collected, though nothing of its class was seen before."""
+    done = run_python("-c", NEVER_INITIALISED, name)
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr

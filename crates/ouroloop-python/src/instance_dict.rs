@@ -157,6 +157,20 @@ impl ValueOffset {
         drop_unused(object.as_any());
     }
 
+    /// Learns from an example: a class that Python code can make objects of may have some with attributes
+    /// before any is initialised.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn learn_from<T: PyClass<Frozen = True> + Sync>(
+        &self,
+        py: Python<'_>,
+        example: impl Into<PyClassInitializer<T>>,
+    ) -> PyResult<()> {
+        self.learn(&Bound::new(py, example)?);
+        Ok(())
+    }
+
     /// Shows the garbage collector the dictionary of the object of which this is the value.
     ///
     /// # Safety

@@ -69,7 +69,15 @@ impl InterruptDescriptor {
 
     /// Closes the descriptor, once.
     pub fn close(&self) {
-        drop(self.ends.write().unwrap_or_else(PoisonError::into_inner).take());
+        if self.process.is_current() {
+            drop(self.ends.write().unwrap_or_else(PoisonError::into_inner).take());
+            return;
+        }
+        // A thread of the parent's, which is not in this process, may have been in the middle of an
+        // interruption. The descriptor then stays open until nobody holds this any more.
+        if let Ok(mut ends) = self.ends.try_write() {
+            drop(ends.take());
+        }
     }
 
     fn with_ends(&self, act: impl FnOnce(&Ends)) {

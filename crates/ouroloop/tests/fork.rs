@@ -7,10 +7,12 @@ use std::cell::Cell;
 use std::io::Write;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ouroloop::fork::Process;
 use ouroloop::multiplex::Mechanism;
+use ouroloop::waker::Interrupt as _;
 use ouroloop::{EventLoop, Wait, run, sleep, spawn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::{Token, mechanisms, number, pair, turn};
@@ -115,6 +117,34 @@ fn an_inherited_epoll_instance_takes_no_change_and_no_wait() {
     let mut events = Events::default();
     epoll.wait(&mut events, Timeout::Zero).expect("a wait");
     assert_eq!(events.drain().count(), 0);
+}
+
+#[test]
+fn a_child_closes_a_loop_that_was_being_woken() {
+    for mechanism in mechanisms() {
+        let mut turns = EventLoop::<Token>::new(mechanism).expect("a loop");
+        let (near, _far) = pair();
+        turns.set_reader(number(&near), READER).expect("a watch");
+        let waker = turns.waker();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    waker.interrupt().interrupt();
+                }
+            });
+            let all_close = (0..100).all(|_| {
+                holds_in_child(|| {
+                    // SAFETY: ends this child, should it hang.
+                    unsafe { libc::alarm(10) };
+                    turns.close();
+                    true
+                })
+            });
+            over.store(true, Ordering::Relaxed);
+            assert!(all_close);
+        });
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::event_loop::Loop;
 use crate::fresh;
 use crate::future::Future;
 use crate::future::iter::await_step;
+use crate::handle::seconds_of;
 use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::running_loop;
@@ -121,7 +122,7 @@ impl Sleep {
         let event_loop = running_loop(py)?;
         if let Ok(native) = event_loop.cast::<Loop>() {
             let future = Future::create(native)?;
-            let when = native.get().time(py) + delay.extract::<f64>()?;
+            let when = native.get().time(py) + seconds_of(&delay)?;
             let callback = Callback::Expire(future.clone().unbind(), result);
             let timer = native.get().schedule_at(py, when, callback)?;
             let resumed = await_step(&future);
@@ -141,7 +142,7 @@ impl Sleep {
 
 /// `math.isnan(delay)`.
 fn is_nan(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(delay.extract::<f64>()?.is_nan())
+    Ok(seconds_of(delay)?.is_nan())
 }
 
 /// Gives `module` the function.

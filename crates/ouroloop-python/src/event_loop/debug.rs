@@ -11,6 +11,7 @@ use super::run::thread_identifier;
 use super::{Loop, Phase};
 use crate::callback::Callback;
 use crate::fresh::{self, Text};
+use crate::recursion::Level;
 use crate::standard::Standard;
 
 /// How many frames a coroutine remembers of its origin.
@@ -24,6 +25,7 @@ impl Loop {
 
     fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
+        let _level = Level::enter(py)?;
         let enabled = enabled.is_truthy()?;
         slf.get().state.with(py, |state| state.debug = enabled);
         if slf.get().is_running(py) {

@@ -14,6 +14,7 @@ use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::method::function_of;
 use crate::once::Once as _;
+use crate::recursion::Level;
 use crate::standard::{Standard, warner};
 
 #[pymethods]
@@ -46,6 +47,7 @@ impl Loop {
             }
             executor.into_object().into_bound(py)
         };
+        let _level = Level::enter(py)?;
         let all: Vec<_> = std::iter::once(func.clone()).chain(args.iter()).collect();
         let all = fresh::tuple(py, all)?;
         let submitted = executor.call_method1(intern!(py, "submit"), all)?;

@@ -11,7 +11,7 @@ use super::{Loop, debug};
 use crate::callback::Callback;
 use crate::context::Snapshot;
 use crate::fresh;
-use crate::handle::{Contents, Handle, TimerHandle, When};
+use crate::handle::{Contents, Handle, TimerHandle, When, seconds_of};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
 use crate::tricks;
@@ -190,7 +190,7 @@ impl Method for CallLater {
         if delay.is_none() {
             return Err(fresh::error::<PyTypeError>("delay must not be None"));
         }
-        let when = slf.get().time(slf.py()) + delay.extract::<f64>()?;
+        let when = slf.get().time(slf.py()) + seconds_of(&delay)?;
         let callback = callback.to_owned().unbind();
         Ok(Loop::queue_at(slf, When::Seconds(when), callback, args, context)?.into_any())
     }

@@ -19,6 +19,7 @@ use super::{Loop, debug, wakeup};
 use crate::callback::Callback;
 use crate::fresh::{self, Text};
 use crate::handle::Handle;
+use crate::recursion::Level;
 use crate::standard::warner;
 
 /// The pipe between the interpreter's signal handler and the loop, and who is to be called.
@@ -108,6 +109,7 @@ impl Loop {
 /// A signal's number.
 fn checked_signal(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
     let py = signal.py();
+    let _level = Level::enter(py)?;
     if !signal.is_instance_of::<PyInt>() {
         let message = format!("sig must be an int, not {}", signal.repr()?);
         return Err(fresh::error::<PyTypeError>(message));

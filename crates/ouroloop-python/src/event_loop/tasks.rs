@@ -11,6 +11,7 @@ use crate::fresh;
 use crate::future::Future;
 use crate::method::function_of;
 use crate::once::Once as _;
+use crate::recursion::Level;
 #[cfg(Py_3_12)]
 use crate::standard::Standard;
 use crate::substitutes;
@@ -52,6 +53,7 @@ impl Loop {
             let making = Making { coroutine: coro, name: None, context, eager_start: true };
             Task::create(slf, &making)?.into_any()
         } else {
+            let _level = Level::enter(py)?;
             let keywords = fresh::dict(py)?;
             if let Some(context) = context {
                 keywords.set_item(intern!(py, "context"), context)?;
@@ -81,6 +83,7 @@ impl Loop {
         let mut eager_start = false;
         if let Some(factory) = slf.get().task_factory(py) {
             if !makes_eager_tasks(&factory, py)? {
+                let _level = Level::enter(py)?;
                 return factory.bind(py).call((slf, coro), kwargs);
             }
             eager_start = true;

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
@@ -10,6 +10,7 @@ use super::Loop;
 use crate::callback::Callback;
 use crate::fresh;
 use crate::handle::Handle;
+use crate::recursion::Level;
 
 #[pymethods]
 impl Loop {
@@ -88,6 +89,7 @@ impl Loop {
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
     ) -> PyResult<(RawFd, Callback)> {
+        let _level = Level::enter(slf.py())?;
         let number = Self::user_descriptor(slf, fd)?;
         slf.get().check_closed(slf.py())?;
         let handle = Self::make_handle(slf, callback, args.clone(), None)?;
@@ -97,6 +99,7 @@ impl Loop {
     /// The number of what is to be watched no longer. A file object that was closed in the meantime
     /// is known by its identity.
     fn watched_descriptor(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+        let _level = Level::enter(slf.py())?;
         if !fd.is_instance_of::<PyInt>() && descriptor_number(fd)? < 0 {
             let known = slf.get().files.with(slf.py(), |files| {
                 let mut files = files.iter();
@@ -159,14 +162,19 @@ impl Loop {
 fn descriptor_number(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let py = fd.py();
     let number = if fd.is_instance_of::<PyInt>() {
-        fd.extract()
+        return fd.extract();
     } else {
         fd.call_method0(intern!(py, "fileno")).and_then(|number| number.extract())
     };
-    match number {
-        Ok(number) => Ok(number),
-        Err(_) => Err(fresh::error::<PyValueError>(format!("Invalid file object: {}", fd.repr()?))),
-    }
+    number.or_else(|error| {
+        let is_no_file = error.is_instance_of::<PyAttributeError>(py)
+            || error.is_instance_of::<PyTypeError>(py)
+            || error.is_instance_of::<PyValueError>(py);
+        if !is_no_file {
+            return Err(error);
+        }
+        Err(fresh::error::<PyValueError>(format!("Invalid file object: {}", fd.repr()?)))
+    })
 }
 
 /// Cancels the handle that was watched before, if there was one. A socket method that waited is left

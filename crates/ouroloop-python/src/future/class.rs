@@ -155,6 +155,7 @@ impl Future {
     #[pyo3(signature = (r#fn, /))]
     fn remove_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<usize> {
         let py = slf.py();
+        let _level = Level::enter(py)?;
         slf.get().check_initialized(py)?;
         // Comparing calls Python code, which may change the list: work on a copy, then take out
         // exactly what compared equal.

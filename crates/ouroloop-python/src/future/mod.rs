@@ -179,7 +179,12 @@ impl Future {
         }
         // SAFETY: attached; only looks at the object's flags.
         let is_class = unsafe { ffi::PyExceptionClass_Check(exception.as_ptr()) != 0 };
-        let exception = if is_class { exception.call0()? } else { exception.clone() };
+        let exception = if is_class {
+            let _level = Level::enter(py)?;
+            exception.call0()?
+        } else {
+            exception.clone()
+        };
         // SAFETY: as above.
         if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) == 0 } {
             return Err(fresh::error::<PyTypeError>("invalid exception object"));
@@ -384,9 +389,11 @@ impl Future {
 /// What a foreign loop's `get_debug` raises.
 pub(crate) fn stack_in_debug_mode(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
     let py = event_loop.py();
-    let debug = match event_loop.cast::<Loop>() {
-        Ok(native) => native.get().is_debug(py),
-        Err(_) => event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?,
+    let debug = if let Ok(native) = event_loop.cast::<Loop>() {
+        native.get().is_debug(py)
+    } else {
+        let _level = Level::enter(py)?;
+        event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?
     };
     debug.then(|| Standard::get(py)?.extract_stack.call0(py)).transpose()
 }

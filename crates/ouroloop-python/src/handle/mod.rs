@@ -28,7 +28,7 @@ use crate::standard::Standard;
 
 use scheduled::Pending;
 pub(crate) use scheduled::{Contents, Scheduled};
-pub(crate) use timer::{TimerHandle, When};
+pub(crate) use timer::{TimerHandle, When, seconds_of};
 #[cfg(Py_3_14)]
 use turnstile::Turnstile;
 
@@ -81,11 +81,12 @@ impl State {
 
     /// Other threads may wait for the end of a callback that makes its handle anew.
     #[cfg(Py_3_14)]
-    fn keep_turnstile(&mut self, before: &mut Self) {
+    fn with_turnstile_of(mut self, before: &mut Self) -> Self {
         self.guards = before.guards;
         if let Some(rare) = &mut before.rare {
             self.rare().turnstile = std::mem::take(&mut rare.turnstile);
         }
+        self
     }
 
     fn source(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -270,6 +271,7 @@ impl Handle {
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let py = event_loop.py();
+        let _level = Level::enter(py)?;
         let context = match context {
             Some(context) => Snapshot::of(context),
             None => Snapshot::current(py)?,
@@ -283,10 +285,9 @@ impl Handle {
         let Self { state } = Self::new(&event_loop, Contents { callback, args, context });
         let fresh = state.into_inner();
         drop(self.state.with(py, |state| {
-            let mut before = std::mem::replace(state, fresh);
             #[cfg(Py_3_14)]
-            state.keep_turnstile(&mut before);
-            before
+            let fresh = fresh.with_turnstile_of(state);
+            std::mem::replace(state, fresh)
         }));
         if debug { self.remember_source(py) } else { Ok(()) }
     }
@@ -301,6 +302,7 @@ impl Handle {
         if let Some(event_loop) = event_loop
             && is_debug(event_loop.bind(py))?
         {
+            let _level = Level::enter(py)?;
             let text = slf.call_method0(intern!(py, "__repr__"))?.unbind();
             drop(slf.get().state.with(py, |state| state.rare().repr.replace(text)));
         }

@@ -7,7 +7,7 @@ use pyo3::basic::CompareOp;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 
 use ouroloop::timers::TimerId;
 
@@ -15,6 +15,7 @@ use super::{Contents, Handle, State, class_of, reference};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
+use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
@@ -107,11 +108,25 @@ impl When<'_, '_> {
     fn moment(self) -> PyResult<Moment> {
         Ok(match self {
             Self::Seconds(seconds) => Moment { seconds, given: None, timer: None },
-            Self::Given(when) => {
-                Moment { seconds: when.extract()?, given: Some(when.clone().unbind()), timer: None }
-            }
+            Self::Given(when) => Moment {
+                seconds: seconds_of(when)?,
+                given: Some(when.clone().unbind()),
+                timer: None,
+            },
         })
     }
+}
+
+/// A time or a delay as a number, which the program's own class may give.
+///
+/// # Errors
+/// `TypeError` for what is no number; what its `__float__` raises.
+pub(crate) fn seconds_of(time: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if let Ok(time) = time.cast_exact::<PyFloat>() {
+        return Ok(time.value());
+    }
+    let _level = Level::enter(time.py())?;
+    time.extract()
 }
 
 impl Deallocate for TimerHandle {

@@ -29,6 +29,7 @@ impl Queue {
     #[pyo3(signature = (maxsize=None))]
     fn __init__(slf: &Bound<'_, Self>, maxsize: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
+        let _level = Level::enter(py)?;
         // Before Python 3.13 a new object has a dictionary at once; without one, the interpreter
         // finds the methods of the object faster.
         // SAFETY: queues have a dictionary.

@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 use super::containers::Items;
 use super::{Capacity, Queue, Refusal, Side, finished, is_shut_down, open, wake_next};
 
+use crate::recursion::Level;
+
 /// The container.
 fn items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
@@ -42,6 +44,7 @@ pub(super) fn is_full(slf: &Bound<'_, Queue>) -> PyResult<bool> {
 /// `QueueFull`, `QueueShutDown`; what `_put` raises.
 pub(super) fn put(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<()> {
     let py = slf.py();
+    let _level = Level::enter(py)?;
     if is_shut_down(slf) {
         return Err(Refusal::ShutDown.error(py));
     }
@@ -59,6 +62,7 @@ pub(super) fn put(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<()> {
 /// `QueueEmpty`, `QueueShutDown`; what `_get` raises.
 pub(super) fn get(slf: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
+    let _level = Level::enter(py)?;
     if is_empty(slf)? {
         let refusal = if is_shut_down(slf) { Refusal::ShutDown } else { Refusal::Empty };
         return Err(refusal.error(py));

@@ -4,6 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::{Queue, Refusal, Side, finished, is_shut_down};
+use crate::recursion::Level;
 use crate::waiter::Waiter;
 
 /// `qsize`.
@@ -37,6 +38,7 @@ pub(super) fn items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>>
 /// `QueueFull`, `QueueShutDown`; what an overridden method raises.
 pub(super) fn put(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<()> {
     let py = slf.py();
+    let _level = Level::enter(py)?;
     if is_shut_down(slf) {
         return Err(Refusal::ShutDown.error(py));
     }
@@ -54,6 +56,7 @@ pub(super) fn put(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<()> {
 /// `QueueEmpty`, `QueueShutDown`; what an overridden method raises.
 pub(super) fn get(slf: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
+    let _level = Level::enter(py)?;
     if super::is_empty(slf)? {
         let refusal = if is_shut_down(slf) { Refusal::ShutDown } else { Refusal::Empty };
         return Err(refusal.error(py));

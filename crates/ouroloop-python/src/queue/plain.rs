@@ -5,6 +5,7 @@ use pyo3::types::PyList;
 
 use super::containers::{Items, pop_front};
 use super::{Order, Queue, Refusal, Side, finished, wake_next};
+use crate::recursion::Level;
 use crate::room::{Grow, taken};
 use crate::standard::Standard;
 
@@ -99,11 +100,13 @@ pub(super) fn remove(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Option<Py
 
 /// `heapq.heappush`: whatever comparing raises leaves the heap as that does.
 pub(super) fn push_on_heap(heap: &Bound<'_, PyAny>, item: Py<PyAny>) -> PyResult<()> {
+    let _level = Level::enter(heap.py())?;
     Standard::get(heap.py())?.heappush.bind(heap.py()).call1((heap, item)).map(drop)
 }
 
 /// `heapq.heappop`.
 pub(super) fn pop_from_heap(heap: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let _level = Level::enter(heap.py())?;
     Ok(Standard::get(heap.py())?.heappop.bind(heap.py()).call1((heap,))?.unbind())
 }
 

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use crate::fresh;
+use crate::recursion::Level;
 
 /// asyncio's limit for whoever names none.
 pub(super) const DEFAULT_LIMIT: i64 = 64 * 1024;
@@ -27,10 +28,12 @@ impl<'py> FromPyObject<'_, 'py> for GivenLimit<'py> {
 /// # Errors
 /// `ValueError` unless it is positive; `TypeError` for what is no number.
 pub(super) fn check_limit(limit: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    match limit {
-        Some(limit) if limit.le(0)? => Err(fresh::error::<PyValueError>("Limit cannot be <= 0")),
-        _ => Ok(()),
+    let Some(limit) = limit else { return Ok(()) };
+    let _level = Level::enter(limit.py())?;
+    if limit.le(0)? {
+        return Err(fresh::error::<PyValueError>("Limit cannot be <= 0"));
     }
+    Ok(())
 }
 
 /// How long a line may be, and half of what a reader takes before it pauses its transport.

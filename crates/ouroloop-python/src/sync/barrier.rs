@@ -19,6 +19,7 @@ use super::{Condition, LoopBound, class_of, condition, is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::fresh::{self, Text};
+use crate::recursion::Level;
 use crate::standard::{Standard, raised};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +228,7 @@ impl Barrier {
 
     fn __init__(slf: &Bound<'_, Self>, parties: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
+        let _level = Level::enter(py)?;
         if parties.lt(1)? {
             return Err(fresh::error::<PyValueError>(if cfg!(Py_3_14) {
                 "parties must be >= 1"

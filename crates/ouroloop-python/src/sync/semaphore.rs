@@ -17,6 +17,7 @@ use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::fresh::{self, Text};
 use crate::instance_dict;
+use crate::recursion::Level;
 use crate::slots::Resumed;
 
 /// A number of permits: nearly always a small integer, but anything that counts will do.
@@ -322,6 +323,7 @@ impl Semaphore {
 
     #[pyo3(signature = (value=Initial::One))]
     fn __init__(slf: &Bound<'_, Self>, value: Initial<'_>) -> PyResult<()> {
+        let _level = Level::enter(slf.py())?;
         let value = value.object(slf.py())?;
         if value.lt(0)? {
             return Err(fresh::error::<PyValueError>("Semaphore initial value must be >= 0"));

@@ -191,9 +191,11 @@ impl Task {
                 if cfg!(not(Py_3_13)) {
                     registry::next_number(py);
                 }
-                let exact = name.is_exact_instance_of::<PyString>();
-                let name = if exact { name.clone() } else { name.str()?.into_any() };
-                Ok(Name::Given(name.unbind()))
+                if name.is_exact_instance_of::<PyString>() {
+                    return Ok(Name::Given(name.clone().unbind()));
+                }
+                let _level = Level::enter(py)?;
+                Ok(Name::Given(name.str()?.into_any().unbind()))
             }
         }
     }

@@ -8,15 +8,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::fork::Process;
+
 use super::{Event, Events, Interest, Multiplexer, Timeout};
 
 /// A table of watched descriptors.
 ///
 /// The kernel keeps nothing between waits, so a wait works on a copy of the table and interest
 /// changed meanwhile by another thread counts from the next wait on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Poll {
     watched: Mutex<BTreeMap<RawFd, Interest>>,
+    process: Option<Process>,
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self { watched: Mutex::default(), process: Process::current().ok() }
+    }
 }
 
 impl Poll {
@@ -41,7 +50,10 @@ fn flags(interest: Interest) -> PollFlags {
 impl Multiplexer for Poll {
     fn set(&self, fd: RawFd, _old: Interest, new: Interest) -> io::Result<()> {
         if new == Interest::NONE {
-            self.watched().remove(&fd);
+            // Nobody waits on what a child inherited, and its lock may be a thread's of the parent.
+            if self.process.is_none_or(Process::is_current) {
+                self.watched().remove(&fd);
+            }
             return Ok(());
         }
         // SAFETY: the number is only passed to `fcntl(F_GETFD)`, which answers EBADF for a

@@ -17,6 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::event::{FdSetElement, FdSetIter, fd_set_bound, fd_set_insert, fd_set_remove, select};
 use rustix::io::Errno;
 
+use crate::fork::Process;
+
 use super::{Event, Events, Interest, Multiplexer, Timeout};
 
 pub use libc::FD_SETSIZE;
@@ -106,12 +108,14 @@ impl Watched {
 #[derive(Debug)]
 pub struct Select {
     watched: Mutex<Watched>,
+    process: Option<Process>,
 }
 
 impl Default for Select {
     fn default() -> Self {
         let [readable, writable, once] = [Set::empty(); 3];
-        Self { watched: Mutex::new(Watched { readable, writable, once }) }
+        let watched = Mutex::new(Watched { readable, writable, once });
+        Self { watched, process: Process::current().ok() }
     }
 }
 
@@ -164,6 +168,9 @@ impl Multiplexer for Select {
         }
         if new != Interest::NONE {
             is_open(fd)?;
+        } else if !self.process.is_none_or(Process::is_current) {
+            // Nobody waits on what a child inherited, and its lock may be a thread's of the parent.
+            return Ok(());
         }
         self.watched().put(fd, new);
         Ok(())

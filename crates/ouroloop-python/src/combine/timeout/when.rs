@@ -5,6 +5,8 @@ use pyo3::types::{PyFloat, PyInt};
 
 use crate::event_loop::Loop;
 use crate::fresh;
+use crate::handle::seconds_of;
+use crate::recursion::Level;
 
 /// A deadline on the loop's clock.
 #[derive(Debug)]
@@ -34,8 +36,9 @@ impl When {
             let plain =
                 delay.is_exact_instance_of::<PyFloat>() || delay.is_exact_instance_of::<PyInt>();
             if plain {
-                return Ok(Self::Seconds(now + delay.extract::<f64>()?));
+                return Ok(Self::Seconds(now + seconds_of(delay)?));
             }
+            let _level = Level::enter(py)?;
             return Ok(Self::of(fresh::float(py, now)?.into_any().add(delay)?));
         }
         Ok(Self::of(event_loop.call_method0(intern!(py, "time"))?.add(delay)?))
@@ -61,7 +64,7 @@ impl When {
         match self {
             Self::Never => Ok(f64::INFINITY),
             Self::Seconds(seconds) => Ok(*seconds),
-            Self::Given(object) => object.bind(py).extract(),
+            Self::Given(object) => seconds_of(object.bind(py)),
         }
     }
 

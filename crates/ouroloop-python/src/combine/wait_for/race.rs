@@ -13,6 +13,7 @@ use crate::containment::settled;
 use crate::coroutine::{Kept, Scope};
 use crate::event_loop::Loop;
 use crate::future::Future;
+use crate::handle::seconds_of;
 use crate::standard::Standard;
 use crate::waiter::{Waiter, running_loop};
 
@@ -33,7 +34,7 @@ impl Timer {
         let future = waiter.bind(py);
         if let (Ok(native), Ok(future)) = (event_loop.cast::<Loop>(), future.cast_exact::<Future>())
         {
-            let when = native.get().time(py) + delay.extract::<f64>()?;
+            let when = native.get().time(py) + seconds_of(delay)?;
             let callback = Callback::Expire(future.clone().unbind(), py.None());
             return Ok(Self::Native(native.get().schedule_at(py, when, callback)?));
         }

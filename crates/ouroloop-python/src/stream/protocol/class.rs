@@ -364,6 +364,7 @@ impl StreamReaderProtocol {
 /// Makes the class complete.
 pub(in crate::stream) fn install(py: Python<'_>) -> PyResult<()> {
     instance_dict::complete::<StreamReaderProtocol>(py)?;
+    VALUE_OFFSET.learn_from(py, StreamReaderProtocol::new())?;
     let class = py.get_type::<StreamReaderProtocol>();
     let absent =
         if Release::get(py)?.replaces_transport { "_replace_writer" } else { "_replace_transport" };

@@ -88,7 +88,7 @@ impl StreamReaderProtocol {
         event_loop: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = slf.py();
-        VALUE_OFFSET.learn(slf);
+        instance_dict::drop_unused(slf.as_any());
         let mut fresh = State {
             event_loop: Some(event_loop.clone().unbind()),
             callback: callback.map(|callback| callback.clone().unbind()),

@@ -139,6 +139,7 @@ impl StreamReader {
         if let Ok(bytes) = data.cast_exact::<PyBytes>() {
             return if bytes.as_bytes().is_empty() { Ok(()) } else { Self::feed(slf, bytes) };
         }
+        let _level = Level::enter(py)?;
         if !data.is_truthy()? {
             return Ok(());
         }
@@ -493,6 +494,7 @@ async fn line_by_method(
 /// Makes the class complete.
 pub(in crate::stream) fn install(py: Python<'_>) -> PyResult<()> {
     instance_dict::complete::<StreamReader>(py)?;
+    VALUE_OFFSET.learn_from(py, StreamReader::new())?;
     install_method::<Read>(py)?;
     install_method::<ReadExactly>(py)?;
     install_nullary::<ReadLine>(py)

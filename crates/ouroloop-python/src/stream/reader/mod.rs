@@ -113,7 +113,7 @@ impl StreamReader {
         event_loop: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = slf.py();
-        VALUE_OFFSET.learn(slf);
+        instance_dict::drop_unused(slf.as_any());
         let limit = limit.map_or(Ok(Limit::default()), Limit::of)?;
         slf.get().buffer.forget(py);
         let fresh = State { limit, home: Home::of(event_loop), ..State::new() };

@@ -302,6 +302,7 @@ impl Nullary for DrainMethod {
 /// Makes the class complete.
 pub(in crate::stream) fn install(py: Python<'_>) -> PyResult<()> {
     instance_dict::complete::<StreamWriter>(py)?;
+    VALUE_OFFSET.learn_from(py, StreamWriter::new())?;
     if !Release::get(py)?.closes_forgotten {
         py.get_type::<StreamWriter>().delattr(Text("__del__"))?;
     }

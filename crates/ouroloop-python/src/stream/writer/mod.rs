@@ -72,7 +72,7 @@ impl StreamWriter {
         reader: &Bound<'_, PyAny>,
         event_loop: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        VALUE_OFFSET.learn(slf);
+        instance_dict::drop_unused(slf.as_any());
         // Set before the reader is looked at, as asyncio has it: a writer that is refused closes its
         // transport all the same.
         let kept = |object: &Bound<'_, PyAny>| Some(object.clone().unbind());

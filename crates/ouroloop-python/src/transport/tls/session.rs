@@ -8,9 +8,10 @@
 //! directly; a step that fails there is taken once more by the method, which knows the error to raise.
 
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -57,9 +58,46 @@ pub(super) struct Session {
     object: Py<PyAny>,
     incoming: Py<PyAny>,
     outgoing: Py<PyAny>,
+    /// Somebody is in a step. OpenSSL may call Python code there, and `_ssl` lets other threads run.
+    in_step: AtomicBool,
+}
+
+/// The right to take a step, until it is dropped.
+#[must_use = "the step is over when it is dropped"]
+struct Turn<'a>(&'a AtomicBool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cold]
+fn in_use() -> PyErr {
+    fresh::error::<PyRuntimeError>(
+        "TLS connection is in the middle of a step: called by another thread or by a callback of OpenSSL's",
+    )
 }
 
 impl Session {
+    /// Begins a step.
+    ///
+    /// # Errors
+    /// `RuntimeError` for whoever comes in the middle of another one: OpenSSL's objects have no lock.
+    fn begin(&self) -> PyResult<Turn<'_>> {
+        if self.in_step.swap(true, Ordering::Relaxed) {
+            Err(in_use())
+        } else {
+            Ok(Turn(&self.in_step))
+        }
+    }
+
+    /// # Errors
+    /// Those of [`Self::begin`].
+    fn check_idle(&self) -> PyResult<()> {
+        if self.in_step.load(Ordering::Relaxed) { Err(in_use()) } else { Ok(()) }
+    }
+
     /// # Errors
     /// What the context's `wrap_bio` raises.
     pub(super) fn new(context: &Bound<'_, PyAny>, security: &Security) -> PyResult<Self> {
@@ -78,6 +116,7 @@ impl Session {
             object: object.unbind(),
             incoming: incoming.unbind(),
             outgoing: outgoing.unbind(),
+            in_step: AtomicBool::new(false),
         })
     }
 
@@ -111,10 +150,12 @@ impl Session {
     }
 
     pub(super) fn handshake(&self, py: Python<'_>) -> PyResult<Step<()>> {
+        let _turn = self.begin()?;
         step(py, self.object(py).call_method0(intern!(py, "do_handshake")).map(drop))
     }
 
     pub(super) fn shutdown(&self, py: Python<'_>) -> PyResult<Step<()>> {
+        let _turn = self.begin()?;
         step(py, self.object(py).call_method0(intern!(py, "unwrap")).map(drop))
     }
 
@@ -123,6 +164,7 @@ impl Session {
         if ciphertext.is_empty() {
             return Ok(());
         }
+        self.check_idle()?;
         if let Some(direct) = &self.direct {
             return direct.feed(ciphertext);
         }
@@ -137,6 +179,7 @@ impl Session {
         ciphertext: &[u8],
         step: impl FnOnce() -> T,
     ) -> PyResult<T> {
+        self.check_idle()?;
         if let Some(direct) = &self.direct {
             return direct.feed_to(ciphertext, step);
         }
@@ -180,14 +223,17 @@ impl Session {
         ciphertext: &[u8],
         data: &mut Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<Read> {
+        let turn = self.begin()?;
         let most = direct.pending_in() + direct.decrypted() + ciphertext.len();
         let end = direct.feed_to(ciphertext, || read_all(py, direct, most.max(1), data))?;
+        drop(turn);
         end?.map_or_else(|| self.decrypt_by_method(py, data), Ok)
     }
 
     /// Decrypts into memory of the application's.
     pub(super) fn read_into(&self, py: Python<'_>, room: &mut [u8]) -> PyResult<Read> {
         if let Some(direct) = &self.direct {
+            let _turn = self.begin()?;
             // SAFETY: initialised memory may be written to as any other; only bytes are.
             let memory = unsafe { &mut *(std::ptr::from_mut(room) as *mut [MaybeUninit<u8>]) };
             match direct.read(memory) {
@@ -205,7 +251,9 @@ impl Session {
     }
 
     fn read<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Step<Bound<'py, PyBytes>>> {
+        let turn = self.begin()?;
         let answer = self.object(py).call_method1(intern!(py, "read"), (most,));
+        drop(turn);
         match step(py, answer)? {
             Step::Done(bytes) => Ok(Step::Done(bytes.cast_into::<PyBytes>()?)),
             Step::Again => Ok(Step::Again),
@@ -222,6 +270,7 @@ impl Session {
     ) -> PyResult<(Step<usize>, usize)> {
         let data = &data[..data.len().min(RECORD_BYTES)];
         let mut sealed = 0;
+        let _turn = self.begin()?;
         if let Some(direct) = &self.direct {
             let step;
             (step, sealed) = if room.is_empty() || direct.pending_out() > 0 {
@@ -246,6 +295,7 @@ impl Session {
 
     /// Takes ciphertext for the peer out; answers how much there was, at most the size of `room`.
     pub(super) fn drain(&self, py: Python<'_>, room: &mut [u8]) -> PyResult<usize> {
+        self.check_idle()?;
         if let Some(direct) = &self.direct {
             return Ok(direct.drain(room));
         }
