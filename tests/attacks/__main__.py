@@ -9,12 +9,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
 
 from .driver import Attack, Batch, Outcome, consecutive, limit
 from .regressions import REGRESSIONS, regressions
+from .verdict import Ending
+
+SHOWN = 80
+"""Lines of what a batch wrote before it crashed."""
 
 EPILOG = """\
 Each line of a finding ends with the command that replays it. With --trace N a replay prints the last N calls
@@ -113,6 +118,10 @@ def _tell(outcome: Outcome, python: str) -> None:
         f"    {outcome.batch.command(python)}",
         flush=True,
     )
+    if verdict.ending in (Ending.CRASH, Ending.HANG):
+        # It may not happen again.
+        lines = [line for line in outcome.errors.splitlines() if line.strip()]
+        print(textwrap.indent("\n".join(lines[:SHOWN]), "    | "), flush=True)
 
 
 def _replay(chosen: argparse.Namespace, attack: Attack) -> int:

@@ -36,7 +36,7 @@ class Verdict:
 TOLD = (
     (Ending.FATAL, re.compile(r"^Fatal Python error: (?!Segmentation|Aborted|Bus|Illegal).*$", re.MULTILINE)),
     (Ending.PANIC, re.compile(r"^.*(?:panicked at|PanicException|panic in a function).*$", re.MULTILINE)),
-    (Ending.REPORT, re.compile(r"^.*(?:AddressSanitizer|ERROR SUMMARY: [1-9]|memory allocation of).*$", re.MULTILINE)),
+    (Ending.REPORT, re.compile(r"^.*(?:AddressSanitizer(?! failed to allocate)|ERROR SUMMARY: [1-9]|memory allocation of).*$", re.MULTILINE)),
     # A bytearray for which there was no memory says that it has exported buffers, whoever asked for it.
     (Ending.ERROR, re.compile(r"^(?:SystemError|RuntimeError): (?!deallocated bytearray).*$|^.*a bug in ouroloop.*$|^one object for two$", re.MULTILINE)),
     # What a debugger says.

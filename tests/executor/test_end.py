@@ -219,3 +219,35 @@ def test_a_shutdown_with_a_timeout_gives_up(loop: Any) -> None:
     loop.run_until_complete(main())
     release.set()
     assert loop.run_until_complete(job)
+
+
+INTERRUPTED = """
+import asyncio, sys, threading
+import ouroloop
+
+original = threading.Thread.start
+
+def start(thread):
+    original(thread)
+    # As a signal handler may, at the end of it.
+    raise KeyboardInterrupt
+
+async def main():
+    threading.Thread.start = start
+    try:
+        sys.kept = asyncio.get_running_loop().run_in_executor(None, int)
+    except KeyboardInterrupt:
+        pass
+    threading.Thread.start = original
+    await asyncio.get_running_loop().run_in_executor(None, int)
+
+loop = sys.loop = ouroloop.new_event_loop()
+loop.run_until_complete(main())
+print("done", flush=True)
+"""
+
+
+def test_a_thread_whose_start_was_interrupted_ends(run_python: "RunPython") -> None:
+    """On asyncio the interpreter waits for ever for it."""
+    done = run_python("-c", INTERRUPTED)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

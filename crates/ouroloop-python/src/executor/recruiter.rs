@@ -82,12 +82,14 @@ impl Recruiter {
         keywords.set_item(intern!(py, "name"), Text(name))?;
         keywords.set_item(intern!(py, "target"), Bound::new(py, target)?)?;
         let thread = Standard::get(py)?.thread.bind(py).call((), Some(&keywords))?;
-        thread.call_method0(intern!(py, "start"))?;
-        threads.call_method1(intern!(py, "add"), (&thread,))?;
-        // By this the interpreter has the queue closed and waits for the thread when it exits.
+        // By this the interpreter has the queue closed and waits for the thread when it exits. A signal
+        // handler may raise in `start` when the thread runs already; one that does not run is forgotten
+        // there as soon as it is dropped here.
         crate::modules::module(py, intern!(py, "concurrent.futures.thread"))?
             .getattr(intern!(py, "_threads_queues"))?
-            .set_item(thread, queue)
+            .set_item(&thread, queue)?;
+        thread.call_method0(intern!(py, "start"))?;
+        threads.call_method1(intern!(py, "add"), (&thread,)).map(drop)
     }
 
     fn parts(&self, py: Python<'_>) -> Option<Parts> {
