@@ -107,7 +107,7 @@ impl Layout {
         let context = module.getattr("Context")?.call0()?;
         context.call_method1("run", (variable.getattr("set")?, "proof"))?;
         let copy = context.call_method0("copy")?;
-        let Some(variables) = find_variables(&context, &copy) else { return Ok(None) };
+        let Some(variables) = find_variables(&context, &copy)? else { return Ok(None) };
         let (Some(one), Some(other)) = (find_current(&context)?, find_current(&copy)?) else {
             return Ok(None);
         };
@@ -129,24 +129,28 @@ impl Layout {
     }
 }
 
-/// The one word behind the head that a context and its copy share.
-fn find_variables(context: &Bound<'_, PyAny>, copy: &Bound<'_, PyAny>) -> Option<usize> {
+/// The first word behind the head that is what a context and its copy both refer to.
+fn find_variables<'py>(
+    context: &Bound<'py, PyAny>,
+    copy: &Bound<'py, PyAny>,
+) -> PyResult<Option<usize>> {
+    let referents = context.py().import("gc")?.getattr("get_referents")?;
+    let of = |context: &Bound<'py, PyAny>| -> PyResult<Vec<Bound<'py, PyAny>>> {
+        referents.call1((context,))?.try_iter()?.collect()
+    };
+    let (mine, others) = (of(context)?, of(copy)?);
+    let mut shared = mine.iter().filter(|object| others.iter().any(|other| other.is(*object)));
+    let (Some(variables), None) = (shared.next(), shared.next()) else { return Ok(None) };
     let head = size_of::<ffi::PyObject>() / size_of::<usize>();
-    // SAFETY: attached; a context is as large as its type says.
-    let words = |context: &Bound<'_, PyAny>| unsafe {
+    // SAFETY: attached; a context is as large as its type says. The search ends at the field: what lies
+    // behind it may be padding, which nobody has written.
+    let words = unsafe {
         let size = (*ffi::Py_TYPE(context.as_ptr())).tp_basicsize;
         let words = usize::try_from(size).unwrap_or(0) / size_of::<usize>();
         std::slice::from_raw_parts(context.as_ptr().cast::<usize>(), words)
     };
-    let mut shared = words(context)
-        .iter()
-        .zip(words(copy))
-        .enumerate()
-        .skip(head)
-        .filter(|(_, (word, other))| **word != 0 && word == other)
-        .map(|(place, _)| place);
-    let found = shared.next()?;
-    shared.next().is_none().then_some(found)
+    let variables = variables.as_ptr().addr();
+    Ok((head..words.len()).find(|place| words[*place] == variables))
 }
 
 /// Which word of the thread's state is the context while it is entered, and only then.
