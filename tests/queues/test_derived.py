@@ -319,3 +319,13 @@ def test_a_queue_shown_while_somebody_waits(make: Any, loop: Loop) -> None:
     assert (putters[0].done(), putters[1].cancelled()) == (True, True)
     assert queue.get_nowait() == 2
     assert queue.empty()
+
+
+def test_an_item_may_show_itself_by_any_text(make: Any) -> None:
+    class Shown:
+        def __repr__(self) -> str:
+            return "\ud800"
+
+    queue = make()
+    queue.put_nowait(Shown())
+    assert "_queue=[\ud800]" in repr(queue)
