@@ -10,12 +10,13 @@ import ouroloop
 
 ouroloop.install()
 loop = ouroloop.new_event_loop()
-inside = threading.Event()
+inside, gate = threading.Event(), threading.Lock()
+gate.acquire()
 
 def block(*arguments):
     inside.set()
-    # Comes back when the interpreter ends.
-    time.sleep(0.05)
+    # Opened when the interpreter ends.
+    gate.acquire()
     return True
 
 class Odd(Exception):
@@ -69,7 +70,9 @@ thread.start()
 assert inside.wait(20)
 
 class Late:
-    def __del__(self, sleep=time.sleep):
+    def __del__(self, open=gate.release, sleep=time.sleep):
+        open()
+        # The thread asks for the interpreter now, and must not have it any more.
         sleep(0.2)
 
 sys.late = Late()
