@@ -65,6 +65,8 @@ ENDINGS = [
     ("import os; os.abort()", Ending.CRASH),
     ("import sys; sys.stderr.write('thread panicked at src/lib.rs')", Ending.PANIC),
     ("import sys; sys.stderr.write('RuntimeError: a bug in ouroloop: ...')", Ending.ERROR),
+    ("import sys; sys.stderr.write('RuntimeError: Already borrowed')", Ending.ERROR),
+    ("import sys; sys.stderr.write('RuntimeError: what the program did')", Ending.GOOD),
     ("import faulthandler; faulthandler._fatal_error_c_thread()", Ending.FATAL),
     (
         "import faulthandler, time; faulthandler.dump_traceback_later(0.1, exit=True); time.sleep(5)",

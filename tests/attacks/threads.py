@@ -6,6 +6,7 @@ on every object from every thread: that is a program's mistake, whose price is a
 
 import asyncio
 import faulthandler
+import logging
 import os
 import sys
 import threading
@@ -18,7 +19,7 @@ import ouroloop
 from ouroloop import _native
 
 from .chance import Chance
-from .world import ERRORS
+from .world import ERRORS, note
 
 THREADS = 8
 HANG = 40.0
@@ -31,6 +32,8 @@ def main() -> None:
     faulthandler.enable()
     faulthandler.dump_traceback_later(seconds + HANG, exit=True)
     warnings.simplefilter("ignore")
+    # A thread may well replace the loop's handler of exceptions: then they are logged, whatever they are.
+    logging.disable(logging.CRITICAL)
     sys.setswitchinterval(1e-6)
     made = _safe(seed, seconds) if what == "safe" else _all(seed, seconds)
     print(f"{made} calls")
@@ -163,7 +166,7 @@ STEPS = frozenset(
 def _all(seed: int, seconds: float) -> int:
     loop = ouroloop.new_event_loop()
     loop.set_exception_handler(lambda *_: None)
-    sys.unraisablehook = lambda seen: None
+    sys.unraisablehook = lambda seen: note(seen.exc_value)
     ends = time.monotonic() + seconds
     counts = [0] * THREADS
     shared = _Shared(loop)
@@ -204,8 +207,7 @@ def _all(seed: int, seconds: float) -> int:
                     if callable(attribute):
                         attribute(*given)
             except BaseException as error:
-                if type(error).__name__ in ("PanicException", "SystemError"):
-                    os.write(2, f"{type(error).__name__}: {error}\n".encode())
+                note(error)
 
     def run() -> None:
         while time.monotonic() < ends:
@@ -213,8 +215,7 @@ def _all(seed: int, seconds: float) -> int:
                 loop.call_later(0.002, loop.stop)
                 loop.run_forever()
             except BaseException as error:
-                if type(error).__name__ in ("PanicException", "SystemError"):
-                    os.write(2, f"{type(error).__name__}: {error}\n".encode())
+                note(error)
 
     _in_threads(body, run)
     return sum(counts)

@@ -38,7 +38,7 @@ TOLD = (
     (Ending.PANIC, re.compile(r"^.*(?:panicked at|PanicException|panic in a function).*$", re.MULTILINE)),
     (Ending.REPORT, re.compile(r"^.*(?:AddressSanitizer(?! failed to allocate)|ERROR SUMMARY: [1-9]|memory allocation of).*$", re.MULTILINE)),
     # A bytearray for which there was no memory says that it has exported buffers, whoever asked for it.
-    (Ending.ERROR, re.compile(r"^(?:SystemError|RuntimeError): (?!deallocated bytearray).*$|^.*a bug in ouroloop.*$|^one object for two$", re.MULTILINE)),
+    (Ending.ERROR, re.compile(r"^SystemError: (?!deallocated bytearray).*$|^RuntimeError: Already (?:mutably )?borrowed.*$|^.*a bug in ouroloop.*$|^one object for two$", re.MULTILINE)),
     # What a debugger says.
     (Ending.CRASH, re.compile(r"received signal SIG(?:SEGV|ABRT|BUS|ILL).*$", re.MULTILINE)),
     (Ending.HANG, re.compile(r"^Timeout \(.*$", re.MULTILINE)),

@@ -10,6 +10,7 @@ Rules:
 
 import gc
 import os
+import re
 import sys
 import time
 import traceback
@@ -107,6 +108,10 @@ class World:
 world = World()
 
 
+OF_OURS = re.compile("a bug in ouroloop|^Already (?:mutably )?borrowed")
+"""What a RuntimeError says that is a defect of this project, and not of the program."""
+
+
 def note(error: BaseException | None) -> None:
     """Say so if an error is one that no program may see."""
     name = type(error).__name__
@@ -114,7 +119,7 @@ def note(error: BaseException | None) -> None:
         os.write(2, b"PanicException seen\n")
     elif name in ("SystemError", "RuntimeError") and error is not None and error.args:
         text = error.args[0]
-        if type(text) is str and (name == "SystemError" or "a bug in ouroloop" in text):
+        if type(text) is str and (name == "SystemError" or OF_OURS.search(text)):
             where = "".join(traceback.format_tb(error.__traceback__)[-3:])
             os.write(2, f"{name}: {text}\n{where}".encode("utf-8", "replace"))
 
