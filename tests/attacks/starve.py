@@ -1,4 +1,8 @@
-"""Calls in which an allocation fails: the first, the tenth, one or all from there on."""
+"""Calls in which an allocation fails, or some in a row: the first, the tenth, any.
+
+An end there must be: without memory for good the interpreter itself crashes (of a warning about a socket that was not
+closed, of a Python function with cells). `tests/memory/sweep.py` has calls that run no Python code go without.
+"""
 
 import _testcapi
 from typing import Any
@@ -13,7 +17,7 @@ def starved(function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) ->
     if world.depth or not world.chance.odds(0.5):
         return function(*arguments, **named)
     first = 1 + world.chance.below(FURTHEST)
-    last = world.chance.one((first + 1, first + 3, 0))
+    last = first + world.chance.one((1, 2, 3))
     world.depth = DEEPEST
     _testcapi.set_nomemory(first, last)
     try:

@@ -18,6 +18,7 @@ import random
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -252,8 +253,14 @@ def _constructor(world: World, make: Callable[[World], Any]) -> Callable[[], obj
     return call
 
 
+MAY_BE_DERIVED_FROM = 1 << 10
+"""`Py_TPFLAGS_BASETYPE`."""
+
+
 def _derived(world: World, make: Callable[[World], Any]) -> Callable[[], object]:
     known = type(make(world))
+    if not known.__flags__ & MAY_BE_DERIVED_FROM:
+        return lambda: None
 
     class Derived(known):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **keywords: Any) -> None:
@@ -347,6 +354,9 @@ async def _threads() -> None:
     await asyncio.to_thread(len, "")
 
 
+GIVES_UP = b"Cannot recover from MemoryErrors while normalizing exceptions"
+"""What the interpreter says, up to Python 3.11, when it ends the process itself."""
+
 SCENARIOS: dict[str, Callable[[World], Callable[[], object]]] = {
     "primitives": lambda world: _run(world, _primitives),
     "waiting": lambda world: _run(world, _waiting),
@@ -375,7 +385,7 @@ def attempt(call: Callable[[], object], start: int, stop: int) -> str | None:
 
 
 def fits(call: Callable[[], object]) -> bool:
-    """Whether the call takes these arguments, with memory; makes what first calls make, too."""
+    """Whether the call takes these arguments, with memory."""
     try:
         call()
     except TypeError:
@@ -388,13 +398,14 @@ def fits(call: Callable[[], object]) -> bool:
 def sweep(calls: Callable[[World], Iterator[Callable[[], object]]], depth: int) -> Iterator[str]:
     """Carry out the calls with each allocation failing; give what must not be."""
     told = set()
-    fitting = [place for place, call in enumerate(calls(World())) if fits(call)]
+    for call in calls(World()):
+        # What first calls make is made.
+        with contextlib.suppress(BaseException):
+            call()
     for once in (True, False):
         for start in range(1, depth):
             signal.alarm(20)
-            for place, call in enumerate(calls(World())):
-                if place not in fitting:
-                    continue
+            for call in calls(World()):
                 wrong = attempt(call, start, start + 1 if once else 0)
                 if wrong and wrong not in told:
                     told.add(wrong)
@@ -404,24 +415,26 @@ def sweep(calls: Callable[[World], Iterator[Callable[[], object]]], depth: int) 
 def in_child(work: Callable[[], Iterator[str]]) -> list[str]:
     """Fork, and answer what is wrong there, its death included."""
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        gc.freeze()
-        null = os.open(os.devnull, os.O_WRONLY)
-        if "SWEEP_TALKS" not in os.environ:
-            os.dup2(null, 1)
-            os.dup2(null, 2)
-        try:
-            for wrong in work():
-                os.write(writing, f"{wrong}\n".encode())
-        finally:
+    with tempfile.TemporaryFile() as said:
+        child = os.fork()
+        if child == 0:
+            gc.freeze()
+            if "SWEEP_TALKS" not in os.environ:
+                os.dup2(said.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+            try:
+                for wrong in work():
+                    os.write(writing, f"{wrong}\n".encode())
+            except BaseException as error:
+                os.write(writing, f"the sweep itself: {error!r}\n".encode())
             # What is half made is not taken apart at exit: that is another subject.
             os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        wrong = told.read().splitlines()
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM:
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            wrong = told.read().splitlines()
+        status = os.waitpid(child, 0)[1]
+        gave_up = os.pread(said.fileno(), 1 << 20, 0).find(GIVES_UP) >= 0
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM and not gave_up:
         wrong.append(f"died of {signal.Signals(os.WTERMSIG(status)).name}")
     return wrong
 

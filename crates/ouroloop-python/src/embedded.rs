@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::fresh;
+use crate::fresh::{self, Text};
 
 /// What `source` defines. Its frames say that it lies in `file`, which does not exist, so that nothing
 /// shows lines of another file for it.
@@ -12,7 +12,8 @@ use crate::fresh;
 /// What the code raises.
 pub(crate) fn define(py: Python<'_>, source: &str, file: &str) -> PyResult<Py<PyDict>> {
     let builtins = crate::modules::module(py, intern!(py, "builtins"))?;
-    let code = builtins.call_method1(intern!(py, "compile"), (source, file, "exec"))?;
+    let code =
+        builtins.call_method1(intern!(py, "compile"), (Text(source), Text(file), Text("exec")))?;
     let names = fresh::dict(py)?;
     builtins.call_method1(intern!(py, "exec"), (code, &names))?;
     Ok(names.unbind())

@@ -38,8 +38,12 @@ pub(crate) fn dict(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// A copy of the text.
 pub(crate) fn string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> {
     let length = signed(text.len());
+    // The other function that does this may answer another text (`spares.rs`).
     // SAFETY: attached; the call copies the text, which is UTF-8, to a string.
-    unsafe { made(py, ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), length)) }
+    unsafe {
+        let text = text.as_ptr().cast();
+        made(py, ffi::PyUnicode_DecodeUTF8(text, length, std::ptr::null()))
+    }
 }
 
 /// The texts, one behind the other.

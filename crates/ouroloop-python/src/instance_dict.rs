@@ -17,6 +17,7 @@ use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyDict;
 use pyo3::{PyClass, pyclass::boolean_struct::True};
 
+use crate::fresh::Text;
 use crate::slots::{self, Deallocate};
 
 /// Gives the instances of `T` a dictionary; to be called before any of them exists.
@@ -41,7 +42,7 @@ pub(crate) fn complete<T: Deallocate>(py: Python<'_>) -> PyResult<()> {
     slots::install_deallocate::<T>(py);
     // Messages of the interpreter show the C name, which has the module in it until a name is set.
     let class = py.get_type::<T>();
-    class.setattr("__name__", class.name()?)
+    class.setattr(Text("__name__"), class.name()?)
 }
 
 /// Where an object's dictionary is; NULL until something needs one.

@@ -34,6 +34,8 @@ mod recursion;
 mod room;
 mod shelf;
 mod slots;
+#[cfg(keeps_spares)]
+mod spares;
 mod standard;
 mod stream;
 mod substitutes;
@@ -63,6 +65,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     tricks::choose();
+    #[cfg(keeps_spares)]
+    spares::keep(py)?;
     names::make(py);
     // Looked up before anything can replace it, `ouroloop.install` above all.
     standard::Standard::get(py)?;
@@ -111,5 +115,7 @@ fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(transport::tls::tls_engine, module)?)?;
     module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
+    #[cfg(keeps_spares)]
+    spares::rehearse(module)?;
     Ok(())
 }

@@ -132,8 +132,8 @@ impl Standard {
         Ok(Self {
             cancelled_error: from("asyncio.exceptions", "CancelledError")?,
             invalid_state_error: from("asyncio.exceptions", "InvalidStateError")?,
-            futures: py.import("asyncio.futures")?.dict().unbind(),
-            tasks: py.import("asyncio.tasks")?.dict().unbind(),
+            futures: py.import(Text("asyncio.futures"))?.dict().unbind(),
+            tasks: py.import(Text("asyncio.tasks"))?.dict().unbind(),
             future: from("asyncio.futures", "Future")?,
             task: from("asyncio.tasks", "Task")?,
             handle: from("asyncio.events", "Handle")?,
@@ -145,7 +145,7 @@ impl Standard {
             read_transport: from("asyncio.transports", "ReadTransport")?,
             write_transport: from("asyncio.transports", "WriteTransport")?,
             subprocess_transport: from("asyncio.transports", "SubprocessTransport")?,
-            base_subprocess: py.import("asyncio.base_subprocess")?.into_any().unbind(),
+            base_subprocess: py.import(Text("asyncio.base_subprocess"))?.into_any().unbind(),
             #[cfg(not(Py_3_14))]
             unix_policy: from("asyncio.unix_events", "_UnixDefaultEventLoopPolicy")?,
             server: from("asyncio.base_events", "Server")?,
@@ -218,7 +218,7 @@ impl Standard {
             task_group: from("asyncio.taskgroups", "TaskGroup")?,
             socket: from("socket", "socket")?,
             raw_socket: from("_socket", "socket")?,
-            socket_module: py.import("socket")?.into_any().unbind(),
+            socket_module: py.import(Text("socket"))?.into_any().unbind(),
         })
     }
 }
@@ -226,12 +226,13 @@ impl Standard {
 /// What a datagram transport says it is: asyncio's own are `DatagramTransport`s (from 3.12 on) and,
 /// by the machinery that they share with streams, `Transport`s.
 fn datagram_transport(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    let transports = py.import("asyncio.transports")?;
-    let bases = (transports.getattr("DatagramTransport")?, transports.getattr("Transport")?);
+    let transports = py.import(Text("asyncio.transports"))?;
+    let bases =
+        (transports.getattr(Text("DatagramTransport"))?, transports.getattr(Text("Transport"))?);
     let namespace = fresh::dict(py)?;
-    namespace.set_item("__module__", "ouroloop")?;
-    namespace.set_item("__slots__", PyTuple::empty(py))?;
-    Ok(py.get_type::<PyType>().call1(("DatagramTransport", bases, namespace))?.unbind())
+    namespace.set_item(Text("__module__"), Text("ouroloop"))?;
+    namespace.set_item(Text("__slots__"), PyTuple::empty(py))?;
+    Ok(py.get_type::<PyType>().call1((Text("DatagramTransport"), bases, namespace))?.unbind())
 }
 
 /// `warnings.warn`, for a call here and now.

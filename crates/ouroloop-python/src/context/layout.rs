@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::fresh::Text;
 use crate::once::Once as _;
 use crate::tricks;
 
@@ -102,11 +103,11 @@ impl Layout {
     }
 
     fn find(py: Python<'_>) -> PyResult<Option<Self>> {
-        let module = py.import("contextvars")?;
-        let variable = module.getattr("ContextVar")?.call1(("ouroloop",))?;
-        let context = module.getattr("Context")?.call0()?;
-        context.call_method1("run", (variable.getattr("set")?, "proof"))?;
-        let copy = context.call_method0("copy")?;
+        let module = py.import(Text("contextvars"))?;
+        let variable = module.getattr(Text("ContextVar"))?.call1((Text("ouroloop"),))?;
+        let context = module.getattr(Text("Context"))?.call0()?;
+        context.call_method1(Text("run"), (variable.getattr(Text("set"))?, Text("proof")))?;
+        let copy = context.call_method0(Text("copy"))?;
         let Some(variables) = find_variables(&context, &copy)? else { return Ok(None) };
         let (Some(one), Some(other)) = (find_current(&context)?, find_current(&copy)?) else {
             return Ok(None);
@@ -117,14 +118,15 @@ impl Layout {
         let kind = std::ptr::null_mut();
         let mut layout = Self { thread_context: one, variables, kind };
         // The proof: a context that gets these variables has the value.
-        let fresh = module.getattr("Context")?.call0()?;
+        let fresh = module.getattr(Text("Context"))?.call0()?;
         let shared = layout.variables(&copy);
         if shared.get_type().name()? != "hamt" {
             return Ok(None);
         }
         layout.kind = shared.get_type().as_type_ptr();
         drop(layout.exchange(&fresh, shared.unbind()));
-        let seen = fresh.call_method1("run", (variable.getattr("get")?, "nothing"))?;
+        let seen =
+            fresh.call_method1(Text("run"), (variable.getattr(Text("get"))?, Text("nothing")))?;
         Ok((seen.extract::<&str>()? == "proof").then_some(layout))
     }
 }
@@ -134,7 +136,7 @@ fn find_variables<'py>(
     context: &Bound<'py, PyAny>,
     copy: &Bound<'py, PyAny>,
 ) -> PyResult<Option<usize>> {
-    let referents = context.py().import("gc")?.getattr("get_referents")?;
+    let referents = context.py().import(Text("gc"))?.getattr(Text("get_referents"))?;
     let of = |context: &Bound<'py, PyAny>| -> PyResult<Vec<Bound<'py, PyAny>>> {
         referents.call1((context,))?.try_iter()?.collect()
     };

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 
 use super::{Future, Link};
+use crate::fresh::Text;
 use crate::standard::Standard;
 
 #[pymethods]
@@ -25,7 +26,7 @@ impl Future {
             awaiter.map_or(Ok(()), |awaiter| waiting.add(awaiter))?;
         }
         if let Some(said) = self.state.with(py, |state| state.rare(py, |rare| &rare.awaited_by)) {
-            said.bind(py).cast::<PySet>()?.iter().try_for_each(|each| waiting.add(each))?;
+            said.bind(py).cast::<PySet>()?.try_iter()?.try_for_each(|each| waiting.add(each?))?;
         }
         if waiting.is_empty() {
             return Ok(None);
@@ -80,8 +81,8 @@ impl Recorder {
     /// # Errors
     /// `AttributeError` where asyncio has no such function.
     pub(crate) fn named(py: Python<'_>, name: &str) -> PyResult<Self> {
-        let futures = py.import("asyncio.futures")?;
-        let python = futures.getattr(format!("_py_{name}"))?.unbind();
+        let futures = py.import(Text("asyncio.futures"))?;
+        let python = futures.getattr(Text(format!("_py_{name}")))?.unbind();
         Ok(Self { c: futures.getattr(name)?.unbind(), python })
     }
 

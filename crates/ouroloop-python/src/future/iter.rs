@@ -8,7 +8,7 @@ use pyo3::types::PyType;
 
 use super::{Future, Phase};
 use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::slots::{Await, Resume, Resumed, ended_with};
 
 /// The iterator that `Future.__await__()` answers to Python code which calls it itself.
@@ -183,7 +183,7 @@ pub(crate) fn thrown(
         return Err(fresh::error::<PyTypeError>(format!("{message} {}", kind.name()?)));
     }
     if let Some(traceback) = traceback {
-        instance.setattr("__traceback__", traceback)?;
+        instance.setattr(Text("__traceback__"), traceback)?;
     }
     Ok(PyErr::from_value(instance))
 }

@@ -150,6 +150,7 @@ watched! {
     fn PyTuple_GetSlice(tuple: Object, from: Py_ssize_t, to: Py_ssize_t) -> Object;
     fn PyTuple_New(length: Py_ssize_t) -> Object;
     fn PyUnicode_DecodeFSDefaultAndSize(text: *const c_char, length: Py_ssize_t) -> Object;
+    fn PyUnicode_DecodeUTF8(text: *const c_char, length: Py_ssize_t, errors: *const c_char) -> Object;
     fn PyUnicode_FromStringAndSize(text: *const c_char, length: Py_ssize_t) -> Object;
     fn PyWeakref_NewRef(object: Object, callback: Object) -> Object;
     fn Py_GenericAlias(origin: Object, arguments: Object) -> Object;

@@ -292,7 +292,7 @@ impl Refusal {
         let class = Standard::get(py).and_then(|standard| match self {
             Self::Full => Ok(standard.queue_full.bind(py).clone()),
             Self::Empty => Ok(standard.queue_empty.bind(py).clone()),
-            Self::ShutDown => py.import("asyncio.queues")?.getattr(Text("QueueShutDown")),
+            Self::ShutDown => py.import(Text("asyncio.queues"))?.getattr(Text("QueueShutDown")),
         });
         match class.and_then(|class| Ok(class.cast_into::<PyType>()?)) {
             Ok(class) => PyErr::from_type(class, ()),

@@ -4,10 +4,11 @@ use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use super::containers::Items;
 use super::{Queue, open, plain};
+use crate::fresh;
 use crate::instance_dict;
 use crate::slots::Deallocate;
 
@@ -21,9 +22,10 @@ pub(crate) struct PriorityQueue;
 #[derive(Debug)]
 pub(crate) struct LifoQueue;
 
-fn start_list(slf: &Bound<'_, Queue>) {
-    let list = PyList::empty(slf.py()).unbind();
+fn start_list(slf: &Bound<'_, Queue>) -> PyResult<()> {
+    let list = fresh::list(slf.py(), [(); 0])?.unbind();
     slf.get().set_items(slf.py(), Items::List(list));
+    Ok(())
 }
 
 #[pymethods]
@@ -38,9 +40,9 @@ impl PriorityQueue {
     }
 
     /// Make the heap of the items; may be overridden.
-    fn _init(slf: &Bound<'_, Self>, maxsize: Bound<'_, PyAny>) {
+    fn _init(slf: &Bound<'_, Self>, maxsize: Bound<'_, PyAny>) -> PyResult<()> {
         let _ = maxsize;
-        start_list(slf.as_super());
+        start_list(slf.as_super())
     }
 
     /// Put an item on the heap; may be overridden.
@@ -66,9 +68,9 @@ impl LifoQueue {
     }
 
     /// Make the stack of the items; may be overridden.
-    fn _init(slf: &Bound<'_, Self>, maxsize: Bound<'_, PyAny>) {
+    fn _init(slf: &Bound<'_, Self>, maxsize: Bound<'_, PyAny>) -> PyResult<()> {
         let _ = maxsize;
-        start_list(slf.as_super());
+        start_list(slf.as_super())
     }
 
     /// Put an item on the stack; may be overridden.

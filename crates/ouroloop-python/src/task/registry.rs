@@ -20,7 +20,7 @@ use super::Task;
 use crate::cell::AttachedCell;
 #[cfg(Py_3_14)]
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::room::{Grow, no_memory, vector};
 
 #[derive(Debug)]
@@ -59,18 +59,18 @@ static REGISTRY: PyOnceLock<Registry> = PyOnceLock::new();
 
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     REGISTRY.get_or_try_init(py, || -> PyResult<Registry> {
-        let tasks = py.import("asyncio.tasks")?;
+        let tasks = py.import(Text("asyncio.tasks"))?;
         Ok(Registry {
             live: AttachedCell::new(Vec::new()),
             number: AttachedCell::new(0),
             #[cfg(not(Py_3_14))]
-            current: tasks.getattr("_current_tasks")?.cast_into()?.unbind(),
+            current: tasks.getattr(Text("_current_tasks"))?.cast_into()?.unbind(),
             #[cfg(Py_3_14)]
-            swap: tasks.getattr("_swap_current_task")?.unbind(),
+            swap: tasks.getattr(Text("_swap_current_task"))?.unbind(),
             #[cfg(Py_3_14)]
-            current: tasks.getattr("current_task")?.unbind(),
-            enter: tasks.getattr("_enter_task")?.unbind(),
-            leave: tasks.getattr("_leave_task")?.unbind(),
+            current: tasks.getattr(Text("current_task"))?.unbind(),
+            enter: tasks.getattr(Text("_enter_task"))?.unbind(),
+            leave: tasks.getattr(Text("_leave_task"))?.unbind(),
         })
     })?;
     Ok(())

@@ -282,7 +282,7 @@ impl TaskGroup {
             return Ok(());
         }
         // A task's `cancel` may be Python code.
-        let tasks = gathered(py, slf.get().tasks(py)?.iter().map(Ok))?;
+        let tasks = gathered(py, slf.get().tasks(py)?.try_iter()?)?;
         for task in &tasks {
             if !is_done(task)? {
                 cancel(task)?;

@@ -6,7 +6,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::NotHere;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::once::Once as _;
 use crate::task::{Task, registry};
 use crate::tricks;
@@ -134,7 +134,7 @@ fn is_proved(py: Python<'_>) -> bool {
 /// Compares a dictionary, as it grows and shrinks, with what the layout says is in it.
 fn prove(py: Python<'_>) -> PyResult<bool> {
     let probe = fresh::dict(py)?;
-    let objects = py.import("builtins")?.getattr("object")?;
+    let objects = py.import(Text("builtins"))?.getattr(Text("object"))?;
     let keys = (0..20).map(|_| objects.call0()).collect::<PyResult<Vec<_>>>()?;
     for (place, key) in keys.iter().enumerate() {
         let value = objects.call0()?;

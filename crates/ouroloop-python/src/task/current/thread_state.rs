@@ -6,6 +6,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::NotHere;
+use crate::fresh::Text;
 use crate::task::{Task, registry};
 use crate::tricks;
 
@@ -108,7 +109,7 @@ pub(super) fn write(
 /// and owned.
 fn find(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let py = event_loop.py();
-    let probe = py.import("builtins")?.getattr("object")?.call0()?;
+    let probe = py.import(Text("builtins"))?.getattr(Text("object"))?.call0()?;
     // SAFETY: attached; the object is alive.
     let references = || unsafe { ffi::Py_REFCNT(probe.as_ptr()) };
     let before = references();

@@ -241,7 +241,7 @@ impl SocketTransport {
         let (Some(told), Some(event_loop)) = (told, slf.get().event_loop(py)) else {
             return Err(error);
         };
-        let callback = told.bind(py).getattr(method)?.unbind();
+        let callback = told.bind(py).getattr(fresh::interned(py, method)?)?.unbind();
         let args = fresh::tuple(py, [slf])?;
         protocol::report_callback(&event_loop, callback, &args, context, error)
     }

@@ -7,6 +7,7 @@ use pyo3::types::{PyByteArray, PyDict};
 
 use super::{Names, Phase, TlsProtocol, TlsTransport};
 use crate::event_loop::{Loop, SCRATCH_BYTES};
+use crate::fresh::Text;
 
 #[pymethods]
 impl TlsProtocol {
@@ -127,7 +128,7 @@ impl TlsProtocol {
 
     #[getter(_sslcontext)]
     fn context_attribute<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.extra(py).map_or(Ok(None), |extra| extra.get_item("sslcontext"))
+        self.extra(py).map_or(Ok(None), |extra| extra.get_item(Text("sslcontext")))
     }
 
     #[getter(_extra)]
