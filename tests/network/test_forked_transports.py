@@ -90,14 +90,18 @@ def test_a_child_does_not_send(run_native: Run, send: Callable[[Any], None]) -> 
     ids=["size", "close", "abort", "socket", "limits"],
 )
 def test_what_was_written_before_is_sent_once(run_native: Run, look: Callable[[Any], Any]) -> None:
-    """It waits for the end of the parent's turn, and of no turn of the child's."""
+    """By the parent: what it held back for more left before the fork."""
 
     async def main() -> None:
         transport, protocol, far = await connection()
+        for _ in range(3):
+            transport.write(b"a")
+            transport.write(b"b")
+            await asyncio.sleep(0)
+        assert arrived(far) == b"ababab"
         transport.write(b"parent's")
-        assert in_child(lambda: look(transport)) in ("None", "8", "True")
-        assert arrived(far) == b""
-        await until(lambda: arrived(far) == b"parent's")
+        assert in_child(lambda: look(transport)) in ("None", "0", "8", "True")
+        assert arrived(far) == b"parent's"
         await end(transport, protocol, far)
 
     run_native(main())
@@ -159,8 +163,7 @@ def test_a_stream_writer_that_goes_in_the_child(run_native: Run) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=near)
         writer.write(b"parent's")
         assert in_child(writer.close) == "None"
-        assert arrived(far) == b""
-        await until(lambda: arrived(far) == b"parent's")
+        assert arrived(far) == b"parent's"
         far.send(b"hello")
         assert await reader.readexactly(5) == b"hello"
         far.close()

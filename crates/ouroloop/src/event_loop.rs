@@ -149,6 +149,7 @@ pub struct EventLoop<C, K = MonotonicClock> {
     unseen_turns: usize,
     turns_per_clock: usize,
     look_now: bool,
+    popped: u32,
 }
 
 impl<C: Callback> EventLoop<C> {
@@ -191,6 +192,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             unseen_turns: 0,
             turns_per_clock: TURNS_PER_CLOCK,
             look_now: true,
+            popped: 0,
         })
     }
 
@@ -240,7 +242,15 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     #[inline]
     pub fn pop(&mut self) -> Option<C> {
         self.ready.front_mut()?.leave();
+        self.popped = self.popped.wrapping_add(1);
         self.ready.pop()
+    }
+
+    /// How many callbacks have been taken, modulo the type's range: a number for the one that runs.
+    #[inline]
+    #[must_use]
+    pub const fn popped(&self) -> u32 {
+        self.popped
     }
 
     /// How many callbacks are ready.

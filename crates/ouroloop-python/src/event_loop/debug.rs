@@ -161,4 +161,9 @@ impl Loop {
     pub(crate) fn runs_here(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.phase) == Phase::Running(thread_identifier())
     }
+
+    /// The number of the callback that runs, if this is the loop's thread.
+    pub(crate) fn callback_here(&self, py: Python<'_>) -> Option<u32> {
+        self.runs_here(py).then(|| self.engine.with(py, |engine| engine.popped()))
+    }
 }

@@ -45,6 +45,7 @@ use ouroloop::blocking::Pool;
 use ouroloop::fork::Process;
 use ouroloop::interrupt::InterruptDescriptor;
 use ouroloop::multiplex::Mechanism;
+use ouroloop::net::Holder;
 use ouroloop::net::datagram::Batch;
 use ouroloop::ready::Place;
 use ouroloop::waker::Waker;
@@ -112,10 +113,10 @@ pub(crate) struct Loop {
     waker: Waker<InterruptDescriptor>,
     /// The task of ours that runs, or ran last.
     pub(crate) current: Current,
-    /// Transports with something written in this turn.
+    /// What callbacks have written and probably add to.
+    holder: Holder,
+    /// Transports with something to send when the turn is over.
     unsent: AttachedCell<VecDeque<Unsent>>,
-    /// They leave when the callback that runs is over.
-    unsent_is_due: AttachedCell<bool>,
     /// The transports by descriptor, not owned; each is removed before its memory goes.
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
@@ -238,10 +239,10 @@ impl Loop {
         taken(py, answer)
     }
 
-    /// Has them leave when the callback that runs is over.
+    /// What holds back writes of this loop's callbacks.
     #[inline]
-    pub(crate) fn send_after_callback(&self, py: Python<'_>) {
-        self.unsent_is_due.set(py, true);
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
     }
 
     /// Sends what the callbacks of this turn have written.
@@ -413,8 +414,8 @@ impl Loop {
                 signals: None,
             }),
             current: Current::new(),
+            holder: Holder::new(),
             unsent: AttachedCell::new(VecDeque::new()),
-            unsent_is_due: AttachedCell::new(false),
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),
             scratch: AttachedCell::new(Vec::new()),

@@ -12,7 +12,7 @@ use crate::fresh;
 use crate::recursion::Level;
 use crate::standard::Standard;
 
-/// Small writes wait for the end of the turn, but not for more callbacks than this.
+/// What is held waits for the end of the turn, but not for more callbacks than this.
 const CALLBACKS_PER_SEND: usize = 64;
 
 /// The identifier of the calling thread, as `threading.get_ident()` gives it.
@@ -230,7 +230,7 @@ impl Loop {
                 Self::send_now(slf)?;
                 return Err(error);
             }
-            if this.unsent_is_due.replace(py, false) || number % CALLBACKS_PER_SEND == 0 {
+            if number % CALLBACKS_PER_SEND == 0 {
                 Self::send_now(slf)?;
             }
         }

@@ -14,10 +14,22 @@ use crate::future::{Future, Outcome};
 use crate::handle::{Contents, Handle};
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
+use crate::stream::StreamReaderProtocol;
 
 /// Whether an error leaves the loop instead of going to its exception handler.
 pub(super) fn leaves_loop(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
+}
+
+/// Whether it is a stream's protocol. Python's `drain()` only asks the transport whether it is closing, and
+/// then what was written has left.
+///
+/// # Errors
+/// Those of `isinstance`.
+pub(super) fn is_of_stream(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = protocol.py();
+    Ok(protocol.is_instance_of::<StreamReaderProtocol>()
+        || protocol.is_instance(Standard::get(py)?.flow_control.bind(py))?)
 }
 
 /// `set_write_buffer_limits(high, low)` on the marks that `marks` finds in a transport's state.

@@ -13,6 +13,7 @@
 use std::collections::HashSet;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::PyTraverseError;
 #[cfg(not(Py_3_13))]
@@ -71,6 +72,8 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Server {
     event_loop: Py<Loop>,
+    /// How many writes a callback of its connections made last.
+    habit: AtomicU8,
     /// In copies of which connections are served.
     #[cfg(Py_3_15)]
     context: Py<PyAny>,
@@ -80,6 +83,16 @@ pub(crate) struct Server {
 static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 impl Server {
+    /// How many writes a callback is expected to make on a connection that is new.
+    pub(super) fn habit(&self) -> u8 {
+        self.habit.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn learn_habit(&self, writes: u8) {
+        self.habit.store(writes, Ordering::Relaxed);
+    }
+
     /// A server that owns `sockets`, which are bound and do not block, and does not serve yet.
     pub(crate) fn new<'py>(
         event_loop: &Bound<'py, Loop>,
@@ -90,6 +103,7 @@ impl Server {
     ) -> PyResult<Bound<'py, Self>> {
         let server = Self {
             event_loop: event_loop.clone().unbind(),
+            habit: AtomicU8::new(1),
             #[cfg(Py_3_15)]
             context: copy_current(event_loop.py())?,
             state: AttachedCell::new(State {

@@ -11,8 +11,9 @@
 //! 2. Only [`Stream::flush`] and [`Stream::send`] write, only [`Stream::receive`] reads.
 //! 3. Bytes leave in the order in which they were pushed: [`Stream::send`], which goes past the
 //!    queue, is for an empty queue.
-//! 4. A failed write leaves the queue as it is; the owner closes the stream.
-//! 5. The owner watches [`Stream::fd`] and must stop watching before the stream is closed.
+//! 4. What is held ([`Stream::hold`]) is taken back before anything else happens to the queue or the descriptor.
+//! 5. A failed write leaves the queue as it is; the owner closes the stream.
+//! 6. The owner watches [`Stream::fd`] and must stop watching before the stream is closed.
 
 use std::collections::{TryReserveError, VecDeque};
 use std::io::{self, IoSlice};
@@ -23,6 +24,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use crate::net::drain::{Sink, drain};
+use crate::net::held::{Holder, Ticket};
 use crate::net::scatter;
 use crate::net::write_queue::WriteQueue;
 
@@ -171,6 +173,10 @@ pub struct Stream<B> {
     fd: Option<OwnedFd>,
     queue: WriteQueue<B>,
     write_half: WriteHalf,
+    /// Who has a copy of the queue as it was; nobody may change it before that is taken back.
+    held: Option<(Holder, Ticket)>,
+    /// What was held has waited so long that it left by itself.
+    waited_long: bool,
 }
 
 fn closed() -> io::Error {
@@ -181,7 +187,13 @@ impl<B: AsRef<[u8]>> Stream<B> {
     /// A stream on a connected socket that is non-blocking already, as an accepted one is.
     #[must_use]
     pub const fn new(fd: OwnedFd) -> Self {
-        Self { fd: Some(fd), queue: WriteQueue::new(), write_half: WriteHalf::Open }
+        Self {
+            fd: Some(fd),
+            queue: WriteQueue::new(),
+            write_half: WriteHalf::Open,
+            held: None,
+            waited_long: false,
+        }
     }
 
     /// A stream on any connected socket, which becomes non-blocking and closed on exec.
@@ -278,6 +290,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
     /// When it answers [`Flushed::Blocked`], the descriptor is to be watched for writability; a
     /// level-triggered watch comes back at once if the kernel still has room.
     pub fn flush(&mut self) -> Flushed {
+        self.reclaim();
         let Some(fd) = &self.fd else { return Flushed::Failed(closed()) };
         match drain(&mut self.queue, &Socket(fd.as_fd())) {
             Flushed::Drained => {}
@@ -294,6 +307,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Ends the stream for the peer, once everything that waits has been flushed.
     pub fn shutdown_write(&mut self) -> ShutDown {
+        self.reclaim();
         let Some(fd) = &self.fd else { return ShutDown::Already };
         if self.write_half != WriteHalf::Open {
             return ShutDown::Already;
@@ -309,7 +323,38 @@ impl<B: AsRef<[u8]>> Stream<B> {
     /// Gives up on what waits and hands the chunks to the caller, who decides when they are
     /// dropped. A half close that waited for them is carried out by the next flush.
     pub fn take_queue(&mut self) -> VecDeque<B> {
+        self.reclaim();
         self.queue.take_all()
+    }
+
+    /// Has the chunk that was pushed last wait a moment for others, two or three milliseconds at most; answers whether
+    /// it does. If not, it is to be flushed.
+    pub fn hold(&mut self, holder: &Holder) -> bool {
+        let (Some(fd), Some(chunk)) = (&self.fd, self.queue.last()) else { return false };
+        if let Some((holder, ticket)) = &self.held {
+            return holder.hold_more(ticket, chunk.as_ref());
+        }
+        if self.queue.len_chunks() > 1 {
+            return false;
+        }
+        let ticket = holder.hold(fd.as_fd(), chunk.as_ref());
+        self.held = ticket.map(|ticket| (holder.clone(), ticket));
+        self.held.is_some()
+    }
+
+    /// Whether what was held has waited so long that it left by itself; asked once, it is forgotten.
+    pub fn waited_long(&mut self) -> bool {
+        std::mem::take(&mut self.waited_long)
+    }
+
+    /// Forgets what of the queue has left meanwhile.
+    #[inline]
+    fn reclaim(&mut self) {
+        if let Some((holder, ticket)) = self.held.take() {
+            let sent = holder.reclaim(&ticket);
+            self.waited_long |= sent > 0;
+            self.queue.advance(sent);
+        }
     }
 
     /// What waits to be written, chunk by chunk.
@@ -319,6 +364,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Closes the descriptor and drops what waits.
     pub fn close(&mut self) -> Closed {
+        self.reclaim();
         self.queue.clear();
         match self.fd.take() {
             Some(fd) => {
@@ -331,6 +377,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Gives the descriptor away, open, and drops what waits; `None` once closed.
     pub fn take_fd(&mut self) -> Option<OwnedFd> {
+        self.reclaim();
         self.queue.clear();
         self.fd.take()
     }
@@ -339,6 +386,14 @@ impl<B: AsRef<[u8]>> Stream<B> {
     #[must_use]
     pub fn into_fd(mut self) -> Option<OwnedFd> {
         self.take_fd()
+    }
+}
+
+impl<B> Drop for Stream<B> {
+    fn drop(&mut self) {
+        if let Some((holder, ticket)) = self.held.take() {
+            let _ = holder.reclaim(&ticket);
+        }
     }
 }
 

@@ -78,6 +78,13 @@ impl<B: AsRef<[u8]>> WriteQueue<B> {
         self.chunks.len()
     }
 
+    /// The chunk that was pushed last.
+    #[inline]
+    #[must_use]
+    pub fn last(&self) -> Option<&B> {
+        self.chunks.back()
+    }
+
     /// What waits, chunk by chunk; of the head only the unwritten part.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut written = self.written;

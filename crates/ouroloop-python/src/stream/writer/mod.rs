@@ -146,11 +146,14 @@ impl StreamWriter {
         }
     }
 
-    /// Whether a transport is closing or closed.
+    /// Whether a transport is closing or closed, once what was written has left.
     #[inline]
     fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
         match transport.cast_exact::<SocketTransport>() {
-            Ok(socket) => Ok(socket.get().is_closing(transport.py())),
+            Ok(socket) => {
+                SocketTransport::flush_unsent(socket)?;
+                Ok(socket.get().is_closing(transport.py()))
+            }
             Err(_) => transport.call_method0(intern!(transport.py(), "is_closing"))?.is_truthy(),
         }
     }

@@ -13,6 +13,7 @@ use crate::method::{Arguments, Described, Method, install_method, needed_argumen
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
+use crate::transport::protocol::is_of_stream;
 
 #[pymethods]
 impl SocketTransport {
@@ -45,8 +46,15 @@ impl SocketTransport {
     }
 
     #[pyo3(name = "is_closing")]
-    fn py_is_closing(&self, py: Python<'_>) -> bool {
-        self.is_closing(py)
+    fn py_is_closing(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        if slf.get().holds(py)
+            && let Some(protocol) = slf.get().protocol(py)
+            && is_of_stream(protocol.bind(py))?
+        {
+            Self::flush(slf)?;
+        }
+        Ok(slf.get().is_closing(py))
     }
 
     #[pyo3(name = "close")]

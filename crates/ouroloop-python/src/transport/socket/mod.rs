@@ -19,15 +19,15 @@
 //!
 //! # When bytes leave
 //!
-//! A write waits in the queue until the turn that made it ends, or 64 callbacks have run (see
-//! [`Loop::send_now`]): what one turn writes to a socket leaves in one system call, and the peers
-//! of a turn are served together, which costs the kernel fewer wake-ups. It leaves at once when
-//! much has gathered, when the protocol wants to be paused sooner than that, when something asks
-//! for the state of the queue or the socket, and when the loop does not run in this thread.
+//! At once, unless the callbacks of this connection have a [`Habit`] of several writes: then they are held
+//! until the turn is over, or 64 callbacks have run (see [`Loop::send_now`]), `drain` is called, or something
+//! asks for the state of the queue or the socket; and never for more than two or three milliseconds
+//! ([`ouroloop::net::held`]).
 
 mod class;
 mod closing;
 mod extra;
+mod habit;
 mod lending;
 mod read;
 mod write;
@@ -54,6 +54,7 @@ use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState};
 use crate::transport::server::Server;
+use habit::Habit;
 
 use crate::transport::tls::TlsProtocol;
 use crate::transport::{descriptor, protocol};
@@ -79,7 +80,7 @@ enum Kind {
     Buffered,
     /// Natively, where nothing is overridden: it is a [`StreamReaderProtocol`].
     Stream,
-    /// Natively: it is a [`TlsProtocol`], whose writes wait with it until this transport is flushed.
+    /// Natively: it is a [`TlsProtocol`].
     Tls,
 }
 
@@ -97,7 +98,25 @@ pub(crate) struct State {
     extra: Option<Py<PyDict>>,
     /// How large the next read may be expected to be.
     expected: usize,
+    habit: Habit,
     wrote_eof: bool,
+}
+
+impl State {
+    /// Counts a write; answers whether it is likely to be one of several that the callback makes.
+    #[inline]
+    fn is_one_of_several(&mut self, callback: Option<u32>) -> bool {
+        let Some(callback) = callback else { return false };
+        let more = self.habit.count(callback);
+        if let Some(server) = &self.server {
+            server.get().learn_habit(self.habit.expected());
+        }
+        if self.stream.waited_long() {
+            self.habit.forget();
+            return false;
+        }
+        more
+    }
 }
 
 impl SocketState for State {
@@ -164,6 +183,7 @@ impl SocketTransport {
         let shared = socket.as_ref().map(|socket| socket.clone_ref(py));
         let mut end = Endpoint::new(event_loop, protocol, context, waiter, socket, fd);
         end.by_edges = is_tcp;
+        let habit = Habit::new(server.as_ref().map_or(1, |server| server.get().habit()));
         let transport = Bound::new(
             py,
             Self {
@@ -177,6 +197,7 @@ impl SocketTransport {
                     peer,
                     extra: None,
                     expected: 0,
+                    habit,
                     wrote_eof: false,
                 }),
             },

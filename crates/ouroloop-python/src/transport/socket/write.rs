@@ -6,7 +6,8 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{Kind, SocketTransport};
+use super::{SocketTransport, State};
+use crate::event_loop::Loop;
 use crate::fresh;
 use crate::os_error::os_error;
 use crate::room::no_memory;
@@ -14,24 +15,17 @@ use crate::standard::Standard;
 use crate::transport::Unsent;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::endpoint::SocketEnd;
-use crate::transport::tls::TlsProtocol;
 
-/// Once this much waits for the end of the turn, it leaves when the callback that wrote it is over: by the
-/// end of the turn it would be out of the processor's cache.
-const GATHERED_BYTES: usize = 8 * 1024;
-
-/// Once this much waits for the end of the callback, it waits no longer.
-const MOST_GATHERED: usize = 64 * 1024;
+/// Objects larger than this that are no `bytes` are sent before what is left of them is copied.
+const COPIED_BYTES: usize = 8 * 1024;
 
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
 const LOUD_LOSSES: u32 = 5;
 
 /// What a write call found.
 enum Intake {
-    /// It waits for the end of the turn.
-    Later,
-    /// It waits for the end of the callback.
-    Soon,
+    /// It waits for the end of the turn, for two or three milliseconds at most.
+    Held,
     /// It is to leave now.
     Now,
     /// The kernel is full: it waits for the descriptor to become writable.
@@ -114,10 +108,21 @@ impl SocketTransport {
     fn take_in(slf: &Bound<'_, Self>, chunk: Chunk) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let in_callback = event_loop.get().runs_here(py);
+        let callback = event_loop.get().callback_here(py);
+        Self::queue(slf, &event_loop, chunk, |state| state.is_one_of_several(callback))
+    }
+
+    /// Queues a chunk, and has it leave: now, or with others of the same callback.
+    fn queue(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, Loop>,
+        chunk: Chunk,
+        is_one_of_several: impl FnOnce(&mut State) -> bool,
+    ) -> PyResult<()> {
+        let py = slf.py();
         let room = slf.get().state.with(py, |state| state.stream.reserve());
         room.map_err(|_| no_memory(py))?;
-        let (intake, newly_unsent, refused) = slf.get().state.with(py, |state| {
+        let (intake, newly_held, refused) = slf.get().state.with(py, |state| {
             let refused = match state.stream.push(chunk) {
                 Pushed::Queued => None,
                 Pushed::Refused(chunk) => Some(chunk),
@@ -125,28 +130,23 @@ impl SocketTransport {
             if state.end.watching_writes {
                 return (Intake::Blocked, false, refused);
             }
-            let queued = state.stream.queued();
-            if !in_callback || queued > MOST_GATHERED.min(state.end.marks.high()) {
+            let more = is_one_of_several(state);
+            let full = state.stream.queued() > state.end.marks.high();
+            if !more || full || !state.stream.hold(event_loop.get().holder()) {
                 return (Intake::Now, false, refused);
             }
-            let newly = !std::mem::replace(&mut state.end.unsent, true);
-            (if queued > GATHERED_BYTES { Intake::Soon } else { Intake::Later }, newly, refused)
+            (Intake::Held, !std::mem::replace(&mut state.end.unsent, true), refused)
         });
         drop(refused);
-        if newly_unsent {
+        if newly_held {
             let unsent = Unsent::Stream(slf.clone().unbind());
             if event_loop.get().send_later(py, unsent).is_err() {
-                slf.get().state.with(py, |state| state.end.unsent = false);
-                return Self::flush(slf);
+                return Self::flush_queue(slf);
             }
         }
         match intake {
-            Intake::Later => Ok(()),
-            Intake::Soon => {
-                event_loop.get().send_after_callback(py);
-                Ok(())
-            }
-            Intake::Now => Self::flush(slf),
+            Intake::Held => Ok(()),
+            Intake::Now => Self::flush_queue(slf),
             Intake::Blocked => Self::maybe_pause(slf),
         }
     }
@@ -155,7 +155,7 @@ impl SocketTransport {
     fn send_unqueued(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let py = slf.py();
         let Ok(buffer) = PyBuffer::<u8>::get(data) else { return Ok(0) };
-        if buffer.len_bytes() <= GATHERED_BYTES || !buffer.is_c_contiguous() {
+        if buffer.len_bytes() <= COPIED_BYTES || !buffer.is_c_contiguous() {
             return Ok(0);
         }
         let length = buffer.len_bytes();
@@ -185,53 +185,33 @@ impl SocketTransport {
         }
     }
 
-    /// Has this transport flushed at the end of the turn, when TLS above it encrypts what was written
-    /// to it meanwhile; answers whether it will be.
-    pub(crate) fn defer(slf: &Bound<'_, Self>) -> bool {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return false };
-        if !event_loop.get().runs_here(py) {
-            return false;
-        }
-        let (defers, newly) = slf.get().state.with(py, |state| {
-            if state.end.losses > 0 || state.end.watching_writes {
-                return (false, false);
-            }
-            (true, !std::mem::replace(&mut state.end.unsent, true))
-        });
-        if newly {
-            let unsent = Unsent::Stream(slf.clone().unbind());
-            if event_loop.get().send_later(py, unsent).is_err() {
-                slf.get().state.with(py, |state| state.end.unsent = false);
-                return false;
-            }
-        }
-        defers
-    }
-
-    /// Sends ciphertext, and queues what the kernel does not take of it.
+    /// Sends the ciphertext of a write, or holds it, and queues what the kernel does not take of it.
     ///
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the protocol, called to resume or pause.
-    pub(crate) fn send_at_once(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
+    pub(crate) fn send_ciphertext(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
         let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         if slf.get().is_inherited(py) {
             // The protocol forked while it was told of data; the parent answers, too.
             return Ok(());
         }
-        let sent = slf.get().state.with(py, |state| {
+        let callback = event_loop.get().callback_here(py);
+        let (more, sent) = slf.get().state.with(py, |state| {
             if state.end.losses > 0 {
                 state.end.losses += 1;
-                return Ok(data.len());
+                return (false, Ok(data.len()));
             }
-            if state.stream.queued() > 0 {
-                return Ok(0);
+            let more = state.is_one_of_several(callback);
+            if more || state.stream.queued() > 0 {
+                return (more, Ok(0));
             }
-            match state.stream.send(data) {
+            let sent = match state.stream.send(data) {
                 Sent::Bytes(sent) => Ok(sent),
                 Sent::WouldBlock => Ok(0),
                 Sent::Failed(error) => Err(error),
-            }
+            };
+            (more, sent)
         });
         let sent = match sent {
             Ok(sent) => sent,
@@ -244,17 +224,12 @@ impl SocketTransport {
             return Ok(());
         }
         let chunk = Chunk::new(&fresh::bytes(py, &data[sent..])?);
-        let room = slf.get().state.with(py, |state| state.stream.reserve());
-        room.map_err(|_| no_memory(py))?;
-        let (refused, blocked) = slf.get().state.with(py, |state| {
-            let refused = match state.stream.push(chunk) {
-                Pushed::Queued => None,
-                Pushed::Refused(chunk) => Some(chunk),
-            };
-            (refused, state.end.watching_writes)
-        });
-        drop(refused);
-        if blocked { Self::maybe_pause(slf) } else { Self::flush_queue(slf) }
+        Self::queue(slf, &event_loop, chunk, |_| more)
+    }
+
+    /// Whether something is held that was written in this turn.
+    pub(crate) fn holds(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.end.unsent)
     }
 
     /// Writes what waits, as far as the kernel takes it.
@@ -267,25 +242,13 @@ impl SocketTransport {
             // It is the parent's to send.
             return Ok(());
         }
-        let tls = slf.get().state.with(py, |state| {
-            state.end.unsent = false;
-            match &state.end.protocol {
-                Some(protocol) if state.kind == Kind::Tls => Some(protocol.clone_ref(py)),
-                _ => None,
-            }
-        });
-        let Some(tls) = tls else { return Self::flush_queue(slf) };
-        if slf.get().state.with(py, |state| state.stream.queued() > 0 && !state.end.watching_writes)
-        {
-            Self::flush_queue(slf)?;
-        }
-        // SAFETY: a protocol of the kind `Tls` is an instance of this class.
-        TlsProtocol::flush_backlog(unsafe { tls.bind(py).cast_unchecked() })
+        Self::flush_queue(slf)
     }
 
     fn flush_queue(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let flushed = slf.get().state.with(py, |state| {
+            state.end.unsent = false;
             if state.stream.queued() == 0 { Flushed::Drained } else { state.stream.flush() }
         });
         match flushed {

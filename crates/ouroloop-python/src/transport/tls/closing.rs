@@ -22,12 +22,7 @@ impl TlsProtocol {
             }
             Phase::Wrapped => {}
         }
-        Self::flush_deferred(slf)?;
         slf.get().mark_transport_closed(py);
-        if slf.get().phase(py) != Phase::Wrapped {
-            // The flush found the connection broken.
-            return Ok(());
-        }
         slf.get().set_phase(py, Phase::Flushing);
         let late = slf.getattr(intern!(py, "_check_shutdown_timeout"))?;
         let arguments = (&slf.get().shutdown_timeout, late);
@@ -88,10 +83,9 @@ impl TlsProtocol {
         lower.force_close(py, Some(error.into_value(py).into_any()))
     }
 
-    /// Ends the connection at once; what the application wrote before leaves as far as it can.
+    /// Ends the connection at once.
     pub(super) fn abort(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        Self::flush_deferred(slf)?;
         slf.get().set_phase(py, Phase::Unwrapped);
         match slf.get().lower(py) {
             Some(lower) => lower.force_close(py, error),
@@ -126,7 +120,6 @@ impl TlsProtocol {
                 Self::end_handshake(slf, Some(error))?;
             }
             Phase::Wrapped => {
-                Self::flush_deferred(slf)?;
                 let paused = slf.get().state.with(py, |state| {
                     state.phase = Phase::Flushing;
                     state.reading_paused
@@ -184,7 +177,6 @@ impl TlsProtocol {
             state.losses += 1;
             state.backlog_bytes = 0;
             state.backlog_start = 0;
-            state.deferred = false;
             let connected = matches!(state.told, Told::Connected | Told::Ended);
             let tells = state.phase != Phase::Handshake && connected;
             if tells {

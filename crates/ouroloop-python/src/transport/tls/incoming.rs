@@ -105,16 +105,16 @@ impl TlsProtocol {
                 if let Some(data) = data
                     && let Some(protocol) = slf.get().app_protocol(py)
                 {
-                    Self::after_protocol(slf, stream::deliver(&protocol, &data))?;
+                    stream::deliver(&protocol, &data)?;
                 }
                 Self::end_of_read(slf, end)?;
             }
             Absorbed::Filled(filled) => Self::tell_filled(slf, filled?)?,
         }
-        let (deferred, backlog) =
-            slf.get().state.with(py, |state| (state.deferred, state.backlog_bytes > 0));
-        if !deferred {
-            if backlog { Self::encrypt(slf)? } else { Self::send_ciphertext(slf)? }
+        if slf.get().state.with(py, |state| state.backlog_bytes > 0) {
+            Self::encrypt(slf)?;
+        } else {
+            Self::send_ciphertext(slf)?;
         }
         Self::control_lower_reading(slf)
     }
@@ -159,17 +159,9 @@ impl TlsProtocol {
         }
         if length > 0 {
             let name = intern!(slf.py(), "buffer_updated");
-            Self::after_protocol(slf, protocol.call_method1(name, (length,)).map(drop))?;
+            protocol.call_method1(name, (length,))?;
         }
         Self::end_of_read(slf, end)
-    }
-
-    /// What the protocol wrote before it raised leaves, as it would have under asyncio.
-    fn after_protocol(slf: &Bound<'_, Self>, answer: PyResult<()>) -> PyResult<()> {
-        if answer.is_err() {
-            Self::flush_deferred(slf)?;
-        }
-        answer
     }
 
     fn end_of_read(slf: &Bound<'_, Self>, end: PyResult<Read>) -> PyResult<()> {

@@ -49,15 +49,15 @@ impl Lower {
         self.object().bind(py).call_method0(method).map(drop)
     }
 
-    /// Has the transport ask for the backlog at the end of this turn; answers whether it will.
-    pub(super) fn defer(&self, py: Python<'_>) -> bool {
+    /// Whether something is held that a callback wrote.
+    pub(super) fn holds(&self, py: Python<'_>) -> bool {
         match self {
-            Self::Socket(socket) => SocketTransport::defer(socket.bind(py)),
+            Self::Socket(socket) => socket.get().holds(py),
             Self::Other(_) => false,
         }
     }
 
-    /// Sends what was deferred, because something is about to look.
+    /// Has what is held leave.
     pub(super) fn flush(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Socket(socket) => SocketTransport::flush_unsent(socket.bind(py)),
@@ -67,7 +67,7 @@ impl Lower {
 
     pub(super) fn send(&self, py: Python<'_>, ciphertext: &[u8]) -> PyResult<()> {
         match self {
-            Self::Socket(socket) => SocketTransport::send_at_once(socket.bind(py), ciphertext),
+            Self::Socket(socket) => SocketTransport::send_ciphertext(socket.bind(py), ciphertext),
             Self::Other(other) => {
                 let _level = Level::enter(py)?;
                 let data = fresh::bytes(py, ciphertext)?;

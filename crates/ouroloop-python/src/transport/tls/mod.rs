@@ -145,8 +145,6 @@ struct State {
     backlog: VecDeque<Chunk>,
     backlog_start: usize,
     backlog_bytes: usize,
-    /// The lower transport will ask for the backlog at the end of the turn.
-    deferred: bool,
     /// The lower transport has enough for now: ciphertext waits in the session.
     lower_full: bool,
     /// The lower transport was told not to read.
@@ -253,7 +251,6 @@ impl TlsProtocol {
                     backlog: VecDeque::new(),
                     backlog_start: 0,
                     backlog_bytes: 0,
-                    deferred: false,
                     lower_full: false,
                     lower_paused: false,
                     reading_paused: false,

@@ -16,9 +16,6 @@ use crate::transport::chunk::Chunk;
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
 const LOUD_LOSSES: u32 = 5;
 
-/// Once this much waits for the end of the turn, it waits no longer.
-const GATHERED_BYTES: usize = RECORD_BYTES;
-
 /// Room that another record needs: with its header, its padding and its authentication.
 const SEALED_RECORD: usize = RECORD_BYTES + 512;
 
@@ -90,49 +87,16 @@ impl TlsProtocol {
         Ok(())
     }
 
-    /// Sends the backlog, now or at the end of the turn.
+    /// Encrypts the backlog; the lower transport decides when it leaves.
     ///
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of a protocol that was paused or resumed.
-    pub(super) fn send_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let (phase, deferred, may_wait, lower) = slf.get().state.with(py, |state| {
-            let limit = GATHERED_BYTES.min(state.outgoing.high);
-            let may_wait =
-                !state.writing_paused && !state.lower_full && state.backlog_bytes < limit;
-            let lower = state.lower.as_ref().map(|lower| lower.clone_ref(py));
-            (state.phase, state.deferred, may_wait, lower)
-        });
-        if phase != Phase::Wrapped {
-            return Ok(());
+    pub(super) fn send_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().phase(slf.py()) == Phase::Wrapped {
+            Self::encrypt_guarded(slf)
+        } else {
+            Ok(())
         }
-        if may_wait && deferred {
-            return Ok(());
-        }
-        if may_wait && lower.is_some_and(|lower| lower.defer(py)) {
-            slf.get().state.with(py, |state| state.deferred = true);
-            return Ok(());
-        }
-        Self::encrypt_guarded(slf)
-    }
-
-    /// The lower transport asks for what was deferred.
-    ///
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt` of a protocol that was paused or resumed.
-    pub(crate) fn flush_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let due =
-            slf.get().state.with(slf.py(), |state| state.deferred && state.phase == Phase::Wrapped);
-        if due { Self::encrypt_guarded(slf) } else { Ok(()) }
-    }
-
-    /// Has what was deferred leave before something happens to the connection.
-    pub(super) fn flush_deferred(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        if !slf.get().state.with(py, |state| state.deferred) {
-            return Ok(());
-        }
-        slf.get().lower(py).map_or(Ok(()), |lower| lower.flush(py))
     }
 
     fn encrypt_guarded(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -150,7 +114,6 @@ impl TlsProtocol {
     /// OpenSSL's; those of the lower transport.
     pub(super) fn encrypt(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        slf.get().state.with(py, |state| state.deferred = false);
         let answer = Self::with_scratch(slf, |record, sealed| {
             while let Some(piece) = slf.get().next_piece(py, record) {
                 let data = match &piece {
@@ -278,7 +241,6 @@ impl TlsProtocol {
     /// How much of what the application wrote is still here.
     pub(super) fn write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let py = slf.py();
-        Self::flush_deferred(slf)?;
         let backlog = slf.get().state.with(py, |state| state.backlog_bytes);
         Ok(slf.get().session.pending_out(py)? + backlog)
     }

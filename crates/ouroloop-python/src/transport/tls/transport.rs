@@ -18,6 +18,7 @@ use crate::fresh::{self, Text};
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
 use crate::standard::warner;
+use crate::transport::protocol::is_of_stream;
 
 /// What a transport has of its machine.
 #[derive(Debug)]
@@ -140,16 +141,20 @@ impl TlsTransport {
         self.machine(py)?.get().app_protocol(py)
     }
 
+    /// True too where the transport below has lost its connection, which Python 3.12 does not see.
     fn is_closing(&self, py: Python<'_>) -> PyResult<bool> {
         if self.is_closed(py) {
             return Ok(true);
         }
-        match self.machine(py).and_then(|machine| machine.get().lower(py)) {
-            Some(lower) if cfg!(Py_3_13) => {
-                lower.object().bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()
-            }
-            _ => Ok(false),
+        let Some(machine) = self.machine(py) else { return Ok(false) };
+        let Some(lower) = machine.get().lower(py) else { return Ok(false) };
+        if lower.holds(py)
+            && let Some(protocol) = machine.get().app_protocol(py)
+            && is_of_stream(&protocol)?
+        {
+            lower.flush(py)?;
         }
+        lower.object().bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
@@ -201,7 +206,6 @@ impl TlsTransport {
     ) -> PyResult<()> {
         let marks = marks(high, low, 512)?;
         let Some(machine) = self.machine(py) else { return Ok(()) };
-        TlsProtocol::flush_deferred(&machine)?;
         machine.get().state.with(py, |state| state.outgoing = marks);
         TlsProtocol::control_writing(&machine)
     }
@@ -270,7 +274,7 @@ impl TlsTransport {
             return Ok(());
         }
         TlsProtocol::append(&machine, data)?;
-        TlsProtocol::send_soon(&machine)
+        TlsProtocol::send_backlog(&machine)
     }
 
     fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -282,7 +286,7 @@ impl TlsTransport {
         for data in list_of_data.try_iter()? {
             TlsProtocol::append(&machine, &data?)?;
         }
-        TlsProtocol::send_soon(&machine)
+        TlsProtocol::send_backlog(&machine)
     }
 
     #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]

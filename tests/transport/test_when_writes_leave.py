@@ -1,6 +1,8 @@
-"""Writes wait for the end of the turn, and nobody can lose a byte by it."""
+"""Bytes leave when they are written, or soon after, in one piece; and nobody can lose one by it."""
 
 import asyncio
+import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -9,7 +11,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Factory, Run, turns, until
+from tests.certificates import NAME, Contexts
+from tests.loops import Factory, Run, until
 from tests.protocols import Filling, HalfOpen, Recorder
 
 from .peers import (
@@ -27,77 +30,209 @@ from .peers import (
 LAST = b"last words"
 
 
-def test_one_turn_is_one_segment(run_native: Run) -> None:
+async def habit(transport: asyncio.WriteTransport, pieces: int = 2) -> None:
+    """Have some callbacks write several pieces each."""
+    for _ in range(3):
+        done = asyncio.get_running_loop().create_future()
+
+        def write(done: asyncio.Future[None] = done) -> None:
+            for _ in range(pieces):
+                transport.write(b"h")
+            done.set_result(None)
+
+        asyncio.get_running_loop().call_soon(write)
+        await done
+
+
+async def trained(transport: asyncio.Transport, peer: socket.socket, pieces: int = 2) -> None:
+    """Have callbacks write several pieces, and read them."""
+    await habit(transport, pieces)
+    assert await read_exactly(peer, 3 * pieces) == b"h" * 3 * pieces
+
+
+def test_a_write_leaves_at_once(run: Run) -> None:
     async def main() -> None:
         async with connected(Recorder()) as (transport, peer):
+            peer.settimeout(5)
+            for data in (b"head", bytearray(b"body"), bytes(70_000)):
+                transport.write(data)
+                # No turn of the loop lies between.
+                assert peer.recv(len(data), socket.MSG_WAITALL) == bytes(data)
+            transport.writelines([b"and ", b"tail"])
+            assert peer.recv(8, socket.MSG_WAITALL) == b"and tail"
+
+    run(main())
+
+
+def test_a_habit_of_several_writes_makes_one_segment(run_native: Run) -> None:
+    async def main() -> None:
+        async with connected(Recorder()) as (transport, peer):
+            await trained(transport, peer, 3)
             before = segments_received(peer)
             transport.write(b"head ")
-            assert nothing_to_read(peer)
             transport.write(bytearray(b"body "))
             transport.writelines([b"and ", b"tail"])
-            assert nothing_to_read(peer)
             assert await read_exactly(peer, 18) == b"head body and tail"
             assert segments_received(peer) == before + 1
-            transport.write(b"a")
-            await turns()
-            transport.write(b"b")
-            assert await read_exactly(peer, 2) == b"ab"
-            assert segments_received(peer) == before + 3
 
     run_native(main())
 
 
-def test_all_callbacks_of_a_turn_share_it(run_native: Run) -> None:
+def test_it_leaves_with_the_turn(run_native: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with connected(Recorder()) as (transport, peer):
-            before = segments_received(peer)
-            for letter in b"abcdefgh":
-                loop.call_soon(transport.write, bytes([letter]))
-            assert await read_exactly(peer, 8) == b"abcdefgh"
-            assert segments_received(peer) == before + 1
+            await trained(transport, peer)
+            loop.call_soon(transport.write, b"alone")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert peer.recv(10) == b"alone"
 
     run_native(main())
 
 
-def test_much_does_not_wait(run_native: Run) -> None:
-    async def main() -> None:
-        async with connected(Recorder()) as (transport, peer):
-            transport.write(b"small")
-            assert nothing_to_read(peer)
-            transport.write(bytes(70_000))
-            # No turn of the loop lies between.
-            peer.settimeout(5)
-            assert peer.recv(5) == b"small"
-            assert await read_exactly(peer, 70_000) == bytes(70_000)
-
-    run_native(main())
-
-
-def test_a_large_piece_waits_for_more_of_its_callback_only(run_native: Run) -> None:
+def test_a_new_connection_has_the_habit_of_its_servers_last(run_native: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        async with connected(Recorder()) as (transport, peer):
-            before = segments_received(peer)
 
-            def write() -> None:
-                for _ in range(3):
-                    transport.write(bytes(10_000))
-                    assert nothing_to_read(peer)
+        class Answers(asyncio.Protocol):
+            def connection_made(self, transport: Any) -> None:
+                self.transport = transport
 
-            def look() -> None:
-                peer.settimeout(5)
-                assert len(peer.recv(30_000, socket.MSG_WAITALL)) == 30_000
+            def data_received(self, data: bytes) -> None:
+                self.transport.write(b"head")
+                self.transport.write(b"body")
 
-            # Both run in the same turn.
-            looked = loop.create_future()
-            loop.call_soon(write)
-            loop.call_soon(look)
-            loop.call_soon(looked.set_result, None)
-            await looked
-            assert segments_received(peer) == before + 1
+        server = await loop.create_server(Answers, "127.0.0.1", 0)
+        segments: list[int] = []
+        for _ in range(3):
+            peer = socket.create_connection(server.sockets[0].getsockname())
+            for _ in range(len(segments) + 1):
+                before = segments_received(peer)
+                peer.send(b"?")
+                assert await read_exactly(peer, 8) == b"headbody"
+            segments.append(segments_received(peer) - before)
+            peer.close()
+        server.close()
+        await server.wait_closed()
+        assert segments == [2, 1, 1]
 
     run_native(main())
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
+@pytest.mark.parametrize("history", [0, 5])
+def test_it_leaves_while_the_callback_goes_on(
+    run: Run, kind: str, history: int, contexts: Contexts
+) -> None:
+    """Whatever was written before: the peer has it while the callback computes, or waits in another way."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server_tls, client_tls = (
+            (contexts.server(), contexts.client()) if kind == "tls" else (None, None)
+        )
+        near, far = socket.socketpair() if kind != "tcp" else tcp_pair()
+        seen = threading.Semaphore(0)
+
+        def peer() -> None:
+            with (
+                far
+                if client_tls is None
+                else client_tls.wrap_socket(far, server_hostname=NAME) as end
+            ):
+                while data := end.recv(1):
+                    if data != b"h":
+                        seen.release()
+
+        thread = threading.Thread(target=peer)
+        thread.start()
+        transport, protocol = await loop.connect_accepted_socket(Recorder, near, ssl=server_tls)
+        for _ in range(history):
+            await habit(transport)
+        for number in range(3):
+            transport.write(b"%d" % number)
+            # The loop's thread is here.
+            assert seen.acquire(timeout=5)
+        await asyncio.sleep(0)
+        transport.write(b"x")
+        assert seen.acquire(timeout=5)
+        transport.close()
+        await until(lambda: protocol.lost)
+        await loop.run_in_executor(None, thread.join)
+
+    run(main())
+
+
+def test_drain_sends(run: Run) -> None:
+    async def main() -> None:
+        near, peer = tcp_pair()
+        _, writer = await asyncio.open_connection(sock=near)
+        await habit(writer.transport)
+        assert await read_exactly(peer, 6) == b"hhhhhh"
+        writer.write(b"one")
+        await writer.drain()
+        # Neither a turn nor time lies between.
+        assert peer.recv(10) == b"one"
+        await asyncio.sleep(0)
+        writer.write(b"two")
+        await writer.drain()
+        assert peer.recv(10) == b"two"
+        peer.close()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_a_fork_finds_it_sent(run_native: Run) -> None:
+    async def main() -> None:
+        async with connected(Recorder()) as (transport, peer):
+            await trained(transport, peer)
+            for _ in range(2):
+                transport.write(b"before")
+                child = os.fork()
+                if child == 0:
+                    os._exit(0 if peer.recv(10, socket.MSG_PEEK) == b"before" else 1)
+                assert os.waitpid(child, 0)[1] == 0
+                assert peer.recv(10) == b"before"
+                await trained(transport, peer)
+
+    run_native(main())
+
+
+def test_two_connections_each_in_one_piece(run_native: Run) -> None:
+    async def main() -> None:
+        async with connected(Recorder()) as (one, far), connected(Recorder()) as (other, peer):
+            await trained(one, far)
+            await trained(other, peer)
+            before = segments_received(far), segments_received(peer)
+            for transport in (one, other):
+                transport.write(b"head")
+                transport.write(b"body")
+            assert await read_exactly(far, 8) == b"headbody"
+            assert await read_exactly(peer, 8) == b"headbody"
+            assert (segments_received(far), segments_received(peer)) == (
+                before[0] + 1,
+                before[1] + 1,
+            )
+
+    run_native(main())
+
+
+def test_many_small_writes_of_a_callback_leave_in_order(run: Run) -> None:
+    async def main() -> None:
+        async with connected(Recorder()) as (transport, peer):
+            expected = b""
+            for _ in range(3):
+                for number in range(3000):
+                    transport.write(b"%d," % number)
+                    expected += b"%d," % number
+                await asyncio.sleep(0)
+            assert await read_exactly(peer, len(expected)) == expected
+
+    run(main())
 
 
 def test_a_high_mark_of_zero_does_not_wait(run_native: Run) -> None:
@@ -126,6 +261,7 @@ LOOKS: dict[str, Callable[[asyncio.Transport], object]] = {
 def test_whoever_looks_finds_it_sent(run: Run, look: str) -> None:
     async def main() -> None:
         async with connected(HalfOpen()) as (transport, peer):
+            await trained(transport, peer)
             transport.write(LAST)
             LOOKS[look](transport)
             assert transport.get_write_buffer_size() == 0
@@ -300,22 +436,3 @@ def test_writes_between_runs_leave_at_once(factory: Factory) -> None:
     transport.writelines([b"t", b"wo"])
     assert peer.recv(3, socket.MSG_WAITALL) == b"two"
     end(loop, transport, peer)
-
-
-def test_a_busy_turn_sends_before_its_end(run_native: Run) -> None:
-    """Many callbacks may stand behind a write: it does not wait for all of them."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        seen: list[bool] = []
-        async with connected(Recorder()) as (transport, peer):
-            loop.call_soon(transport.write, b"early")
-            for _ in range(200):
-                loop.call_soon(lambda: seen.append(nothing_to_read(peer)))
-            await until(lambda: len(seen) == 200)
-            assert seen[0]
-            assert not seen[-1]
-            # After 64 callbacks at the latest, as the documents say.
-            assert seen.index(False) <= 64
-
-    run_native(main())

@@ -1,0 +1,358 @@
+//! Bytes that wait a moment, because whoever wrote them probably writes more.
+//!
+//! A callback that answers in several writes would make a system call for each. Its loop may hold what it
+//! writes back until the turn is over, and then send each connection's in one piece. But the callback may also
+//! go on to compute, or wait, for a long time; then what is held leaves all the same, by a thread of this
+//! module's own that looks at every loop's [`Holder`] every few milliseconds. It needs nothing of the loop,
+//! which may be in the middle of anything, and sleeps while nobody holds.
+//!
+//! 1. A holder has copies of what waits: the queues that it is of stay their owners'.
+//! 2. An owner takes back what is held of it ([`Holder::reclaim`]) before it writes, shuts down, gives away or
+//!    closes the socket, and before it changes the queue; it is told how much has left meanwhile.
+//! 3. A failure is not told: whoever writes next meets it.
+//! 4. At a fork everything leaves and the thread ends. The parent has another one made when it holds again; the
+//!    child may hold by holders that it makes itself, and never waits for a lock of its parent's.
+
+use std::cell::RefCell;
+use std::mem;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::fork::Process;
+use crate::net::stream::{Sent, send};
+
+/// A write of more than this is not worth a copy.
+const LARGEST: usize = 4096;
+
+/// So much is held at once.
+const MOST_HELD: usize = 64 * 1024;
+
+/// How long the thread looks away. Each look costs a busy loop on the same processor some 30 to 60 µs.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(2500);
+
+/// When it looks again, if something was held. What is still there then leaves.
+const SECOND_LOOK: Duration = Duration::from_micros(500);
+
+/// After so many looks at loops that held nothing, the thread sleeps.
+const IDLE_LOOKS: u32 = 40;
+
+/// The thread sends, and locks: it needs little more than what the system asks for.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// What the sockets of a loop are about to send.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    held: Arc<Mutex<Held>>,
+    process: Option<Process>,
+}
+
+/// What is held of one socket.
+#[derive(Debug)]
+pub struct Ticket {
+    place: usize,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// The bytes of all entries, one behind the other.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// How many entries have not been taken back.
+    live: usize,
+    /// Something was held since the thread looked.
+    used: bool,
+    /// The thread knows it.
+    watched: bool,
+}
+
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    /// Nothing was held since the last one.
+    Nothing,
+    /// Something was, and has been taken back.
+    Used,
+    /// Something is, for the first time.
+    Waiting,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fd: RawFd,
+    /// What has not left, in `bytes`.
+    rest: Range<usize>,
+    sent: usize,
+    /// The thread has seen it once.
+    seen: bool,
+}
+
+impl Holder {
+    /// One that holds nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { held: Arc::default(), process: Process::current().ok() }
+    }
+
+    /// Holds what is all that waits for a stream socket.
+    ///
+    /// `None` if it is much, or much is held already, and without memory or a thread.
+    #[must_use]
+    pub fn hold(&self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Option<Ticket> {
+        if !self.is_usable() {
+            return None;
+        }
+        let (ticket, watched) = {
+            let mut held = lock(&self.held);
+            (held.add(fd, bytes)?, held.watched)
+        };
+        // The thread says that it falls asleep before it looks for the last time.
+        if watched && !ASLEEP.load(Ordering::SeqCst) {
+            return Some(ticket);
+        }
+        let watched = wake(&self.held);
+        let mut held = lock(&self.held);
+        held.watched = watched;
+        if !watched {
+            held.remove(&ticket);
+            return None;
+        }
+        Some(ticket)
+    }
+
+    /// Holds more for the same socket; answers whether it does.
+    #[must_use]
+    pub fn hold_more(&self, ticket: &Ticket, bytes: &[u8]) -> bool {
+        self.is_usable() && lock(&self.held).append(ticket, bytes)
+    }
+
+    /// Takes back what is held; answers how many bytes of it have left.
+    #[must_use]
+    pub fn reclaim(&self, ticket: &Ticket) -> usize {
+        if self.is_usable() { lock(&self.held).remove(ticket) } else { 0 }
+    }
+
+    /// Whether this is the process that made it.
+    fn is_usable(&self) -> bool {
+        self.process.is_some_and(Process::is_current)
+    }
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Held {
+    fn add(&mut self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Option<Ticket> {
+        if !self.has_room(bytes) || self.entries.try_reserve(1).is_err() {
+            return None;
+        }
+        let place = self.entries.len();
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        let rest = start..self.bytes.len();
+        self.entries.push(Entry { fd: fd.as_raw_fd(), rest, sent: 0, seen: false });
+        self.live += 1;
+        self.used = true;
+        Some(Ticket { place })
+    }
+
+    fn append(&mut self, ticket: &Ticket, bytes: &[u8]) -> bool {
+        let is_last = ticket.place + 1 == self.entries.len();
+        if !is_last || !self.has_room(bytes) {
+            return false;
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.entries[ticket.place].rest.end = self.bytes.len();
+        true
+    }
+
+    fn has_room(&mut self, bytes: &[u8]) -> bool {
+        bytes.len() <= LARGEST
+            && self.bytes.len() + bytes.len() <= MOST_HELD
+            && self.bytes.try_reserve(bytes.len()).is_ok()
+    }
+
+    fn remove(&mut self, ticket: &Ticket) -> usize {
+        let entry = &mut self.entries[ticket.place];
+        entry.rest = 0..0;
+        let sent = entry.sent;
+        self.live -= 1;
+        if self.live == 0 {
+            self.entries.clear();
+            self.bytes.clear();
+        }
+        sent
+    }
+
+    /// Sends what was there at the last look.
+    fn look(&mut self) -> Seen {
+        let mut seen = if mem::take(&mut self.used) { Seen::Used } else { Seen::Nothing };
+        for entry in &mut self.entries {
+            if mem::replace(&mut entry.seen, true) {
+                entry.send(&self.bytes);
+            } else {
+                seen = Seen::Waiting;
+            }
+        }
+        seen
+    }
+
+    fn send_all(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.send(&self.bytes));
+    }
+}
+
+impl Entry {
+    fn send(&mut self, bytes: &[u8]) {
+        let rest = &bytes[self.rest.clone()];
+        if rest.is_empty() {
+            return;
+        }
+        // SAFETY: whoever holds for a descriptor takes it back before that is closed, and cannot while this
+        // has the lock.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
+        if let Sent::Bytes(sent) = send(fd, rest) {
+            self.sent += sent;
+            self.rest.start += sent;
+        }
+    }
+}
+
+/// The thread, and what it looks at.
+struct Watch {
+    holders: Vec<Weak<Mutex<Held>>>,
+    thread: Option<JoinHandle<()>>,
+    ends: bool,
+}
+
+// A thread that is one for the process is found by statics, which loom has none of.
+static WATCH: Mutex<Watch> = Mutex::new(Watch { holders: Vec::new(), thread: None, ends: false });
+static CALLED: Condvar = Condvar::new();
+static ASLEEP: AtomicBool = AtomicBool::new(true);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code that could panic runs under these locks and leaves something half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the thread look, at this too; answers whether there is one.
+#[cold]
+fn wake(held: &Arc<Mutex<Held>>) -> bool {
+    static FORKS: Once = Once::new();
+    FORKS.call_once(|| {
+        // SAFETY: the handlers lock, send and join; they stay loaded as long as the program does.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+    });
+    let mut watch = lock(&WATCH);
+    let known = watch.holders.iter().any(|known| known.as_ptr() == Arc::as_ptr(held));
+    if !known {
+        if watch.holders.try_reserve(1).is_err() {
+            return false;
+        }
+        watch.holders.push(Arc::downgrade(held));
+    }
+    if watch.thread.is_none() {
+        let Ok(thread) = spawn() else { return false };
+        watch.thread = Some(thread);
+    }
+    ASLEEP.store(false, Ordering::SeqCst);
+    CALLED.notify_one();
+    true
+}
+
+/// Starts the thread, which gets none of the process's signals.
+fn spawn() -> std::io::Result<JoinHandle<()>> {
+    let builder = thread::Builder::new().name("ouroloop-held".into()).stack_size(STACK_BYTES);
+    let mut all = mem::MaybeUninit::uninit();
+    let mut before = mem::MaybeUninit::uninit();
+    // SAFETY: the first call writes the set that the second one reads; that writes the other.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let thread = builder.spawn(watch);
+    // SAFETY: the set was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    thread
+}
+
+fn watch() {
+    let mut idle = 0;
+    let mut watch = lock(&WATCH);
+    while !watch.ends {
+        let seen = watch.look();
+        idle = if seen == Seen::Nothing { idle + 1 } else { 0 };
+        if idle < IDLE_LOOKS {
+            let pause = if seen == Seen::Waiting { SECOND_LOOK } else { BETWEEN_LOOKS };
+            watch = CALLED
+                .wait_timeout(watch, pause)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(watch, _)| watch);
+            continue;
+        }
+        ASLEEP.store(true, Ordering::SeqCst);
+        // Whoever held before it could see that nobody looks.
+        if watch.look() != Seen::Nothing {
+            ASLEEP.store(false, Ordering::SeqCst);
+            idle = 0;
+            continue;
+        }
+        while ASLEEP.load(Ordering::SeqCst) && !watch.ends {
+            watch = CALLED.wait(watch).unwrap_or_else(PoisonError::into_inner);
+        }
+        idle = 0;
+    }
+}
+
+impl Watch {
+    fn look(&mut self) -> Seen {
+        let mut seen = Seen::Nothing;
+        self.holders.retain(|held| {
+            let Some(held) = held.upgrade() else { return false };
+            seen = seen.max(lock(&held).look());
+            true
+        });
+        seen
+    }
+}
+
+thread_local! {
+    /// Kept over a fork, so that nobody has the lock in the child.
+    static FORKING: RefCell<Option<MutexGuard<'static, Watch>>> = const { RefCell::new(None) };
+}
+
+extern "C" fn before_fork() {
+    let mut watch = lock(&WATCH);
+    for held in watch.holders.iter().filter_map(Weak::upgrade) {
+        lock(&held).send_all();
+    }
+    if let Some(thread) = watch.thread.take() {
+        watch.ends = true;
+        CALLED.notify_one();
+        drop(watch);
+        // A thread that does not end well has ended.
+        let _ = thread.join();
+        watch = lock(&WATCH);
+        watch.ends = false;
+        ASLEEP.store(true, Ordering::SeqCst);
+    }
+    FORKING.with(|forking| *forking.borrow_mut() = Some(watch));
+}
+
+extern "C" fn after_fork() {
+    FORKING.with(|forking| drop(forking.borrow_mut().take()));
+}
+
+extern "C" fn in_child() {
+    FORKING.with(|forking| {
+        if let Some(mut watch) = forking.borrow_mut().take() {
+            // The parent's; whoever has their locks is not in this process.
+            mem::forget(mem::take(&mut watch.holders));
+        }
+    });
+}
