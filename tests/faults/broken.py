@@ -48,7 +48,7 @@ class Stream(Sound):
 class Buffered(Sound, asyncio.BufferedProtocol):
     """The same, into memory of its own."""
 
-    eof_received = Stream.eof_received  # type: ignore[assignment]
+    eof_received = Stream.eof_received
 
     def get_buffer(self, sizehint: int) -> Any:
         return bytearray(1000)

@@ -102,7 +102,7 @@ def test_an_eager_task_that_cannot_start() -> None:
 
     broken, coroutine = Broken(), never()
     with pytest.raises(AttributeError, match="is_running"):
-        ouroloop.Task(coroutine, loop=broken, eager_start=True)  # type: ignore[arg-type]
+        ouroloop.Task(coroutine, loop=broken, eager_start=True)  # type: ignore[arg-type,call-arg]
     coroutine.close()
     gc.collect()
     assert broken.reported == []
