@@ -15,6 +15,7 @@ from typing import Any
 import ouroloop
 import pytest
 
+from tests.conftest import RunPython
 from tests.loops import until
 
 from .forks import forked, in_child, is_open
@@ -381,3 +382,35 @@ def test_multiprocessing(loop: ouroloop.Loop) -> None:
         process.close()
 
     loop.run_until_complete(asyncio.wait_for(main(), 20))
+
+
+ENDING = """
+import asyncio, os, sys, warnings
+import ouroloop
+
+warnings.simplefilter("ignore", DeprecationWarning)
+
+async def main():
+    other = asyncio.ensure_future(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    child = os.fork()
+    if not child:
+        {end}
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+try:
+    with asyncio.Runner(loop_factory=ouroloop.new_event_loop) as runner:
+        runner.run(main())
+except ArithmeticError:
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("sys.exit(5)", 5), ("raise ArithmeticError", 7), ("sys.exit()", 0)]
+)
+def test_a_child_ends_by_what_it_raises(run_python: RunPython, end: str, status: int) -> None:
+    """Whatever ``Runner`` would have the loop do before that."""
+    done = run_python("-c", ENDING.format(end=end))
+    assert done.stdout == f"{status}\n", done.stderr
+    assert "never awaited" not in done.stderr

@@ -160,17 +160,27 @@ impl Callback {
             }
             Self::Deadline(timeout, number) => Timeout::ring(timeout.bind(py), number)
                 .or_else(|error| report_ring(event_loop, timeout.bind(py), error)),
-            Self::Open(transport) => SocketTransport::on_open(transport.bind(py)),
-            Self::Lost(transport) => SocketTransport::on_lost(transport.bind(py)),
-            Self::Readable(transport) => SocketTransport::on_readable(transport.bind(py)),
-            Self::Writable(transport) => SocketTransport::on_writable(transport.bind(py)),
-            Self::Datagram(transport, event) => DatagramTransport::on(transport.bind(py), event),
-            Self::Accept(listener) => Listener::on_readable(listener.bind(py)),
-            Self::Pipe(event) => event.run(py),
-            Self::Process(transport, happening) => {
-                SubprocessTransport::on(transport.bind(py), happening)
+            Self::Open(transport) => {
+                confine(event_loop, transport.bind(py), SocketTransport::on_open)
             }
-            Self::Signal => Loop::read_signals(event_loop),
+            Self::Lost(transport) => {
+                confine(event_loop, transport.bind(py), SocketTransport::on_lost)
+            }
+            Self::Readable(transport) => {
+                confine(event_loop, transport.bind(py), SocketTransport::on_readable)
+            }
+            Self::Writable(transport) => {
+                confine(event_loop, transport.bind(py), SocketTransport::on_writable)
+            }
+            Self::Datagram(transport, event) => {
+                confine(event_loop, transport.bind(py), |it| DatagramTransport::on(it, event))
+            }
+            Self::Accept(listener) => confine(event_loop, listener.bind(py), Listener::on_readable),
+            Self::Pipe(event) => confine(event_loop, event.owner(py), |_| event.run(py)),
+            Self::Process(transport, happening) => {
+                confine(event_loop, transport.bind(py), |it| SubprocessTransport::on(it, happening))
+            }
+            Self::Signal => confine(event_loop, event_loop, Loop::read_signals),
             Self::Step(_) | Self::Throw(..) | Self::Wakeup(..) | Self::Ended(..) => {
                 unreachable!("run by `run`")
             }
@@ -206,7 +216,7 @@ impl Callback {
             | Self::Writable(transport) => transport.bind(py).repr()?,
             Self::Datagram(transport, _) => transport.bind(py).repr()?,
             Self::Accept(listener) => listener.bind(py).repr()?,
-            Self::Pipe(event) => event.describe(py)?,
+            Self::Pipe(event) => event.owner(py).repr()?,
             Self::Process(transport, _) => transport.bind(py).repr()?,
             Self::Signal => return Ok(String::from("<signal>")),
         };
@@ -318,6 +328,23 @@ impl Again for Callback {
             self.leave_handle();
         }
     }
+}
+
+/// Makes a call about `owner`. What goes wrong there and has not been reported ends neither the loop nor
+/// what else waits in its turn.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt`.
+#[inline]
+pub(crate) fn confine<'py, T>(
+    event_loop: &Bound<'py, Loop>,
+    owner: &Bound<'py, T>,
+    call: impl FnOnce(&Bound<'py, T>) -> PyResult<()>,
+) -> PyResult<()> {
+    call(owner).or_else(|error| {
+        let callback = owner.clone().into_any().unbind();
+        report(event_loop, callback, None, copy_current(owner.py())?, error)
+    })
 }
 
 fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {

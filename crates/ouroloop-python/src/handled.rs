@@ -40,7 +40,8 @@ impl Drop for Before<'_> {
     }
 }
 
-fn handled(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+/// The innermost exception that is being handled.
+pub(crate) fn handled(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     // SAFETY: attached; the answer is null or a new reference.
     unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyErr_GetHandledException()) }
 }

@@ -15,7 +15,7 @@ use pyo3::types::PyTuple;
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_coroutine, is_future};
 use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
 use crate::waiter::Waiter;
@@ -258,6 +258,12 @@ made_at_the_start!(Submission);
 
 #[pymethods]
 impl Submission {
+    /// As which asyncio reports it: there it is a function.
+    #[getter(__qualname__)]
+    fn qualified_name(&self) -> Text<&'static str> {
+        Text("run_coroutine_threadsafe.<locals>.callback")
+    }
+
     /// Makes the task, in the loop's thread.
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let Some([coroutine, event_loop, future]) = self.parts.replace(py, None) else {

@@ -3,7 +3,9 @@
 //! The engine sees to the kernel objects that both processes share ([`ouroloop::fork`]). On top
 //! of that, in the child:
 //!
-//! 1. The loop does not run, and stops where it is if one of its callbacks made the fork.
+//! 1. The loop does not run, and stops where it is if one of its callbacks made the fork. An exception
+//!    by which the child leaves it (`sys.exit` in a task) goes on to whoever runs the loop, whatever
+//!    is asked of the loop on its way: `asyncio.run` would have it finish its work first.
 //! 2. Transports neither send nor shut down; what was written before the fork is the parent's to
 //!    send. A TLS session goes no further: its next record is the parent's, too.
 //! 3. Processes are the parent's children: the child neither signals nor reaps them.
@@ -16,8 +18,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::Loop;
-
 use crate::fresh;
+use crate::handled::handled;
+use crate::standard::exception_of;
 
 impl Loop {
     /// Whether the loop was made by a process from which this one was forked.
@@ -31,6 +34,42 @@ impl Loop {
     #[inline]
     pub(crate) fn refuse_inherited(&self) -> PyResult<()> {
         if self.is_inherited() { Err(inherited()) } else { Ok(()) }
+    }
+
+    /// As [`Loop::refuse_inherited`], for running: while the exception is handled by which the child
+    /// left the loop, that is what is raised again.
+    pub(super) fn refuse_to_run_inherited(&self, py: Python<'_>) -> PyResult<()> {
+        let Err(refusal) = self.refuse_inherited() else { return Ok(()) };
+        let left_by = self
+            .state
+            .with(py, |state| state.left_by.as_ref().map(|left_by| left_by.clone_ref(py)));
+        Err(match (left_by, handled(py)) {
+            (Some(left_by), Some(handled)) if handled.is(&left_by) => PyErr::from_value(handled),
+            _ => refusal,
+        })
+    }
+
+    /// While a child is on its way out nobody awaits the coroutine that was made for the loop to run,
+    /// and none of them is worth a warning.
+    pub(super) fn discard_on_leaving(&self, error: &PyErr, coroutine: &Bound<'_, PyAny>) {
+        let py = coroutine.py();
+        let leaving = self
+            .state
+            .with(py, |state| state.left_by.as_ref().is_some_and(|it| it.is(error.value(py))));
+        if leaving
+            && let Ok(Some(close)) = coroutine.getattr_opt(intern!(py, "close"))
+            && let Err(error) = close.call0()
+        {
+            error.write_unraisable(py, Some(coroutine));
+        }
+    }
+
+    /// Remembers by which exception the child leaves the loop, if this is a child.
+    pub(super) fn note_leaving(&self, py: Python<'_>, error: &PyErr) {
+        if self.is_inherited() {
+            let error = exception_of(py, error).into_any().unbind();
+            drop(self.state.with(py, |state| state.left_by.replace(error)));
+        }
     }
 }
 

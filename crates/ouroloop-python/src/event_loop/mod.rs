@@ -56,7 +56,7 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use crate::callback::Callback;
+use crate::callback::{Callback, confine};
 use crate::cell::AttachedCell;
 use crate::executor::{DefaultExecutor, Job};
 use crate::fresh::{self, Text};
@@ -100,6 +100,8 @@ pub(crate) struct State {
     /// The depth of coroutine origin tracking from before debug mode.
     pub(crate) saved_origin_depth: Option<usize>,
     pub(crate) signals: Option<Signals>,
+    /// The exception by which a forked child left this loop.
+    left_by: Option<Py<PyAny>>,
 }
 
 /// The native part of `ouroloop.Loop`.
@@ -254,7 +256,7 @@ impl Loop {
         let py = slf.py();
         let mut answer = Ok(());
         while let Some(transport) = slf.get().unsent.with(py, VecDeque::pop_front) {
-            let sent = transport.send(py);
+            let sent = confine(slf, transport.object(py), |_| transport.send(py));
             answer = answer.and(sent);
         }
         answer
@@ -410,6 +412,7 @@ impl Loop {
                 asyncgens: None,
                 asyncgens_shut_down: false,
                 current_source: None,
+                left_by: None,
                 saved_origin_depth: None,
                 signals: None,
             }),
@@ -455,6 +458,7 @@ impl Loop {
                 }
                 visit.call(&state.asyncgens)?;
                 visit.call(&state.current_source)?;
+                visit.call(&state.left_by)?;
                 let handlers = state.signals.iter().flat_map(|signals| signals.handlers.values());
                 handlers.into_iter().try_for_each(|handler| visit.call(handler))
             })
@@ -474,6 +478,7 @@ impl Loop {
                 state.exception_handler.take(),
                 state.asyncgens.take(),
                 state.current_source.take(),
+                state.left_by.take(),
             ]
         }));
     }

@@ -35,7 +35,7 @@ impl Loop {
             Self::turns(slf)
         });
         let left = Self::leave_run(slf, &saved);
-        answer.and(left)
+        answer.inspect_err(|error| slf.get().note_leaving(slf.py(), error)).and(left)
     }
 
     /// Runs until `future` is done and answers its result.
@@ -44,7 +44,8 @@ impl Loop {
         future: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        Self::check_runnable(slf)?;
+        Self::check_runnable(slf)
+            .inspect_err(|error| slf.get().discard_on_leaving(error, future))?;
         let standard = Standard::get(py)?;
         let isfuture = crate::modules::module(py, intern!(py, "asyncio.futures"))?
             .getattr(intern!(py, "isfuture"))?;
@@ -65,12 +66,19 @@ impl Loop {
             future.call_method0(intern!(py, "done"))?.is_truthy()
         };
         if let Err(error) = answer {
-            if is_new
+            // In a forked child the loop has refused to go on.
+            let refused = slf.get().is_inherited() && error.is_instance_of::<PyRuntimeError>(py);
+            if (is_new || refused)
                 && is_done(&future)?
                 && !future.call_method0(intern!(py, "cancelled"))?.is_truthy()?
             {
-                // The coroutine raised a BaseException, which is on its way already.
-                future.call_method0(intern!(py, "exception"))?;
+                // What the coroutine raised: a BaseException is on its way already.
+                let raised = future.call_method0(intern!(py, "exception"))?;
+                if refused && !raised.is_none() {
+                    let raised = PyErr::from_value(raised);
+                    slf.get().note_leaving(py, &raised);
+                    return Err(raised);
+                }
             }
             return Err(error);
         }
@@ -111,7 +119,7 @@ impl Loop {
     fn check_runnable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().check_closed(py)?;
-        slf.get().refuse_inherited()?;
+        slf.get().refuse_to_run_inherited(py)?;
         if slf.get().is_running(py) {
             return Err(already_running());
         }

@@ -2,7 +2,9 @@
 
 use std::os::fd::RawFd;
 
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyAttributeError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
@@ -32,7 +34,7 @@ impl Loop {
     /// Stops watching `fd` for readability; answers whether it was watched.
     fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = slf.py();
-        let number = Self::watched_descriptor(slf, fd)?;
+        let Some(number) = Self::watched_descriptor(slf, fd)? else { return Ok(false) };
         let before = slf.get().engine.with(py, |engine| engine.clear_reader(number));
         slf.get().forget_file(py, number);
         cancel(py, before)
@@ -75,7 +77,7 @@ impl Loop {
     /// Stops watching `fd` for writability; answers whether it was watched.
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = slf.py();
-        let number = Self::watched_descriptor(slf, fd)?;
+        let Some(number) = Self::watched_descriptor(slf, fd)? else { return Ok(false) };
         let before = slf.get().engine.with(py, |engine| engine.clear_writer(number));
         slf.get().forget_file(py, number);
         cancel(py, before)
@@ -98,18 +100,27 @@ impl Loop {
 
     /// The number of what is to be watched no longer. A file object that was closed in the meantime
     /// is known by its identity.
-    fn watched_descriptor(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-        let _level = Level::enter(slf.py())?;
-        if !fd.is_instance_of::<PyInt>() && descriptor_number(fd)? < 0 {
+    ///
+    /// # Errors
+    /// As [`Loop::user_descriptor`], but that a number which no descriptor has is not watched.
+    fn watched_descriptor(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
+        let py = slf.py();
+        let _level = Level::enter(py)?;
+        let number = match descriptor_number(fd) {
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => return Ok(None),
+            number => number?,
+        };
+        if !fd.is_instance_of::<PyInt>() && number < 0 {
             let known = slf.get().files.with(slf.py(), |files| {
                 let mut files = files.iter();
                 files.find(|(_, file)| file.as_ptr() == fd.as_ptr()).map(|(number, _)| *number)
             });
             if let Some(number) = known {
-                return Ok(number);
+                return Ok(Some(number));
             }
         }
-        Self::user_descriptor(slf, fd)
+        Self::check_unused(slf, number, || Ok(fd.repr()?.to_string()))?;
+        Ok(Some(number))
     }
 
     /// Keeps a file object by which a descriptor is watched.
@@ -158,23 +169,43 @@ impl Loop {
     }
 }
 
-/// `fd` itself, or what its `fileno()` answers.
+/// `fd` itself, or `int()` of what its `fileno()` answers.
+///
+/// # Errors
+/// `OverflowError` for a number that no descriptor has.
 fn descriptor_number(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let py = fd.py();
-    let number = if fd.is_instance_of::<PyInt>() {
-        return fd.extract();
-    } else {
-        fd.call_method0(intern!(py, "fileno")).and_then(|number| number.extract())
-    };
-    number.or_else(|error| {
-        let is_no_file = error.is_instance_of::<PyAttributeError>(py)
-            || error.is_instance_of::<PyTypeError>(py)
-            || error.is_instance_of::<PyValueError>(py);
-        if !is_no_file {
-            return Err(error);
+    if let Ok(number) = fd.cast::<PyInt>() {
+        return number_of(number);
+    }
+    let number = fd.call_method0(intern!(py, "fileno")).and_then(|number| {
+        match number.cast_into_exact::<PyInt>() {
+            Ok(number) => Ok(number),
+            Err(other) => Ok(py.get_type::<PyInt>().call1((other.into_inner(),))?.cast_into()?),
         }
-        Err(fresh::error::<PyValueError>(format!("Invalid file object: {}", fd.repr()?)))
-    })
+    });
+    match number {
+        Ok(number) => number_of(&number),
+        Err(error) => {
+            let is_no_file = error.is_instance_of::<PyAttributeError>(py)
+                || error.is_instance_of::<PyTypeError>(py)
+                || error.is_instance_of::<PyValueError>(py);
+            if !is_no_file {
+                return Err(error);
+            }
+            Err(fresh::error::<PyValueError>(format!("Invalid file object: {}", fd.repr()?)))
+        }
+    }
+}
+
+fn number_of(number: &Bound<'_, PyInt>) -> PyResult<RawFd> {
+    if let Ok(number) = number.extract() {
+        return Ok(number);
+    }
+    if number.lt(0)? {
+        return Err(fresh::error::<PyValueError>(format!("Invalid file descriptor: {number}")));
+    }
+    Err(fresh::error::<PyOverflowError>("Python int too large to convert to C int"))
 }
 
 /// Cancels the handle that was watched before, if there was one. A socket method that waited is left

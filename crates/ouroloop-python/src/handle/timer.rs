@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
 use pyo3::basic::CompareOp;
+use pyo3::exceptions::PyOverflowError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -109,12 +110,22 @@ impl When<'_, '_> {
         Ok(match self {
             Self::Seconds(seconds) => Moment { seconds, given: None, timer: None },
             Self::Given(when) => Moment {
-                seconds: seconds_of(when)?,
+                seconds: finite_or_not(when)?,
                 given: Some(when.clone().unbind()),
                 timer: None,
             },
         })
     }
+}
+
+/// As [`seconds_of`], for a time that only has to be compared: one that no `f64` holds is never, or past.
+fn finite_or_not(time: &Bound<'_, PyAny>) -> PyResult<f64> {
+    seconds_of(time).or_else(|error| {
+        if !error.is_instance_of::<PyOverflowError>(time.py()) {
+            return Err(error);
+        }
+        Ok(if time.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY })
+    })
 }
 
 /// A time or a delay as a number, which the program's own class may give.

@@ -156,7 +156,8 @@ impl Task {
         }
         let context = match &making.context {
             Some(context) => {
-                if cfg!(Py_3_15) && !context.is_instance_of::<pyo3::types::PyContext>() {
+                // Up to 3.14 asyncio takes it, and the task never runs.
+                if !context.is_instance_of::<pyo3::types::PyContext>() {
                     slf.get().state.with(py, |state| state.log_destroy_pending = false);
                     let class = context.get_type().name()?;
                     let message = format!("a contextvars.Context was expected, got {class}");
@@ -172,12 +173,19 @@ impl Task {
             let name = std::mem::replace(&mut state.name, name);
             (name, state.coroutine.replace(coroutine), state.context.replace(context))
         }));
-        if making.eager_start && is_running(event_loop)? {
-            let started = step::start_eagerly(slf, event_loop);
-            if cfg!(Py_3_15) && started.is_err() {
-                slf.get().state.with(py, |state| state.log_destroy_pending = false);
+        if making.eager_start {
+            let started = is_running(event_loop).and_then(|running| {
+                running.then(|| step::start_eagerly(slf, event_loop)).transpose()
+            });
+            match started {
+                Ok(Some(())) => return Ok(()),
+                Ok(None) => {}
+                Err(error) => {
+                    // Whoever made it hears of that, and nobody of a task that was lost.
+                    slf.get().state.with(py, |state| state.log_destroy_pending = false);
+                    return Err(error);
+                }
             }
-            return started;
         }
         registry::register(slf)?;
         Self::schedule_step(slf)

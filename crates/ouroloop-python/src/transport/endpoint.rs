@@ -12,13 +12,40 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyClass;
 use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyTuple;
 
+use super::failure::{self, Step};
 use super::{descriptor, protocol, warn_unclosed};
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
+use crate::context::copy_current;
 use crate::event_loop::{Loop, log_debug};
+use crate::fresh;
 use crate::future::Future;
 use crate::standard::exception_of;
+
+/// Who is told of a connection, by which method first, and in which context.
+#[derive(Debug)]
+pub(super) struct Told {
+    protocol: Py<PyAny>,
+    greeting: Py<PyAny>,
+    context: Py<PyAny>,
+}
+
+impl Told {
+    /// `protocol`, in a copy of the current context.
+    ///
+    /// # Errors
+    /// What looking up `connection_made` raises: the protocol cannot be told of a connection.
+    pub(super) fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = protocol.py();
+        Ok(Self {
+            protocol: protocol.clone().unbind(),
+            greeting: protocol.getattr(intern!(py, "connection_made"))?.unbind(),
+            context: copy_current(py)?,
+        })
+    }
+}
 
 /// The state that does not depend on the kind of socket.
 #[derive(Debug)]
@@ -27,6 +54,8 @@ pub(crate) struct Endpoint {
     pub(super) protocol: Option<Py<PyAny>>,
     /// In which protocol methods run when the loop calls them.
     pub(super) context: Py<PyAny>,
+    /// The protocol's `connection_made`, until it is called.
+    pub(super) greeting: Option<Py<PyAny>>,
     pub(super) waiter: Option<Py<Future>>,
     /// The Python socket that shares the descriptor, if there is one.
     pub(super) python_socket: Option<Py<PyAny>>,
@@ -50,8 +79,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(super) fn new(
         event_loop: &Bound<'_, Loop>,
-        protocol: Py<PyAny>,
-        context: Py<PyAny>,
+        Told { protocol, greeting, context }: Told,
         waiter: Option<Py<Future>>,
         python_socket: Option<Py<PyAny>>,
         fd: RawFd,
@@ -60,6 +88,7 @@ impl Endpoint {
             event_loop: Some(event_loop.clone().unbind()),
             protocol: Some(protocol),
             context,
+            greeting: Some(greeting),
             waiter,
             python_socket,
             fd,
@@ -94,6 +123,7 @@ impl Endpoint {
         visit.call(&self.event_loop)?;
         visit.call(&self.protocol)?;
         visit.call(&self.context)?;
+        visit.call(&self.greeting)?;
         visit.call(&self.waiter)?;
         visit.call(&self.python_socket)?;
         visit.call(&self.error)
@@ -101,7 +131,7 @@ impl Endpoint {
 
     /// What a cycle can go through; the socket stays, to be detached.
     pub(super) fn take_references(&mut self) -> impl Sized + use<> {
-        let told = (self.protocol.take(), self.waiter.take());
+        let told = (self.protocol.take(), self.greeting.take(), self.waiter.take());
         (self.event_loop.take(), told, self.error.take())
     }
 }
@@ -162,6 +192,36 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
 
     fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.with(py, |end| end.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    /// Calls the protocol's `connection_made`; its error is that of a callback.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
+    fn greet(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (greeting, context) =
+            slf.get().with(py, |end| (end.greeting.take(), end.context.clone_ref(py)));
+        let (Some(greeting), Some(event_loop)) = (greeting, slf.get().event_loop(py)) else {
+            return Ok(());
+        };
+        failure::call_back(&event_loop, greeting, &fresh::tuple(py, [slf])?, context)
+    }
+
+    /// Reports an error of the protocol, which was called within `step`.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`; any error once the connection has ended.
+    fn report(
+        slf: &Bound<'_, Self>,
+        step: Step,
+        args: &Bound<'_, PyTuple>,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
+        let context = slf.get().with(py, |end| end.context.clone_ref(py));
+        step.report(&event_loop, slf.as_any(), args, context, error)
     }
 
     /// Whether its loop is the parent's, which this process was forked from.

@@ -6,6 +6,7 @@ pub(crate) mod chunk;
 pub(crate) mod datagram;
 pub(crate) mod descriptor;
 pub(crate) mod endpoint;
+mod failure;
 pub(crate) mod listener;
 pub(crate) mod pipe;
 pub(crate) mod protocol;
@@ -41,6 +42,13 @@ impl Unsent {
         match self {
             Self::Stream(transport) => SocketTransport::flush_unsent(transport.bind(py)),
             Self::Datagrams(transport) => DatagramTransport::on_turn_end(transport.bind(py)),
+        }
+    }
+
+    pub(crate) fn object<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+        match self {
+            Self::Stream(transport) => transport.bind(py).as_any(),
+            Self::Datagrams(transport) => transport.bind(py).as_any(),
         }
     }
 

@@ -3,15 +3,12 @@
 use ouroloop::net::{Pressure, Watermarks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 use crate::cell::AttachedCell;
-use crate::context::Snapshot;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
-use crate::handle::{Contents, Handle};
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
 use crate::stream::StreamReaderProtocol;
@@ -77,22 +74,6 @@ pub(super) fn tell_open(
         Err(error) => Outcome::Exception(exception_of(py, &error).into_any().unbind()),
     };
     Future::finish(waiter.bind(py), outcome)
-}
-
-/// Reports an error of a callback that the loop made, as that of a handle.
-///
-/// # Errors
-/// `SystemExit` and `KeyboardInterrupt`, which leave the loop.
-pub(super) fn report_callback(
-    event_loop: &Bound<'_, Loop>,
-    callback: Py<PyAny>,
-    args: &Bound<'_, PyTuple>,
-    context: Py<PyAny>,
-    error: PyErr,
-) -> PyResult<()> {
-    let args = args.clone().into_any().unbind();
-    let contents = Contents { callback, args, context: Snapshot::of(context) };
-    Handle::report(&Handle::create(event_loop, contents)?, error)
 }
 
 /// Pauses or resumes a protocol; its failure goes to the exception handler.

@@ -154,16 +154,15 @@ impl StreamReader {
     /// From Python 3.13 on `separator` may be a tuple; the first of them to end counts. A cancelled
     /// call has taken nothing out. Raises `IncompleteReadError` at the end of the stream and
     /// `LimitOverrunError` if there is more than the limit before the separator.
-    #[pyo3(signature = (separator=None), text_signature = "($self, separator=b'\\n')")]
+    #[pyo3(
+        signature = (separator=Separators::Newline),
+        text_signature = "($self, separator=b'\\n')"
+    )]
     fn readuntil<'py>(
         slf: &Bound<'py, Self>,
-        separator: Option<Bound<'py, PyAny>>,
+        separator: Separators,
     ) -> PyResult<Bound<'py, Coroutine>> {
-        let separators = match separator {
-            Some(separator) => Separators::Given(separator.unbind()),
-            None => Separators::Newline,
-        };
-        Coroutine::of(slf.py(), "StreamReader.readuntil", Reading::new(slf, Until::new(separators)))
+        Coroutine::of(slf.py(), "StreamReader.readuntil", Reading::new(slf, Until::new(separator)))
     }
 
     fn __aiter__(slf: Py<Self>) -> Py<Self> {

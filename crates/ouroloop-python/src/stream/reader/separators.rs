@@ -54,6 +54,15 @@ pub(super) enum Separators {
     Sorted(Vec<Separator>),
 }
 
+impl FromPyObject<'_, '_> for Separators {
+    type Error = PyErr;
+
+    /// Whatever was given: even `None` is no newline.
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        Ok(Self::Given(given.to_owned().unbind()))
+    }
+}
+
 impl Separators {
     /// Looks at what was given.
     ///

@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
-use super::DatagramTransport;
+use super::{DatagramTransport, LOST};
+use crate::fresh;
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::transport::endpoint::{SocketEnd, SocketState};
@@ -19,12 +19,10 @@ impl DatagramTransport {
     pub(super) fn on_lost(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let error = slf.get().state.with(py, |state| state.end.error.take());
-        let reported = Self::tell(slf, "connection_lost", (error,));
+        let reason = fresh::pack!(py, error);
+        let reported = Self::tell(slf, "connection_lost", &reason, LOST, &reason);
         // What a program's socket raises is no more than what its protocol raises.
-        let closed = Self::release(slf).or_else(|error| {
-            let Some(told) = slf.get().protocol(py) else { return Err(error) };
-            Self::report(slf, told.bind(py), "connection_lost", &PyTuple::empty(py), error)
-        });
+        let closed = Self::release(slf).or_else(|error| Self::report(slf, LOST, &reason, error));
         drop(slf.get().state.with(py, |state| {
             (state.end.take_references(), std::mem::take(&mut state.undelivered))
         }));

@@ -54,17 +54,26 @@ use rustix::net::AddressFamily;
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
-use crate::context::{copy_current, run_in};
+use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
-use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState};
+use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
+use crate::transport::failure::Step;
 use crate::transport::{descriptor, protocol};
 use peers::Peers;
 use receive::News;
+
+const MODULE: &str = "asyncio.selector_events";
+const CLASS: &str = "_SelectorDatagramTransport";
+
+/// Where asyncio tells a protocol of what.
+const READ: Step = Step(MODULE, CLASS, "_read_ready");
+const SEND: Step = Step(MODULE, CLASS, "_sendto_ready");
+const LOST: Step = Step(MODULE, CLASS, "_call_connection_lost");
 
 /// What a datagram weighs in the queue beyond its content.
 const HEADER: usize = if cfg!(Py_3_13) { 8 } else { 0 };
@@ -85,10 +94,10 @@ pub(crate) enum Event {
 }
 
 /// Who is at work when something goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Within {
-    /// The loop: the protocol is called in the transport's context.
-    Loop,
+    /// The loop, in this step: the protocol is called in the transport's context.
+    Loop(Step),
     /// A method that Python code called, in a context of its own.
     Call,
 }
@@ -151,7 +160,8 @@ impl DatagramTransport {
     /// the next turn `connection_made` is called, reading begins and `waiter` gets its result.
     ///
     /// # Errors
-    /// `ValueError` for a socket that is closed; then nothing has been taken over.
+    /// `ValueError` for a socket that is closed, and what a protocol raises that cannot be told of a
+    /// connection; then nothing has been taken over.
     pub(crate) fn open<'py>(
         event_loop: &Bound<'py, Loop>,
         python_socket: &Bound<'py, PyAny>,
@@ -160,7 +170,7 @@ impl DatagramTransport {
         waiter: Py<Future>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
-        let context = copy_current(py)?;
+        let told = Told::of(protocol.bind(py))?;
         let extra = describe(python_socket)?;
         let remote = match remote {
             Some(remote) if remote.bind(py).is_truthy()? => Some(remote),
@@ -176,7 +186,7 @@ impl DatagramTransport {
             py,
             Self {
                 state: AttachedCell::new(State {
-                    end: Endpoint::new(event_loop, protocol, context, Some(waiter), shared, fd),
+                    end: Endpoint::new(event_loop, told, Some(waiter), shared, fd),
                     socket: DatagramSocket::new(owned, HEADER),
                     family,
                     extra: extra.unbind(),
@@ -220,52 +230,40 @@ impl DatagramTransport {
 
     fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        Self::tell(slf, "connection_made", (slf,))?;
+        let told = Self::greet(slf);
         let watched = Self::start_reading(slf);
         let waiter = slf.get().state.with(py, |state| state.end.waiter.take());
-        protocol::tell_open(py, waiter, watched)
-            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
+        let opened = protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED));
+        told.and(opened)
     }
 
-    /// Calls a method of the protocol in the transport's context; its error is reported.
-    fn tell<'py>(
-        slf: &Bound<'py, Self>,
+    /// Calls a method of the protocol in the transport's context; its error is reported as that of
+    /// `step`, which was called with `given`.
+    fn tell(
+        slf: &Bound<'_, Self>,
         method: &'static str,
-        args: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+        args: &Bound<'_, PyTuple>,
+        step: Step,
+        given: &Bound<'_, PyTuple>,
     ) -> PyResult<()> {
         let py = slf.py();
         let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
         let Some(told) = slf.get().protocol(py) else { return Ok(()) };
-        let args = args.into_pyobject(py)?;
-        let answer =
-            run_in(py, &context, || told.bind(py).getattr(Text(method))?.call1(&args).map(drop));
-        answer.or_else(|error| Self::report(slf, told.bind(py), method, &args, error))
-    }
-
-    /// Reports an error of a protocol's method that the loop called, as that of a handle.
-    fn report(
-        slf: &Bound<'_, Self>,
-        told: &Bound<'_, PyAny>,
-        method: &str,
-        args: &Bound<'_, PyTuple>,
-        error: PyErr,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
-        let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
-        let callback =
-            told.getattr(Text(method)).map_or_else(|_| told.clone().unbind(), Bound::unbind);
-        protocol::report_callback(&event_loop, callback, args, context, error)
+        run_in(py, &context, || told.bind(py).getattr(Text(method))?.call1(args).map(drop))
+            .or_else(|error| Self::report(slf, step, given, error))
     }
 
     /// `error_received`, for an error that concerns a datagram.
     fn error_received(slf: &Bound<'_, Self>, error: &PyErr, within: Within) -> PyResult<()> {
         let py = slf.py();
-        let error = error.value(py);
+        let args = fresh::pack!(py, error.value(py));
         match (within, slf.get().protocol(py)) {
-            (Within::Loop, _) => Self::tell(slf, "error_received", (error,)),
+            (Within::Loop(step), _) => {
+                Self::tell(slf, "error_received", &args, step, &PyTuple::empty(py))
+            }
             (Within::Call, Some(told)) => {
-                told.bind(py).call_method1(intern!(py, "error_received"), (error,)).map(drop)
+                told.bind(py).getattr(intern!(py, "error_received"))?.call1(args).map(drop)
             }
             (Within::Call, None) => Ok(()),
         }

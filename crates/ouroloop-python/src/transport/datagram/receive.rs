@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
-use super::{DatagramTransport, Event, State, Within};
+use super::{DatagramTransport, Event, READ, State, Within};
 use crate::context::run_in;
 use crate::fresh;
 use crate::os_error::os_error;
@@ -15,7 +15,6 @@ use crate::room::{Grow, taken};
 use crate::transport::address;
 use crate::transport::bytes::LARGEST_READ;
 use crate::transport::endpoint::SocketEnd;
-use crate::transport::protocol::leaves_loop;
 
 /// What the protocol is to be told.
 #[derive(Debug)]
@@ -34,8 +33,8 @@ enum Stopped {
     Paused,
     /// It does not want them any more.
     Closed,
-    /// This method of the protocol, called with this, raised this.
-    Failed(&'static str, Py<PyTuple>, PyErr),
+    /// A method of the protocol raised this.
+    Failed(PyErr),
 }
 
 impl State {
@@ -79,7 +78,7 @@ impl DatagramTransport {
             Received::Datagrams(_) => Self::deliver(slf, &batch),
             Received::WouldBlock => Ok(()),
             Received::Failed(error) => {
-                Self::error_received(slf, &os_error(py, &error), Within::Loop)
+                Self::error_received(slf, &os_error(py, &error), Within::Loop(READ))
             }
         };
         if !event_loop.get().is_closed(py) {
@@ -105,7 +104,7 @@ impl DatagramTransport {
                 Ok(())
             }
             Err(error) if error.is_instance_of::<PyOSError>(py) => {
-                Self::error_received(slf, &error, Within::Loop)
+                Self::error_received(slf, &error, Within::Loop(READ))
             }
             Err(error) => Self::read_failed(slf, error),
         }
@@ -203,16 +202,14 @@ impl DatagramTransport {
                     Some(News::Datagram(data, from)) => {
                         let method = intern!(py, "datagram_received");
                         if let Err(error) = told.call_method1(method, (&data, &from)) {
-                            let args = fresh::pack!(py, data, from).unbind();
-                            return Ok(Stopped::Failed("datagram_received", args, error));
+                            return Ok(Stopped::Failed(error));
                         }
                     }
                     Some(News::Truncated) => {
                         let error = os_error(py, &Errno::MSGSIZE.into()).into_value(py);
                         let method = intern!(py, "error_received");
                         if let Err(raised) = told.call_method1(method, (&error,)) {
-                            let args = fresh::pack!(py, error).unbind();
-                            return Ok(Stopped::Failed("error_received", args, raised));
+                            return Ok(Stopped::Failed(raised));
                         }
                     }
                 }
@@ -250,13 +247,7 @@ impl Stopped {
     /// Reports the error of the protocol, if that is why.
     fn report(self, transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
         let py = transport.py();
-        let Self::Failed(method, args, error) = self else { return Ok(()) };
-        match transport.get().protocol(py) {
-            Some(told) if !leaves_loop(py, &error) => {
-                let (told, args) = (told.bind(py), args.bind(py));
-                DatagramTransport::report(transport, told, method, args, error)
-            }
-            _ => Err(error),
-        }
+        let Self::Failed(error) = self else { return Ok(()) };
+        DatagramTransport::report(transport, READ, &PyTuple::empty(py), error)
     }
 }

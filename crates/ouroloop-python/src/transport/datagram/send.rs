@@ -7,7 +7,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use super::{DatagramTransport, Within};
+use super::{DatagramTransport, SEND, Within};
 use crate::context::run_in;
 use crate::fresh;
 use crate::os_error::os_error;
@@ -180,7 +180,7 @@ impl DatagramTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(crate) fn on_turn_end(slf: &Bound<'_, Self>) -> PyResult<()> {
         if slf.get().state.with(slf.py(), |state| state.end.unsent) {
-            return Self::flush(slf, Within::Loop);
+            return Self::flush(slf, Within::Loop(SEND));
         }
         Ok(())
     }
@@ -283,7 +283,7 @@ impl DatagramTransport {
         if lost {
             return Ok(());
         }
-        Self::send_queued(slf, Within::Loop)?;
+        Self::send_queued(slf, Within::Loop(SEND))?;
         let context = slf.get().state.with(py, |state| state.end.context.clone_ref(py));
         run_in(py, &context, || Self::maybe_resume(slf))?;
         // The protocol may have sent more, or ended everything, while it was told.

@@ -3,7 +3,6 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 use super::{PipeEnd as _, ReadPipeTransport, WritePipeTransport};
 use crate::callback::Callback;
@@ -31,7 +30,7 @@ pub(crate) enum PipeEvent {
 impl PipeEvent {
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
-    pub(crate) fn run(self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Read(end, happening) => {
                 let end = end.bind(py);
@@ -61,10 +60,11 @@ impl PipeEvent {
         }
     }
 
-    pub(crate) fn describe<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+    /// The transport.
+    pub(crate) fn owner<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
         match self {
-            Self::Read(end, _) => end.bind(py).repr(),
-            Self::Write(end, _) => end.bind(py).repr(),
+            Self::Read(end, _) => end.bind(py).as_any(),
+            Self::Write(end, _) => end.bind(py).as_any(),
         }
     }
 

@@ -35,6 +35,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueErro
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyTuple;
 
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
@@ -43,6 +44,7 @@ use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::os_error::os_error;
 use crate::standard::{Standard, exception_of};
+use crate::transport::failure::{self, Step};
 use crate::transport::protocol;
 use crate::transport::subprocess::PipeProtocol;
 use crate::transport::warn_unclosed;
@@ -70,6 +72,8 @@ struct End {
     /// Gone, as the protocol, when the connection is lost.
     event_loop: Option<Py<Loop>>,
     protocol: Option<Py<PyAny>>,
+    /// The protocol's `connection_made`, until it is called; a [`PipeProtocol`] is told natively.
+    greeting: Option<Py<PyAny>>,
     /// The file object; there until the garbage collector clears it.
     pipe: Option<Py<PyAny>>,
     fd: RawFd,
@@ -89,7 +93,8 @@ impl End {
     /// The end on the descriptor of `pipe`, of a kind that `accepts`.
     ///
     /// # Errors
-    /// `ValueError` with `refusal`, the kernel's, and what `pipe.fileno()` raises.
+    /// `ValueError` with `refusal`, the kernel's, what `pipe.fileno()` raises, and what a protocol
+    /// raises that cannot be told of a connection.
     fn on(
         event_loop: &Bound<'_, Loop>,
         pipe: &Bound<'_, PyAny>,
@@ -106,8 +111,14 @@ impl End {
         if kind == Kind::Other {
             return Err(fresh::error::<PyValueError>(refusal));
         }
+        let greeting = if protocol.bind(py).cast_exact::<PipeProtocol>().is_ok() {
+            None
+        } else {
+            Some(protocol.bind(py).getattr(intern!(py, "connection_made"))?.unbind())
+        };
         let end = Self {
             event_loop: Some(event_loop.clone().unbind()),
+            greeting,
             protocol: Some(protocol),
             pipe: Some(pipe.clone().unbind()),
             fd,
@@ -125,6 +136,7 @@ impl End {
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         visit.call(&self.protocol)?;
+        visit.call(&self.greeting)?;
         visit.call(&self.pipe)?;
         visit.call(&self.context)?;
         visit.call(&self.waiter)?;
@@ -133,13 +145,14 @@ impl End {
 
     /// Takes out what may be part of a cycle, for the caller to drop.
     fn take_references(&mut self) -> Cleared {
-        let objects = [self.protocol.take(), self.pipe.take(), self.error.take()];
+        let (protocol, greeting) = (self.protocol.take(), self.greeting.take());
+        let objects = [protocol, greeting, self.pipe.take(), self.error.take()];
         (objects, self.event_loop.take(), self.waiter.take())
     }
 }
 
 /// References on their way out.
-type Cleared = ([Option<Py<PyAny>>; 3], Option<Py<Loop>>, Option<Py<Future>>);
+type Cleared = ([Option<Py<PyAny>>; 4], Option<Py<Loop>>, Option<Py<Future>>);
 
 /// One end of a pipe: what a read end and a write end do alike.
 trait PipeEnd: PyClass<Frozen = True> + Sync {
@@ -156,6 +169,9 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     fn is_quiet(error: &Bound<'_, PyAny>) -> PyResult<bool>;
 
     fn event(slf: &Bound<'_, Self>, happening: Happening) -> PipeEvent;
+
+    /// The method of that name of asyncio's transport of this kind.
+    fn step(method: &'static str) -> Step;
 
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.end(py, |end| end.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
@@ -197,52 +213,57 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        Self::tell(slf, "connection_made", |protocol| {
-            if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
-                PipeProtocol::connected(process, slf.as_any());
-                return Ok(());
-            }
-            protocol.call_method1(intern!(py, "connection_made"), (slf,)).map(drop)
-        })?;
+        let told = Self::greet(slf);
         let watched = match Self::start(slf) {
             // A file that cannot be waited for: as under asyncio the pipe opens nevertheless.
             Err(error) if error.is_instance_of::<PyOSError>(py) => {
-                Self::report(slf, "connection_made", error)
+                Self::report(slf, Self::step("_read_ready"), &PyTuple::empty(py), error)
             }
             watched => watched,
         };
         let waiter = slf.get().end(py, |end| end.waiter.take());
-        protocol::tell_open(py, waiter, watched)
-            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
+        let opened = protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED));
+        told.and(opened)
     }
 
-    /// Calls a protocol method in the transport's context; an error is that of a callback.
-    ///
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt`.
-    fn tell(
+    fn greet(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (greeting, context) =
+            slf.get().end(py, |end| (end.greeting.take(), end.context.clone_ref(py)));
+        if let (Some(greeting), Some(event_loop)) = (greeting, slf.get().event_loop(py)) {
+            return failure::call_back(&event_loop, greeting, &fresh::tuple(py, [slf])?, context);
+        }
+        Self::call_protocol(slf, |protocol| {
+            if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
+                PipeProtocol::connected(process, slf.as_any());
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls the protocol in the transport's context.
+    fn call_protocol(
         slf: &Bound<'_, Self>,
-        method: &str,
         call: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
     ) -> PyResult<()> {
         let py = slf.py();
         let Some(protocol) = slf.get().protocol(py) else { return Ok(()) };
         let context = slf.get().end(py, |end| end.context.clone_ref(py));
         run_in(py, &context, || call(protocol.bind(py)))
-            .or_else(|error| Self::report(slf, method, error))
     }
 
-    /// Reports an error of what the loop called for this transport, as that of a handle.
-    fn report(slf: &Bound<'_, Self>, method: &str, error: PyErr) -> PyResult<()> {
+    /// Reports an error of the protocol, which was called within `step`.
+    fn report(
+        slf: &Bound<'_, Self>,
+        step: Step,
+        args: &Bound<'_, PyTuple>,
+        error: PyErr,
+    ) -> PyResult<()> {
         let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
         let context = slf.get().end(py, |end| end.context.clone_ref(py));
-        let (Some(told), Some(event_loop)) = (slf.get().protocol(py), slf.get().event_loop(py))
-        else {
-            return Err(error);
-        };
-        let callback = told.bind(py).getattr(method)?.unbind();
-        let args = fresh::tuple(py, [slf])?;
-        protocol::report_callback(&event_loop, callback, &args, context, error)
+        step.report(&event_loop, slf.as_any(), args, context, error)
     }
 
     /// Stops watching, gives up on what waits and schedules the last event.
@@ -275,30 +296,43 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
         let py = slf.py();
         let (ended, error) =
             slf.get().end(py, |end| (std::mem::take(&mut end.reached_eof), end.error.take()));
-        let mut answer = Ok(());
-        if ended {
-            answer = Self::tell(slf, "eof_received", |protocol| {
-                if protocol.cast_exact::<PipeProtocol>().is_ok() {
-                    return Ok(());
-                }
-                protocol.call_method0(intern!(py, "eof_received")).map(drop)
-            });
-        }
-        let told = Self::tell(slf, "connection_lost", |protocol| {
+        let ended = if ended { Self::tell_eof(slf) } else { Ok(()) };
+        let reason = fresh::pack!(py, &error);
+        let report = |error| Self::report(slf, Self::step("_call_connection_lost"), &reason, error);
+        let told = Self::call_protocol(slf, |protocol| {
             if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
-                PipeProtocol::lost(process, error);
-                return Ok(());
+                return PipeProtocol::lost(process, error);
             }
-            protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop)
-        });
-        let closed =
-            Self::close_pipe(slf).or_else(|error| Self::report(slf, "connection_lost", error));
+            protocol.getattr(intern!(py, "connection_lost"))?.call1(&reason).map(drop)
+        })
+        .or_else(report);
+        let closed = Self::close_pipe(slf).or_else(report);
         let rest = slf.get().end(py, |end| {
             end.losing = true;
             (end.protocol.take(), end.event_loop.take(), end.waiter.take())
         });
         drop(rest);
-        answer.and(told).and(closed)
+        ended.and(told).and(closed)
+    }
+
+    /// Tells the protocol that nothing more comes.
+    fn tell_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (protocol, event_loop) = (slf.get().protocol(py), slf.get().event_loop(py));
+        let (Some(protocol), Some(event_loop)) = (protocol, event_loop) else { return Ok(()) };
+        let protocol = protocol.bind(py);
+        if protocol.cast_exact::<PipeProtocol>().is_ok() {
+            return Ok(());
+        }
+        let context = slf.get().end(py, |end| end.context.clone_ref(py));
+        let found = run_in(py, &context, || {
+            protocol.getattr(intern!(py, "eof_received")).map(Bound::unbind)
+        });
+        let nothing = PyTuple::empty(py);
+        match found {
+            Ok(method) => failure::call_back(&event_loop, method, &nothing, context),
+            Err(error) => Self::report(slf, Self::step("_read_ready"), &nothing, error),
+        }
     }
 
     /// Has the file object close its descriptor, once.

@@ -8,7 +8,7 @@ use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
 use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
 use crate::cell::AttachedCell;
@@ -21,6 +21,7 @@ use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::stream;
 use crate::transport::bytes::{self, LARGEST_READ};
+use crate::transport::failure::Step;
 use crate::transport::subprocess::PipeProtocol;
 
 #[derive(Debug)]
@@ -97,12 +98,12 @@ impl ReadPipeTransport {
     }
 
     fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-        Self::tell(slf, "data_received", |protocol| {
-            if let Ok(process) = protocol.cast_exact::<PipeProtocol>() {
-                PipeProtocol::received(process, data);
-                return Ok(());
-            }
-            stream::deliver(protocol, data)
+        Self::call_protocol(slf, |protocol| match protocol.cast_exact::<PipeProtocol>() {
+            Ok(process) => PipeProtocol::received(process, data),
+            Err(_) => stream::deliver(protocol, data),
+        })
+        .or_else(|error| {
+            Self::report(slf, Self::step("_read_ready"), &PyTuple::empty(slf.py()), error)
         })
     }
 
@@ -156,6 +157,10 @@ impl PipeEnd for ReadPipeTransport {
 
     fn event(slf: &Bound<'_, Self>, happening: Happening) -> PipeEvent {
         PipeEvent::Read(slf.clone().unbind(), happening)
+    }
+
+    fn step(method: &'static str) -> Step {
+        Step("asyncio.unix_events", "_UnixReadPipeTransport", method)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::room::no_memory;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
+use crate::transport::failure::Step;
 use crate::transport::protocol;
 
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
@@ -317,6 +318,10 @@ impl PipeEnd for WritePipeTransport {
 
     fn event(slf: &Bound<'_, Self>, happening: Happening) -> PipeEvent {
         PipeEvent::Write(slf.clone().unbind(), happening)
+    }
+
+    fn step(method: &'static str) -> Step {
+        Step("asyncio.unix_events", "_UnixWritePipeTransport", method)
     }
 }
 

@@ -7,11 +7,17 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{SocketTransport, pointer};
+use crate::fresh;
 use crate::instance_dict;
 use crate::os_error::os_error;
 use crate::slots::Deallocate;
 use crate::transport::endpoint::{SocketEnd, SocketState};
+use crate::transport::failure::Step;
 use crate::transport::server::Server;
+
+/// Where asyncio tells a protocol of the end.
+const LOST: Step =
+    Step("asyncio.selector_events", "_SelectorSocketTransport", "_call_connection_lost");
 
 impl SocketTransport {
     /// Tells the protocol that the connection is lost and closes the descriptor.
@@ -25,14 +31,14 @@ impl SocketTransport {
         let answer = Self::call_protocol(slf, |protocol| {
             protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop)
         });
-        let reported = match answer {
-            Ok(()) => Ok(()),
-            Err(error) => Self::report_callback(slf, "connection_lost", error),
+        let report = |error| {
+            let reason = reason.as_ref().map(|reason| reason.clone_ref(py));
+            Self::report(slf, LOST, &fresh::pack!(py, reason), error)
         };
-        let refused = Self::refuse_to_lend(slf, reason);
+        let reported = answer.or_else(report);
+        let refused = Self::refuse_to_lend(slf, reason.as_ref().map(|reason| reason.clone_ref(py)));
         // What a program's socket raises is no more than what its protocol raises.
-        let closed = Self::release(slf)
-            .or_else(|error| Self::report_callback(slf, "connection_lost", error));
+        let closed = Self::release(slf).or_else(report);
         let (server, rest) =
             slf.get().state.with(py, |state| (state.server.take(), state.end.take_references()));
         drop(rest);

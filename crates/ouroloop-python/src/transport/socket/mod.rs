@@ -44,15 +44,14 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
-use crate::context::{copy_current, run_in};
+use crate::context::run_in;
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::Future;
 use crate::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;
-use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState};
+use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
 use crate::transport::server::Server;
 use habit::Habit;
 
@@ -158,7 +157,8 @@ impl SocketTransport {
     /// called, reading begins and `waiter` gets its result. Attaches itself to `server`.
     ///
     /// # Errors
-    /// `ValueError` for a socket that is closed; then nothing has been taken over.
+    /// `ValueError` for a socket that is closed, and what a protocol raises that cannot be told of a
+    /// connection; then nothing has been taken over.
     pub(crate) fn open<'py>(
         event_loop: &Bound<'py, Loop>,
         origin: Origin,
@@ -168,7 +168,7 @@ impl SocketTransport {
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
         let kind = kind_of(protocol.bind(py))?;
-        let context = copy_current(py)?;
+        let told = Told::of(protocol.bind(py))?;
         let (owned, socket, peer) = match origin {
             Origin::Accepted(owned, peer) => (owned, None, peer),
             Origin::Socket(socket) => {
@@ -181,7 +181,7 @@ impl SocketTransport {
         let is_tcp = own.as_ref().is_some_and(is_internet) && disable_nagle(&owned);
         let fd = owned.as_raw_fd();
         let shared = socket.as_ref().map(|socket| socket.clone_ref(py));
-        let mut end = Endpoint::new(event_loop, protocol, context, waiter, socket, fd);
+        let mut end = Endpoint::new(event_loop, told, waiter, socket, fd);
         end.by_edges = is_tcp;
         let habit = Habit::new(server.as_ref().map_or(1, |server| server.get().habit()));
         let transport = Bound::new(
@@ -222,16 +222,12 @@ impl SocketTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(crate) fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let answer = Self::call_protocol(slf, |protocol| {
-            protocol.call_method1(intern!(py, "connection_made"), (slf,)).map(drop)
-        });
-        if let Err(error) = answer {
-            Self::report_callback(slf, "connection_made", error)?;
-        }
+        let told = Self::greet(slf);
         let watched = Self::start_reading(slf);
         let waiter = slf.get().state.with(py, |state| state.end.waiter.take());
-        protocol::tell_open(py, waiter, watched)
-            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED))
+        let opened = protocol::tell_open(py, waiter, watched)
+            .or_else(|error| Self::fatal_error(slf, error, protocol::NOT_WATCHED));
+        told.and(opened)
     }
 
     /// Calls the protocol in the transport's context.
@@ -248,23 +244,6 @@ impl SocketTransport {
             Some(protocol) => run_in(py, &context, || call(protocol.bind(py))),
             None => Ok(()),
         }
-    }
-
-    /// Reports an error of a protocol method that the loop called, as that of a handle.
-    fn report_callback(slf: &Bound<'_, Self>, method: &str, error: PyErr) -> PyResult<()> {
-        let py = slf.py();
-        let (told, context) = slf.get().state.with(py, |state| {
-            (
-                state.end.protocol.as_ref().map(|protocol| protocol.clone_ref(py)),
-                state.end.context.clone_ref(py),
-            )
-        });
-        let (Some(told), Some(event_loop)) = (told, slf.get().event_loop(py)) else {
-            return Err(error);
-        };
-        let callback = told.bind(py).getattr(fresh::interned(py, method)?)?.unbind();
-        let args = fresh::tuple(py, [slf])?;
-        protocol::report_callback(&event_loop, callback, &args, context, error)
     }
 
     fn server(&self, py: Python<'_>) -> Option<Py<Server>> {

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use ouroloop::net::{Received, Stream};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
@@ -19,6 +19,8 @@ use crate::transport::bytes::{LARGE_READ, LARGEST_READ};
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::tls::TlsProtocol;
+
+const READ_FAILED: &str = "Fatal read error on socket transport";
 
 impl SocketTransport {
     /// The descriptor is readable: one read, and the protocol is told.
@@ -199,13 +201,20 @@ impl SocketTransport {
                     "get_buffer() returned an empty buffer",
                 ));
             }
-            target = Some(writable_bytes(&object)?);
+            target = Some(object.unbind());
             Ok(())
         });
         if let Err(error) = got {
             return Self::protocol_failed(slf, "get_buffer", error);
         }
         let Some(target) = target else { return Ok(()) };
+        let Ok(target) = writable_bytes(target.bind(py)) else {
+            let given = target.bind(py).get_type().name()?;
+            let error = fresh::error::<PyTypeError>(format!(
+                "recv_into() argument 1 must be read-write bytes-like object, not {given}"
+            ));
+            return Self::fatal_error(slf, error, READ_FAILED);
+        };
         // SAFETY: the buffer is a writable, contiguous piece of memory that its exporter keeps in
         // place while `target` is alive; nothing else runs during the read.
         let room = unsafe {
@@ -228,11 +237,9 @@ impl SocketTransport {
         match received {
             Received::Data(_) | Received::WouldBlock => Ok(()),
             Received::Eof => Self::on_eof(slf),
-            Received::Failed(error) => Self::fatal_error(
-                slf,
-                os_error(slf.py(), &error),
-                "Fatal read error on socket transport",
-            ),
+            Received::Failed(error) => {
+                Self::fatal_error(slf, os_error(slf.py(), &error), READ_FAILED)
+            }
         }
     }
 
@@ -279,7 +286,7 @@ pub(crate) fn writable_bytes(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>
     };
     if buffer.readonly() || !buffer.is_c_contiguous() {
         let message = "read-write bytes-like object expected";
-        return Err(fresh::error::<pyo3::exceptions::PyTypeError>(message));
+        return Err(fresh::error::<PyTypeError>(message));
     }
     Ok(buffer)
 }

@@ -3,94 +3,87 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::PyTuple;
 
-use super::{Happening, SubprocessTransport};
+use super::{Happening, LOST, SubprocessTransport};
 use crate::context::run_in;
-use crate::transport::protocol::report_callback;
+use crate::fresh;
+use crate::room::{Grow, taken};
+use crate::transport::failure::{self, Step};
 
-/// A method of the protocol and what it is called with.
+/// What is called.
 #[derive(Debug)]
 pub(super) enum Call {
-    Made,
-    Received(usize, Py<PyBytes>),
-    PipeLost(usize, Option<Py<PyAny>>),
-    Exited,
+    /// A method of the protocol, looked up when the call was scheduled, with its arguments.
+    Method(Py<PyAny>, Py<PyTuple>),
+    /// The protocol's `connection_lost`; afterwards everything is let go.
     Lost,
 }
 
 impl Call {
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Received(_, data) => visit.call(data),
-            Self::PipeLost(_, error) => visit.call(error),
-            Self::Made | Self::Exited | Self::Lost => Ok(()),
-        }
-    }
-
-    fn method(&self) -> &'static str {
-        match self {
-            Self::Made => "connection_made",
-            Self::Received(..) => "pipe_data_received",
-            Self::PipeLost(..) => "pipe_connection_lost",
-            Self::Exited => "process_exited",
-            Self::Lost => "connection_lost",
-        }
-    }
-
-    fn carry_out(
-        &self,
-        transport: &Bound<'_, SubprocessTransport>,
-        protocol: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let py = protocol.py();
-        let answer = match self {
-            Self::Made => protocol.call_method1(intern!(py, "connection_made"), (transport,)),
-            Self::Received(stream, data) => {
-                protocol.call_method1(intern!(py, "pipe_data_received"), (*stream, data))
+            Self::Method(method, args) => {
+                visit.call(method)?;
+                visit.call(args)
             }
-            Self::PipeLost(stream, error) => {
-                protocol.call_method1(intern!(py, "pipe_connection_lost"), (*stream, error))
-            }
-            Self::Exited => protocol.call_method0(intern!(py, "process_exited")),
-            Self::Lost => protocol.call_method1(intern!(py, "connection_lost"), (py.None(),)),
-        };
-        answer.map(drop)
+            Self::Lost => Ok(()),
+        }
     }
 }
 
 impl SubprocessTransport {
-    /// Has the protocol called in a later turn.
-    pub(super) fn call(slf: &Bound<'_, Self>, call: Call) {
-        let connected = slf.get().state.with(slf.py(), |state| {
-            state.calls.push_back(call);
-            state.connected
-        });
+    /// Has a method of the protocol called in a later turn.
+    ///
+    /// # Errors
+    /// What looking it up raises.
+    pub(super) fn call<'py>(
+        slf: &Bound<'py, Self>,
+        method: &'static str,
+        args: impl FnOnce(Python<'py>) -> PyResult<Bound<'py, PyTuple>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(protocol) = slf.get().protocol(py) else { return Ok(()) };
+        let method = protocol.getattr(py, fresh::interned(py, method)?)?;
+        Self::call_later(slf, Call::Method(method, args(py)?.unbind()))
+    }
+
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn call_later(slf: &Bound<'_, Self>, call: Call) -> PyResult<()> {
+        let py = slf.py();
+        let (kept, connected) =
+            slf.get().state.with(py, |state| (state.calls.grow(call), state.connected));
+        taken(py, kept)?;
         if connected {
             Self::push(slf, Happening::Call);
         }
+        Ok(())
     }
 
     /// The turn of the call that waits longest.
     pub(super) fn next_call(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let Some(call) = slf.get().state.with(py, |state| state.calls.pop_front()) else {
-            return Ok(());
-        };
-        let (protocol, context) = slf.get().state.with(py, |state| {
-            let protocol = state.protocol.as_ref().map(|protocol| protocol.clone_ref(py));
-            (protocol, state.context.clone_ref(py))
-        });
-        let mut answer = Ok(());
-        if let Some(protocol) = protocol {
-            let protocol = protocol.bind(py);
-            answer = run_in(py, &context, || call.carry_out(slf, protocol))
-                .or_else(|error| Self::report(slf, protocol, call.method(), error));
+        let call = slf.get().state.with(py, |state| state.calls.pop_front());
+        match (call, slf.get().event_loop(py)) {
+            (Some(Call::Method(method, args)), Some(event_loop)) => {
+                let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+                failure::call_back(&event_loop, method, args.bind(py), context)
+            }
+            (Some(Call::Lost), _) => Self::tell_lost(slf).and(Self::on_lost(slf)),
+            _ => Ok(()),
         }
-        if matches!(call, Call::Lost) {
-            return answer.and(Self::on_lost(slf));
-        }
-        answer
+    }
+
+    fn tell_lost(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(protocol) = slf.get().protocol(py) else { return Ok(()) };
+        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
+        let reason = fresh::pack!(py, py.None());
+        run_in(py, &context, || {
+            protocol.bind(py).getattr(intern!(py, "connection_lost"))?.call1(&reason).map(drop)
+        })
+        .or_else(|error| Self::report(slf, LOST, &reason, error))
     }
 
     /// After `connection_lost`, whatever came of it.
@@ -105,18 +98,16 @@ impl SubprocessTransport {
         woken
     }
 
-    /// Reports an error of the protocol as that of a handle.
-    fn report(
+    /// Reports an error as that of a step of this transport.
+    pub(super) fn report(
         slf: &Bound<'_, Self>,
-        protocol: &Bound<'_, PyAny>,
-        method: &str,
+        step: Step,
+        args: &Bound<'_, PyTuple>,
         error: PyErr,
     ) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
         let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
-        let callback = protocol.getattr(method)?.unbind();
-        let args = PyTuple::empty(py);
-        report_callback(&event_loop, callback, &args, context, error)
+        step.report(&event_loop, slf.as_any(), args, context, error)
     }
 }

@@ -17,12 +17,11 @@ use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::{Happening, SubprocessTransport};
+use super::{EXITED, Happening, SubprocessTransport};
 use crate::callback::Callback;
 use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
 use crate::standard::Standard;
-use crate::transport::protocol::report_callback;
 
 /// Reported for a child whose status somebody else has read.
 const UNKNOWN_STATUS: i32 = 255;
@@ -74,16 +73,25 @@ impl SubprocessTransport {
             Ok(None) => return Ok(()),
             Err(error) => {
                 Self::stop_watching(slf);
-                return Self::report_unreaped(slf, error);
+                return Self::report(slf, EXITED, &PyTuple::empty(py), error);
             }
         };
         Self::stop_watching(slf);
         if cfg!(Py_3_14) {
-            return Self::exited(slf, returncode);
+            return Self::note_exit(slf, returncode);
         }
         // One turn later, as asyncio's watchers have it.
         Self::push(slf, Happening::Exited(returncode));
         Ok(())
+    }
+
+    /// Takes note of the child's end; an error is reported.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`.
+    pub(super) fn note_exit(slf: &Bound<'_, Self>, returncode: i32) -> PyResult<()> {
+        Self::exited(slf, returncode)
+            .or_else(|error| Self::report(slf, EXITED, &fresh::pack!(slf.py(), returncode), error))
     }
 
     /// Reaps the child by `os.waitpid`, as asyncio does, and answers its status as Python writes it;
@@ -120,15 +128,6 @@ impl SubprocessTransport {
         }
     }
 
-    /// The loop's exception handler hears of a child that could not be reaped.
-    fn report_unreaped(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
-        let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
-        let callback = slf.getattr(intern!(py, "_process_exited"))?.unbind();
-        report_callback(&event_loop, callback, &PyTuple::empty(py), context, error)
-    }
-
     fn wait_in_thread(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = slf.py();
         let pid = slf.get().state.with(py, |state| state.pid.as_raw_pid());
@@ -144,7 +143,7 @@ impl SubprocessTransport {
     /// Reaps the child that a thread has seen end, and says so.
     fn reap_seen(slf: &Bound<'_, Self>) -> PyResult<()> {
         match Self::reap(slf, LOST_TO_THREAD)? {
-            Some(returncode) => Self::exited(slf, returncode),
+            Some(returncode) => Self::note_exit(slf, returncode),
             None => Ok(()),
         }
     }

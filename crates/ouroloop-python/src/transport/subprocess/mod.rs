@@ -34,7 +34,7 @@ use std::collections::VecDeque;
 use ouroloop::process::{Exit, Pid};
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
@@ -43,14 +43,23 @@ use crate::event_loop::Loop;
 use crate::fresh;
 use crate::future::{Future, Outcome};
 use crate::instance_dict::{self, ValueOffset};
-use crate::standard::Standard;
+use crate::standard::{Standard, exception_of};
+use crate::transport::failure::Step;
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
+use crate::transport::protocol::leaves_loop;
 
 use calls::Call;
 #[cfg(not(Py_3_14))]
 pub(crate) use exit::child_exited;
 pub(crate) use pipe_protocol::PipeProtocol;
 pub(crate) use spawning::Spawner;
+
+const MODULE: &str = "asyncio.base_subprocess";
+const CLASS: &str = "BaseSubprocessTransport";
+
+/// Where asyncio tells a protocol of what.
+const EXITED: Step = Step(MODULE, CLASS, "_process_exited");
+const LOST: Step = Step(MODULE, CLASS, "_call_connection_lost");
 
 /// What happens to a subprocess transport, as an entry of the loop's ready queue.
 #[derive(Clone, Copy, Debug)]
@@ -323,15 +332,32 @@ impl SubprocessTransport {
             Happening::Connected => Self::on_connected(slf),
             Happening::Call => Self::next_call(slf),
             Happening::Ended => Self::on_ended(slf),
-            Happening::Exited(returncode) => Self::exited(slf, returncode),
+            Happening::Exited(returncode) => Self::note_exit(slf, returncode),
         }
     }
 
     fn on_connected(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        let protocol = slf.get().protocol(py);
+        let greeting =
+            protocol.map(|protocol| protocol.getattr(py, intern!(py, "connection_made")));
+        let outcome = match greeting {
+            Some(Ok(greeting)) => {
+                let args = fresh::pack!(py, slf).unbind();
+                slf.get().state.with(py, |state| {
+                    state.calls.push_front(Call::Method(greeting, args));
+                });
+                Outcome::Result(py.None())
+            }
+            Some(Err(error)) if leaves_loop(py, &error) => return Err(error),
+            Some(Err(error)) => {
+                Self::forsake_protocol(slf);
+                Outcome::Exception(exception_of(py, &error).into_any().unbind())
+            }
+            None => Outcome::Result(py.None()),
+        };
         let (waiting, waiter) = slf.get().state.with(py, |state| {
             state.connected = true;
-            state.calls.push_front(Call::Made);
             (state.calls.len(), state.waiter.take())
         });
         for _ in 0..waiting {
@@ -339,16 +365,28 @@ impl SubprocessTransport {
         }
         match waiter {
             Some(waiter) if !waiter.bind(py).get().is_done(py) => {
-                Future::finish(waiter.bind(py), Outcome::Result(py.None()))
+                Future::finish(waiter.bind(py), outcome)
             }
             _ => Ok(()),
         }
     }
 
+    /// The protocol cannot be told of the connection, and is told of nothing else.
+    fn forsake_protocol(slf: &Bound<'_, Self>) {
+        drop(slf.get().state.with(slf.py(), |state| {
+            let ends = state.finished;
+            let calls = std::mem::take(&mut state.calls);
+            if ends {
+                state.calls.push_back(Call::Lost);
+            }
+            (calls, state.protocol.take())
+        }));
+    }
+
     /// The child has ended with this status.
     ///
     /// # Errors
-    /// `AssertionError` if it has ended before.
+    /// `AssertionError` if it has ended before; what looking up `process_exited` raises.
     fn exited(slf: &Bound<'_, Self>, returncode: i32) -> PyResult<()> {
         use pyo3::exceptions::PyAssertionError;
         let py = slf.py();
@@ -368,9 +406,10 @@ impl SubprocessTransport {
         if let Some(process) = slf.get().process(py) {
             Self::say_ended(&process, returncode)?;
         }
-        Self::call(slf, Call::Exited);
-        Self::try_finish(slf);
-        if cfg!(Py_3_14) { Self::wake_exit_waiters(slf) } else { Ok(()) }
+        let told = Self::call(slf, "process_exited", |py| Ok(PyTuple::empty(py)));
+        let finished = Self::try_finish(slf);
+        let woken = if cfg!(Py_3_14) { Self::wake_exit_waiters(slf) } else { Ok(()) };
+        told.and(finished).and(woken)
     }
 
     /// Tells the `Popen` object, which would warn of a child that still runs.
@@ -383,7 +422,7 @@ impl SubprocessTransport {
     }
 
     /// Schedules `connection_lost` once the child has ended and every pipe is disconnected.
-    fn try_finish(slf: &Bound<'_, Self>) {
+    fn try_finish(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let finishes = slf.get().state.with(py, |state| {
             let disconnected = state.streams.iter().all(|stream| match stream {
@@ -395,20 +434,23 @@ impl SubprocessTransport {
             state.finished |= finishes;
             finishes
         });
-        if finishes {
-            Self::call(slf, Call::Lost);
-        }
+        if finishes { Self::call_later(slf, Call::Lost) } else { Ok(()) }
     }
 
     /// A pipe brought bytes.
-    fn pipe_received(slf: &Bound<'_, Self>, stream: usize, data: &Bound<'_, PyBytes>) {
-        Self::call(slf, Call::Received(stream, data.clone().unbind()));
+    fn pipe_received(
+        slf: &Bound<'_, Self>,
+        stream: usize,
+        data: &Bound<'_, PyBytes>,
+    ) -> PyResult<()> {
+        Self::call(slf, "pipe_data_received", |py| Ok(fresh::pack!(py, stream, data)))
     }
 
     /// A pipe is disconnected.
-    fn pipe_lost(slf: &Bound<'_, Self>, stream: usize, error: Option<Py<PyAny>>) {
-        Self::call(slf, Call::PipeLost(stream, error));
-        Self::try_finish(slf);
+    fn pipe_lost(slf: &Bound<'_, Self>, stream: usize, error: Option<Py<PyAny>>) -> PyResult<()> {
+        let told =
+            Self::call(slf, "pipe_connection_lost", |py| Ok(fresh::pack!(py, stream, error)));
+        told.and(Self::try_finish(slf))
     }
 
     /// Ends the waits of `_wait`.

@@ -61,20 +61,30 @@ impl PipeProtocol {
     }
 
     /// The pipe brought bytes.
-    pub(crate) fn received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) {
-        if let Some(process) = slf.get().process(slf.py()) {
-            SubprocessTransport::pipe_received(&process, slf.get().stream, data);
+    ///
+    /// # Errors
+    /// What looking up the method raises by which the child's protocol is told.
+    pub(crate) fn received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        match slf.get().process(slf.py()) {
+            Some(process) => SubprocessTransport::pipe_received(&process, slf.get().stream, data),
+            None => Ok(()),
         }
     }
 
     /// The pipe is disconnected.
-    pub(crate) fn lost(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) {
+    ///
+    /// # Errors
+    /// As [`PipeProtocol::received`].
+    pub(crate) fn lost(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
         let process = slf.get().state.with(slf.py(), |state| {
             state.disconnected = true;
             state.process.take()
         });
-        if let Some(process) = process {
-            SubprocessTransport::pipe_lost(process.bind(slf.py()), slf.get().stream, error);
+        match process {
+            Some(process) => {
+                SubprocessTransport::pipe_lost(process.bind(slf.py()), slf.get().stream, error)
+            }
+            None => Ok(()),
         }
     }
 
@@ -127,19 +137,17 @@ impl PipeProtocol {
     }
 
     #[pyo3(signature = (exc))]
-    fn connection_lost(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) {
-        Self::lost(slf, exc);
+    fn connection_lost(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
+        Self::lost(slf, exc)
     }
 
     fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Ok(data) = data.cast::<PyBytes>() {
-            Self::received(slf, data);
-            return Ok(());
+            return Self::received(slf, data);
         }
         let py = data.py();
         let copy = py.get_type::<PyBytes>().call1((data,))?;
-        Self::received(slf, copy.cast::<PyBytes>()?);
-        Ok(())
+        Self::received(slf, copy.cast::<PyBytes>()?)
     }
 
     #[expect(clippy::unused_self, reason = "protocols answer by object")]

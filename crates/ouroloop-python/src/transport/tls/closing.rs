@@ -187,18 +187,21 @@ impl TlsProtocol {
         });
         drop(backlog);
         this.session.outgoing(py).call_method0(intern!(py, "read"))?;
-        if tells && let Some(protocol) = this.app_protocol(py) {
-            let lost = protocol.getattr(intern!(py, "connection_lost"))?;
-            this.event_loop(py).call_method1(intern!(py, "call_soon"), (lost, error))?;
-        }
+        let told = match this.app_protocol(py).filter(|_| tells) {
+            Some(protocol) => protocol.getattr(intern!(py, "connection_lost")).and_then(|lost| {
+                this.event_loop(py).call_method1(intern!(py, "call_soon"), (lost, error)).map(drop)
+            }),
+            None => Ok(()),
+        };
         let cause = (!error.is_none()).then_some(error);
         let woken = Self::wake_waiter(slf, cause);
         let rest = this
             .state
             .with(py, |state| (state.lower.take(), state.transport.take(), state.protocol.take()));
         drop(rest);
-        Self::stop_timers(slf)?;
-        woken
+        // Whoever waits for the connection hears of its end whatever the protocol is.
+        let stopped = Self::stop_timers(slf);
+        told.and(stopped).and(woken)
     }
 
     pub(super) fn stop_timers(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -132,7 +132,9 @@ impl TlsProtocol {
         let py = slf.py();
         let pending = slf.get().session.pending_in(py)?;
         let object = protocol.call_method1(intern!(py, "get_buffer"), (pending,))?;
-        let target = writable_bytes(&object)?;
+        // Of what has no length asyncio says that.
+        let target =
+            writable_bytes(&object).map_err(|error| object.len().err().unwrap_or(error))?;
         // SAFETY: the buffer is a writable, contiguous piece of memory that its exporter keeps in
         // place while `target` is alive; it has been initialised, as all memory of Python's is.
         let room = unsafe {

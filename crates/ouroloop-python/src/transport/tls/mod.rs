@@ -402,6 +402,10 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
     let buffered = crate::standard::Standard::get(py)?.buffered_protocol.bind(py);
     let is_buffered = protocol.getattr_opt(intern!(py, "get_buffer"))?.is_some()
         && protocol.is_instance(buffered)?;
+    if is_buffered {
+        // A protocol that cannot be told of data gets no connection.
+        protocol.getattr(intern!(py, "buffer_updated"))?;
+    }
     Ok(if is_buffered { Kind::Buffered } else { Kind::Plain })
 }
 
