@@ -18,7 +18,8 @@
 //! descriptors (and at the timers) is left out while *all* of these hold: fewer than
 //! [`UNSEEN_CALLBACKS`] callbacks ran since the last look; less than [`UNSEEN_NANOS`] passed
 //! since then, as far as the clock was asked; no timer that was already due was scheduled
-//! meanwhile; and it is not the first turn of a run. The clock is asked every
+//! meanwhile; it is not the first turn of a run; and the last [`BARREN_LOOKS`] looks found nothing, so
+//! that who waits for what is about to come has it in the turn in which a loop that always looks would. The clock is asked every
 //! [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for that to matter.
 //!
 //! # When there is no memory
@@ -52,6 +53,8 @@ use crate::waker::{Sleep, Waker};
 
 /// At most about this many callbacks run between two looks at the descriptors.
 pub const UNSEEN_CALLBACKS: usize = 128;
+/// Looks are left out after so many that found neither a descriptor nor a letter.
+pub const BARREN_LOOKS: u8 = 16;
 /// At most about this many nanoseconds pass between two looks at the descriptors.
 pub const UNSEEN_NANOS: Nanos = 50_000;
 /// The clock is asked once in this many turns while looks are left out and turns are quick.
@@ -150,6 +153,8 @@ pub struct EventLoop<C, K = MonotonicClock> {
     turns_per_clock: usize,
     look_now: bool,
     popped: u32,
+    /// How many looks in a row have found nothing.
+    barren_looks: u8,
 }
 
 impl<C: Callback> EventLoop<C> {
@@ -193,6 +198,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             turns_per_clock: TURNS_PER_CLOCK,
             look_now: true,
             popped: 0,
+            barren_looks: 0,
         })
     }
 
@@ -436,6 +442,8 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             }
         }
         self.spare_events = Some(events);
+        self.barren_looks =
+            if self.found == 0 && !called { self.barren_looks.saturating_add(1) } else { 0 };
         let now = self.clock.now();
         if !waited {
             self.judge_pace(now.saturating_sub(self.seen));
@@ -497,7 +505,8 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     fn may_leave_out(&mut self) -> bool {
         self.unseen_callbacks += self.ready.len();
         self.unseen_turns += 1;
-        self.unseen_callbacks < UNSEEN_CALLBACKS
+        self.barren_looks >= BARREN_LOOKS
+            && self.unseen_callbacks < UNSEEN_CALLBACKS
             && (!self.unseen_turns.is_multiple_of(self.turns_per_clock)
                 || self.clock.now() < self.seen.saturating_add(UNSEEN_NANOS))
     }

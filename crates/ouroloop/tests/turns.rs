@@ -3,13 +3,13 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::thread;
 
 use ouroloop::EventLoop;
 use ouroloop::clock::{Clock, ManualClock};
-use ouroloop::event_loop::{TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS};
+use ouroloop::event_loop::{BARREN_LOOKS, TURNS_PER_CLOCK, UNSEEN_CALLBACKS, UNSEEN_NANOS};
 use ouroloop::multiplex::Poll;
 use proptest::prelude::*;
 use support::{Token, busy_turn, mechanisms, number, pair, turn};
@@ -116,7 +116,9 @@ fn a_busy_loop_sees_a_descriptor_within_the_bound() {
             for _ in 0..chains {
                 turns.push(Token(1));
             }
-            assert_eq!(busy_turn(&mut turns, again).len(), chains, "the first turn looks");
+            for _ in 0..BARREN_LOOKS {
+                assert_eq!(busy_turn(&mut turns, again).len(), chains, "these turns look");
+            }
             far.write_all(b"x").expect("room");
             let mut unseen = chains;
             loop {
@@ -208,12 +210,39 @@ fn descriptors_that_bring_much_take_turns() {
 fn the_first_turn_of_a_run_looks() {
     let (mut turns, _) = test_loop();
     turns.push(Token(1));
-    busy_turn(&mut turns, |turns, token| {
-        turns.push(token);
-    });
+    busy_turns(&mut turns, BARREN_LOOKS);
     assert!(turns.plan(true).is_none(), "a busy loop leaves looks out");
     turns.look();
     assert!(turns.plan(true).is_some());
+}
+
+#[test]
+fn every_turn_looks_where_looks_have_found_something() {
+    let (mut turns, _) = test_loop();
+    let (near, mut far) = pair();
+    turns.set_reader(number(&near), Token(2)).expect("a watch");
+    turns.push(Token(1));
+    busy_turns(&mut turns, BARREN_LOOKS);
+    assert!(turns.plan(true).is_none(), "a busy loop leaves looks out");
+    turns.look();
+    far.write_all(b"x").expect("room");
+    busy_turns(&mut turns, 1);
+    (&near).read_exact(&mut [0]).expect("a byte");
+    for _ in 1..BARREN_LOOKS {
+        let wait = turns.plan(true).expect("a look");
+        turns.collect(wait).expect("a look");
+    }
+}
+
+/// Turns with one callback each, which is queued again; looks are made where they are due.
+fn busy_turns(turns: &mut TestLoop, count: u8) {
+    for _ in 0..count {
+        busy_turn(turns, |turns, token| {
+            if token == Token(1) {
+                turns.push(token);
+            }
+        });
+    }
 }
 
 #[test]

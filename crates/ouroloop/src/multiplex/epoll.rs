@@ -15,14 +15,16 @@
 //!
 //! A forked child shares the instance with its parent: there it takes no change (see [`crate::fork`]).
 
+use std::ffi::c_int;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::clock::Nanos;
+use crate::fork::{self, Process};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::time::Timespec;
-
-use crate::fork::{self, Process};
 
 use super::{EVENTS_PER_WAIT, Event, Events, Interest, Multiplexer, Timeout, timespec};
 
@@ -44,11 +46,14 @@ impl Epoll {
     }
 
     /// One wait, whose events follow those that are there.
-    fn wait_for(&self, events: &mut Events, timeout: Option<&Timespec>) -> Result<(), Errno> {
+    fn wait_for(&self, events: &mut Events, timeout: Timeout) -> Result<(), Errno> {
         events.kernel.try_reserve(EVENTS_PER_WAIT).map_err(|_| Errno::NOMEM)?;
         events.ready.try_reserve(events.most).map_err(|_| Errno::NOMEM)?;
         let room = &mut events.kernel.spare_capacity_mut()[..events.most];
-        let (told, _) = epoll::wait(&self.epoll, room, timeout)?;
+        let told = match timeout {
+            Timeout::After(nanos) => wait_precisely(&self.epoll, room, nanos)?,
+            _ => epoll::wait(&self.epoll, room, timeout.timespec().as_ref())?.0,
+        };
         events.ready.extend(told.iter().map(|event| {
             let (fd, flags) = (event.data.u64(), event.flags);
             Event {
@@ -75,6 +80,46 @@ fn flags(interest: Interest) -> EventFlags {
     flags.set(EventFlags::ONESHOT, interest.once);
     flags.set(EDGE, interest.edge);
     flags
+}
+
+/// Waits to the nanosecond, or, where the kernel has no such call, to the millisecond.
+fn wait_precisely<'events>(
+    epoll: &OwnedFd,
+    room: &'events mut [MaybeUninit<epoll::Event>],
+    nanos: Nanos,
+) -> Result<&'events mut [epoll::Event], Errno> {
+    /// There is no `epoll_pwait2`: Linux before 5.11, or a sandbox.
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    if !REFUSED.load(Ordering::Relaxed) {
+        let limit = timespec(nanos);
+        let limit = libc::timespec { tv_sec: limit.tv_sec as _, tv_nsec: limit.tv_nsec as _ };
+        let most = c_int::try_from(room.len()).unwrap_or(c_int::MAX);
+        let mask = std::ptr::null::<libc::sigset_t>();
+        // SAFETY: the kernel writes no more events than there is room for, and reads the time.
+        let told = unsafe {
+            let room = room.as_mut_ptr();
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                epoll.as_raw_fd(),
+                room,
+                most,
+                &raw const limit,
+                mask,
+                0,
+            )
+        };
+        if let Ok(told) = usize::try_from(told) {
+            // SAFETY: so many events the kernel has written.
+            return Ok(unsafe { &mut *(&raw mut room[..told] as *mut [epoll::Event]) });
+        }
+        match Errno::from_io_error(&io::Error::last_os_error()) {
+            Some(Errno::NOSYS | Errno::PERM) => REFUSED.store(true, Ordering::Relaxed),
+            error => return Err(error.unwrap_or(Errno::INVAL)),
+        }
+    }
+    // Rounded up, so that a short wait does not turn into a busy loop.
+    let rounded = timespec(nanos.div_ceil(1_000_000) * 1_000_000);
+    Ok(epoll::wait(epoll, room, Some(&rounded))?.0)
 }
 
 impl Multiplexer for Epoll {
@@ -112,14 +157,7 @@ impl Multiplexer for Epoll {
         if !self.process.is_current() {
             return Err(fork::refusal());
         }
-        let mut answer = self.wait_for(events, timeout.timespec().as_ref());
-        if let (Err(Errno::NOSYS | Errno::PERM), Timeout::After(nanos)) = (answer, timeout) {
-            // No `epoll_pwait2` (Linux before 5.11, or a sandbox): whole milliseconds, rounded up
-            // so that a short wait does not turn into a busy loop.
-            let rounded = timespec(nanos.div_ceil(1_000_000) * 1_000_000);
-            answer = self.wait_for(events, Some(&rounded));
-        }
-        match answer {
+        match self.wait_for(events, timeout) {
             Ok(()) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
