@@ -1,6 +1,7 @@
 """``start_tls``: on plain connections, on TLS, under streams and protocols of every kind."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 from typing import Any
@@ -86,7 +87,9 @@ def test_streams_with_the_handshake_already_buffered(run_native: Run, contexts: 
             writer.write(await reader.readline())
             await writer.drain()
             writer.close()
-            await writer.wait_closed()
+            # The client goes without a farewell, and may not have read this side's.
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
             served.set()
 
         server = await asyncio.start_server(serve, HOST, 0)

@@ -18,7 +18,6 @@ from tests.protocols import Filling, HalfOpen, Recorder
 from .peers import (
     attach,
     connected,
-    nothing_to_read,
     pattern,
     read_all,
     read_exactly,

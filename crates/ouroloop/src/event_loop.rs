@@ -153,6 +153,8 @@ pub struct EventLoop<C, K = MonotonicClock> {
     turns_per_clock: usize,
     look_now: bool,
     popped: u32,
+    /// What `popped` will be when this turn has run its callbacks.
+    turn_ends: u32,
     /// How many looks in a row have found nothing.
     barren_looks: u8,
 }
@@ -198,6 +200,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             turns_per_clock: TURNS_PER_CLOCK,
             look_now: true,
             popped: 0,
+            turn_ends: 0,
             barren_looks: 0,
         })
     }
@@ -257,6 +260,21 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     #[must_use]
     pub const fn popped(&self) -> u32 {
         self.popped
+    }
+
+    /// How many callbacks this turn is going to run, all that are ready. Asked once, when it begins to.
+    #[inline]
+    pub fn begin_turn(&mut self) -> usize {
+        self.turn_ends =
+            self.popped.wrapping_add(u32::try_from(self.ready.len()).unwrap_or(u32::MAX));
+        self.ready.len()
+    }
+
+    /// Whether this turn has callbacks left behind the one that was taken last.
+    #[inline]
+    #[must_use]
+    pub const fn goes_on(&self) -> bool {
+        self.popped != self.turn_ends
     }
 
     /// How many callbacks are ready.

@@ -225,7 +225,7 @@ impl Loop {
         if let Some(pool) = owed {
             pool.call();
         }
-        let ready = this.engine.with(py, |engine| engine.ready_len());
+        let ready = this.engine.with(py, ouroloop::EventLoop::begin_turn);
         for number in 1..=ready {
             let Some(callback) = this.engine.with(py, ouroloop::EventLoop::pop) else { break };
             let answer = if debug { debug::run_timed(slf, callback) } else { callback.run(slf) };

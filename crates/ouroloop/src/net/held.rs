@@ -3,8 +3,8 @@
 //! A callback that answers in several writes would make a system call for each. Its loop may hold what it
 //! writes back until the turn is over, and then send each connection's in one piece. But the callback may also
 //! go on to compute, or wait, for a long time; then what is held leaves all the same, by a thread of this
-//! module's own that looks at every loop's [`Holder`] every few milliseconds. It needs nothing of the loop,
-//! which may be in the middle of anything, and sleeps while nobody holds.
+//! module's own that looks at every loop's [`Holder`]: every millisecond, and after long regular traffic every
+//! eight. It needs nothing of the loop, which may be in the middle of anything, and sleeps while nobody holds.
 //!
 //! 1. A holder has copies of what waits: the queues that it is of stay their owners'.
 //! 2. An owner takes back what is held of it ([`Holder::reclaim`]) before it writes, shuts down, gives away or
@@ -25,17 +25,23 @@ use std::time::Duration;
 use crate::fork::Process;
 use crate::net::stream::{Sent, send};
 
-/// A write of more than this is not worth a copy.
-const LARGEST: usize = 4096;
+/// A write of more than this is not worth a copy: the call that it may save costs no more.
+const LARGEST: usize = 512;
 
 /// So much is held at once.
 const MOST_HELD: usize = 64 * 1024;
 
-/// How long the thread looks away. Each look costs a busy loop on the same processor some 30 to 60 µs.
-const BETWEEN_LOOKS: Duration = Duration::from_micros(2500);
+/// How long the thread looks away. What is there at one look and at the next leaves.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
-/// When it looks again, if something was held. What is still there then leaves.
+/// How long it does while all goes well: a look costs a busy loop on the same processor some 30 µs.
+const BETWEEN_CALM_LOOKS: Duration = Duration::from_millis(8);
+
+/// When it looks again in calm times, if something was held.
 const SECOND_LOOK: Duration = Duration::from_micros(500);
+
+/// All goes well if so many looks have found nothing that had waited.
+const CALM: u32 = 64;
 
 /// After so many looks at loops that held nothing, the thread sleeps.
 const IDLE_LOOKS: u32 = 40;
@@ -78,6 +84,8 @@ enum Seen {
     Used,
     /// Something is, for the first time.
     Waiting,
+    /// Something had waited since the last one, and was sent.
+    Overdue,
 }
 
 #[derive(Debug)]
@@ -194,33 +202,39 @@ impl Held {
     fn look(&mut self) -> Seen {
         let mut seen = if mem::take(&mut self.used) { Seen::Used } else { Seen::Nothing };
         for entry in &mut self.entries {
-            if mem::replace(&mut entry.seen, true) {
-                entry.send(&self.bytes);
+            let found = if !mem::replace(&mut entry.seen, true) {
+                Seen::Waiting
+            } else if entry.send(&self.bytes) {
+                Seen::Overdue
             } else {
-                seen = Seen::Waiting;
-            }
+                continue;
+            };
+            seen = seen.max(found);
         }
         seen
     }
 
     fn send_all(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.send(&self.bytes));
+        for entry in &mut self.entries {
+            entry.send(&self.bytes);
+        }
     }
 }
 
 impl Entry {
-    fn send(&mut self, bytes: &[u8]) {
+    /// Answers whether something has left.
+    fn send(&mut self, bytes: &[u8]) -> bool {
         let rest = &bytes[self.rest.clone()];
         if rest.is_empty() {
-            return;
+            return false;
         }
         // SAFETY: whoever holds for a descriptor takes it back before that is closed, and cannot while this
         // has the lock.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
-        if let Sent::Bytes(sent) = send(fd, rest) {
-            self.sent += sent;
-            self.rest.start += sent;
-        }
+        let Sent::Bytes(sent) = send(fd, rest) else { return false };
+        self.sent += sent;
+        self.rest.start += sent;
+        true
     }
 }
 
@@ -283,13 +297,20 @@ fn spawn() -> std::io::Result<JoinHandle<()>> {
 }
 
 fn watch() {
-    let mut idle = 0;
+    let (mut idle, mut calm) = (0, 0_u32);
+    let mut again = false;
     let mut watch = lock(&WATCH);
     while !watch.ends {
         let seen = watch.look();
         idle = if seen == Seen::Nothing { idle + 1 } else { 0 };
+        calm = if seen == Seen::Overdue { 0 } else { calm.saturating_add(1) };
+        again = seen == Seen::Waiting && !again;
         if idle < IDLE_LOOKS {
-            let pause = if seen == Seen::Waiting { SECOND_LOOK } else { BETWEEN_LOOKS };
+            let pause = match calm {
+                0..CALM => BETWEEN_LOOKS,
+                _ if again => SECOND_LOOK,
+                _ => BETWEEN_CALM_LOOKS,
+            };
             watch = CALLED
                 .wait_timeout(watch, pause)
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(watch, _)| watch);

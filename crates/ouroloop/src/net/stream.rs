@@ -327,7 +327,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.queue.take_all()
     }
 
-    /// Has the chunk that was pushed last wait a moment for others, two or three milliseconds at most; answers whether
+    /// Has the chunk that was pushed last wait a moment for others, some milliseconds at most; answers whether
     /// it does. If not, it is to be flushed.
     pub fn hold(&mut self, holder: &Holder) -> bool {
         let (Some(fd), Some(chunk)) = (&self.fd, self.queue.last()) else { return false };

@@ -19,10 +19,10 @@
 //!
 //! # When bytes leave
 //!
-//! At once, unless the callbacks of this connection have a [`Habit`] of several writes: then they are held
-//! until the turn is over, or 64 callbacks have run (see [`Loop::send_now`]), `drain` is called, or something
-//! asks for the state of the queue or the socket; and never for more than two or three milliseconds
-//! ([`ouroloop::net::held`]).
+//! At once, unless other callbacks wait in this turn, or those of this connection have a [`Habit`] of several
+//! writes. Then what is written is held until the turn is over or 64 callbacks have run ([`Loop::send_now`]),
+//! until `drain` is called, or until something asks for the state of the queue or the socket; and never for
+//! more than some milliseconds ([`ouroloop::net::held`]).
 
 mod class;
 mod closing;
@@ -102,11 +102,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Counts a write; answers whether it is likely to be one of several that the callback makes.
+    /// Counts a write; answers whether it is likely to be one of several, of this callback or of the turn.
     #[inline]
-    fn is_one_of_several(&mut self, callback: Option<u32>) -> bool {
-        let Some(callback) = callback else { return false };
-        let more = self.habit.count(callback);
+    fn is_one_of_several(&mut self, callback: Option<(u32, bool)>) -> bool {
+        let Some((callback, turn_goes_on)) = callback else { return false };
+        let more = self.habit.count(callback) || turn_goes_on;
         if let Some(server) = &self.server {
             server.get().learn_habit(self.habit.expected());
         }

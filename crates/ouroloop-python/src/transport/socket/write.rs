@@ -24,7 +24,7 @@ const LOUD_LOSSES: u32 = 5;
 
 /// What a write call found.
 enum Intake {
-    /// It waits for the end of the turn, for two or three milliseconds at most.
+    /// It waits for the end of the turn, for some milliseconds at most.
     Held,
     /// It is to leave now.
     Now,
