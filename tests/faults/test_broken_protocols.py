@@ -329,6 +329,10 @@ def test_subprocesses_with_such_factories(run_native: Run, factory: Callable[[],
     run_native(main())
 
 
+@pytest.mark.skipif(
+    (3, 13) <= sys.version_info < (3, 13, 15),
+    reason="stock asyncio counts wrongly what waits, and never resumes",
+)
 @cases(Datagrams)
 def test_datagrams(tmp_path: Path, method: str, way: str) -> None:
     async def scenario() -> Any:
