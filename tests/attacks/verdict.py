@@ -33,6 +33,9 @@ class Verdict:
         return self.ending is not Ending.GOOD
 
 
+OF_OURS = re.compile("a bug in ouroloop|^Already (?:mutably )?borrowed")
+"""What a RuntimeError says that is a defect of this project, and not of the program."""
+
 TOLD = (
     (Ending.FATAL, re.compile(r"^Fatal Python error: (?!Segmentation|Aborted|Bus|Illegal).*$", re.MULTILINE)),
     (Ending.PANIC, re.compile(r"^.*(?:panicked at|PanicException|panic in a function).*$", re.MULTILINE)),

@@ -10,7 +10,6 @@ Rules:
 
 import gc
 import os
-import re
 import sys
 import time
 import traceback
@@ -20,6 +19,7 @@ from contextvars import Context
 from typing import Any
 
 from .chance import Chance
+from .verdict import OF_OURS
 
 DEEPEST = 3
 MOST_OBJECTS = 120
@@ -106,10 +106,6 @@ class World:
 
 
 world = World()
-
-
-OF_OURS = re.compile("a bug in ouroloop|^Already (?:mutably )?borrowed")
-"""What a RuntimeError says that is a defect of this project, and not of the program."""
 
 
 def note(error: BaseException | None) -> None:

@@ -38,6 +38,16 @@ def test_numbers_that_no_descriptor_has(run: Run, number: int) -> None:
     run(main())
 
 
+def test_a_number_without_a_text(run: Run) -> None:
+    """The interpreter refuses to write out more than some thousands of digits."""
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match=r"^Exceeds the limit"):
+            asyncio.get_running_loop().remove_reader(-(10**5000))
+
+    run(main())
+
+
 @pytest.mark.parametrize("kind", [str, float, lambda number: number + 0.5])
 def test_file_objects_that_answer_otherwise(run: Run, kind: Any) -> None:
     async def main() -> None:

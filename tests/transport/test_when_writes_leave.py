@@ -163,6 +163,37 @@ def test_it_leaves_while_the_callback_goes_on(
     run(main())
 
 
+def test_it_leaves_while_tasks_of_one_turn_go_on(run: Run) -> None:
+    """Several tasks write to one connection, and each then waits in another way."""
+
+    async def main() -> None:
+        near, far = socket.socketpair()
+        seen = threading.Semaphore(0)
+
+        def peer() -> None:
+            with far:
+                while far.recv(1):
+                    seen.release()
+
+        thread = threading.Thread(target=peer)
+        thread.start()
+        _, writer = await asyncio.open_connection(sock=near)
+
+        async def write() -> None:
+            for _ in range(3):
+                writer.write(b".")
+                # The loop's thread is here.
+                assert seen.acquire(timeout=5)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(write() for _ in range(3)))
+        writer.close()
+        await writer.wait_closed()
+        await asyncio.get_running_loop().run_in_executor(None, thread.join)
+
+    run(main())
+
+
 def test_drain_sends(run: Run) -> None:
     async def main() -> None:
         near, peer = tcp_pair()

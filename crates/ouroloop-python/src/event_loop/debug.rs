@@ -161,11 +161,4 @@ impl Loop {
     pub(crate) fn runs_here(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.phase) == Phase::Running(thread_identifier())
     }
-
-    /// The number of the callback that runs, if this is the loop's thread, and whether others are waiting in
-    /// this turn.
-    pub(crate) fn callback_here(&self, py: Python<'_>) -> Option<(u32, bool)> {
-        self.runs_here(py)
-            .then(|| self.engine.with(py, |engine| (engine.popped(), engine.goes_on())))
-    }
 }

@@ -193,6 +193,13 @@ impl Loop {
         }
     }
 
+    /// The number of the callback that runs, if this is the loop's thread, and whether others are waiting in
+    /// this turn.
+    pub(crate) fn callback_here(&self, py: Python<'_>) -> Option<(u32, bool)> {
+        self.runs_here(py)
+            .then(|| self.engine.with(py, |engine| (engine.popped(), engine.goes_on())))
+    }
+
     /// One turn, as [`ouroloop::event_loop`] describes it.
     #[expect(clippy::inline_always, reason = "the only call, once a turn: 3 % of an empty task")]
     #[inline(always)]

@@ -203,7 +203,9 @@ fn number_of(number: &Bound<'_, PyInt>) -> PyResult<RawFd> {
         return Ok(number);
     }
     if number.lt(0)? {
-        return Err(fresh::error::<PyValueError>(format!("Invalid file descriptor: {number}")));
+        // A number of too many digits has no text, and says so itself.
+        let message = format!("Invalid file descriptor: {}", number.str()?);
+        return Err(fresh::error::<PyValueError>(message));
     }
     Err(fresh::error::<PyOverflowError>("Python int too large to convert to C int"))
 }

@@ -110,7 +110,7 @@ impl When<'_, '_> {
         Ok(match self {
             Self::Seconds(seconds) => Moment { seconds, given: None, timer: None },
             Self::Given(when) => Moment {
-                seconds: finite_or_not(when)?,
+                seconds: comparable_seconds(when)?,
                 given: Some(when.clone().unbind()),
                 timer: None,
             },
@@ -119,7 +119,7 @@ impl When<'_, '_> {
 }
 
 /// As [`seconds_of`], for a time that only has to be compared: one that no `f64` holds is never, or past.
-fn finite_or_not(time: &Bound<'_, PyAny>) -> PyResult<f64> {
+fn comparable_seconds(time: &Bound<'_, PyAny>) -> PyResult<f64> {
     seconds_of(time).or_else(|error| {
         if !error.is_instance_of::<PyOverflowError>(time.py()) {
             return Err(error);

@@ -219,9 +219,8 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
         error: PyErr,
     ) -> PyResult<()> {
         let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
         let context = slf.get().with(py, |end| end.context.clone_ref(py));
-        step.report(&event_loop, slf.as_any(), args, context, error)
+        step.report(slf.get().event_loop(py), slf.as_any(), args, context, error)
     }
 
     /// Whether its loop is the parent's, which this process was forked from.

@@ -39,18 +39,20 @@ impl Step {
     /// Reports an error of a protocol that `transport` called within this step.
     ///
     /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop.
+    /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; any error once the connection has ended and
+    /// the transport has no loop any more.
     #[cold]
     pub(super) fn report(
         self,
-        event_loop: &Bound<'_, Loop>,
+        event_loop: Option<Bound<'_, Loop>>,
         transport: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         context: Py<PyAny>,
         error: PyErr,
     ) -> PyResult<()> {
+        let Some(event_loop) = event_loop else { return Err(error) };
         let callback = self.of(transport).unwrap_or_else(|_| transport.clone()).unbind();
-        report_callback(event_loop, callback, args, context, error)
+        report_callback(&event_loop, callback, args, context, error)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::fork::Process;
 use crate::net::stream::{Sent, send};
 
 /// A write of more than this is not worth a copy: the call that it may save costs no more.
-const LARGEST: usize = 512;
+pub const LARGEST: usize = 512;
 
 /// So much is held at once.
 const MOST_HELD: usize = 64 * 1024;
@@ -117,24 +117,36 @@ impl Holder {
             let mut held = lock(&self.held);
             (held.add(fd, bytes)?, held.watched)
         };
-        // The thread says that it falls asleep before it looks for the last time.
-        if watched && !ASLEEP.load(Ordering::SeqCst) {
+        if self.has_thread_look(watched) {
             return Some(ticket);
         }
-        let watched = wake(&self.held);
-        let mut held = lock(&self.held);
-        held.watched = watched;
-        if !watched {
-            held.remove(&ticket);
-            return None;
-        }
-        Some(ticket)
+        lock(&self.held).remove(&ticket);
+        None
     }
 
     /// Holds more for the same socket; answers whether it does.
     #[must_use]
     pub fn hold_more(&self, ticket: &Ticket, bytes: &[u8]) -> bool {
-        self.is_usable() && lock(&self.held).append(ticket, bytes)
+        if !self.is_usable() {
+            return false;
+        }
+        let watched = {
+            let mut held = lock(&self.held);
+            held.append(ticket, bytes).then_some(held.watched)
+        };
+        watched.is_some_and(|watched| self.has_thread_look(watched))
+    }
+
+    /// Sees to it that the thread looks at what has just been held; answers whether there is one.
+    #[inline]
+    fn has_thread_look(&self, watched: bool) -> bool {
+        // It says that it falls asleep before it looks for the last time.
+        if watched && !ASLEEP.load(Ordering::SeqCst) {
+            return true;
+        }
+        let watched = wake(&self.held);
+        lock(&self.held).watched = watched;
+        watched
     }
 
     /// Takes back what is held; answers how many bytes of it have left.
@@ -177,6 +189,7 @@ impl Held {
         }
         self.bytes.extend_from_slice(bytes);
         self.entries[ticket.place].rest.end = self.bytes.len();
+        self.used = true;
         true
     }
 

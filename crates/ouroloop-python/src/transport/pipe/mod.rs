@@ -261,9 +261,8 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
         error: PyErr,
     ) -> PyResult<()> {
         let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
         let context = slf.get().end(py, |end| end.context.clone_ref(py));
-        step.report(&event_loop, slf.as_any(), args, context, error)
+        step.report(slf.get().event_loop(py), slf.as_any(), args, context, error)
     }
 
     /// Stops watching, gives up on what waits and schedules the last event.

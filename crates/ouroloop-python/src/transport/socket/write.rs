@@ -1,5 +1,6 @@
 //! From the protocol to the socket.
 
+use ouroloop::net::held::LARGEST;
 use ouroloop::net::{Flushed, Pushed, Sent};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -202,7 +203,8 @@ impl SocketTransport {
                 state.end.losses += 1;
                 return (false, Ok(data.len()));
             }
-            let more = state.is_one_of_several(callback);
+            // What is too large to be held is sent from where it is, without a copy.
+            let more = state.is_one_of_several(callback) && data.len() <= LARGEST;
             if more || state.stream.queued() > 0 {
                 return (more, Ok(0));
             }

@@ -106,8 +106,7 @@ impl SubprocessTransport {
         error: PyErr,
     ) -> PyResult<()> {
         let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Err(error) };
         let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
-        step.report(&event_loop, slf.as_any(), args, context, error)
+        step.report(slf.get().event_loop(py), slf.as_any(), args, context, error)
     }
 }
