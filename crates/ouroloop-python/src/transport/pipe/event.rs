@@ -3,7 +3,6 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 use super::{PipeEnd as _, ReadPipeTransport, WritePipeTransport};
 use crate::callback::Callback;
@@ -61,10 +60,11 @@ impl PipeEvent {
         }
     }
 
-    pub(crate) fn describe<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+    /// The transport.
+    pub(crate) fn end(&self) -> &Py<PyAny> {
         match self {
-            Self::Read(end, _) => end.bind(py).repr(),
-            Self::Write(end, _) => end.bind(py).repr(),
+            Self::Read(end, _) => end.as_any(),
+            Self::Write(end, _) => end.as_any(),
         }
     }
 
