@@ -6,6 +6,7 @@ pub(crate) mod chunk;
 pub(crate) mod datagram;
 pub(crate) mod descriptor;
 pub(crate) mod endpoint;
+pub(crate) mod lent_frame;
 pub(crate) mod listener;
 pub(crate) mod pipe;
 pub(crate) mod protocol;
