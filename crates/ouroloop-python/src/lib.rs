@@ -10,6 +10,8 @@ mod combine;
 mod constructor;
 mod containment;
 mod context;
+#[macro_use]
+mod copying;
 mod coroutine;
 mod embedded;
 mod event_loop;
@@ -118,6 +120,10 @@ fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
     function::dress(module)?;
+    // Whoever patches a class from here on has its methods called.
+    sync::remember_methods(py)?;
+    queue::remember_methods(py)?;
+    stream::remember_methods(py)?;
     #[cfg(keeps_spares)]
     spares::rehearse(module)?;
     Ok(())

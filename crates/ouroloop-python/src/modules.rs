@@ -24,6 +24,7 @@ const NAMES: &[&str] = &[
     "asyncio.locks",
     "asyncio.sslproto",
     "asyncio.tasks",
+    "asyncio.timeouts",
     "asyncio.unix_events",
     "builtins",
     "collections.abc",
