@@ -5,7 +5,9 @@
 //! say once an object has an attribute of its own by that name, so derived classes may call theirs what they like.
 
 use ouroloop::Callback as _;
+use pyo3::PyTraverseError;
 use pyo3::PyTypeInfo;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -213,6 +215,10 @@ impl Selector {
             None => fileobj.clone(),
         };
         map.as_any().get_item(number)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)
     }
 }
 

@@ -22,9 +22,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use pyo3::PyTraverseError;
 use pyo3::ffi;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -46,6 +44,10 @@ enum Kind {
 }
 
 /// A native function, or a method that is not bound.
+///
+/// It lives as long as the module, which makes all of them and goes with the process, so the garbage collector has no
+/// part in it. (Before Python 3.13 the collector could come while the Rust value is not yet written: a new object
+/// gets its dictionary first.)
 #[pyclass(frozen, dict, weakref, immutable_type, name = "function", module = "ouroloop")]
 #[derive(Debug)]
 pub(crate) struct Function {
@@ -226,12 +228,6 @@ impl Function {
     ) -> PyResult<Bound<'py, PyAny>> {
         // By vectorcall, which wins over the slot that this method is.
         slf.as_any().call(args, kwargs)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.native)?;
-        visit.call(&self.qualified_name)?;
-        self.stand_in.get().map_or(Ok(()), |made| visit.call(made))
     }
 }
 
