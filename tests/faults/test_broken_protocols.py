@@ -320,10 +320,13 @@ def test_other_transports_with_such_factories(factory: Callable[[], Any]) -> Non
 
 @pytest.mark.parametrize("factory", FACTORIES_OF_NOTHING, ids=["raising", "None", "5", "object"])
 def test_subprocesses_with_such_factories(run_native: Run, factory: Callable[[], Any]) -> None:
-    """Stock asyncio waits for ever for a child of which it cannot tell the protocol."""
+    """Stock asyncio waits for ever for a child of which it cannot tell the protocol.
+
+    Of one that ended before the transport is connected the protocol would be told, and that be reported.
+    """
 
     async def main() -> None:
-        call = asyncio.get_running_loop().subprocess_exec(factory, "true")
+        call = asyncio.get_running_loop().subprocess_exec(factory, "sleep", "60")
         assert (await attempt(call))[1] != "made"
 
     run_native(main())

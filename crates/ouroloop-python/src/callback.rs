@@ -176,7 +176,7 @@ impl Callback {
                 confine(event_loop, transport.bind(py), |it| DatagramTransport::on(it, event))
             }
             Self::Accept(listener) => confine(event_loop, listener.bind(py), Listener::on_readable),
-            Self::Pipe(event) => confine(event_loop, event.owner(py), |_| event.run(py)),
+            Self::Pipe(event) => confine(event_loop, event.end().bind(py), |_| event.run(py)),
             Self::Process(transport, happening) => {
                 confine(event_loop, transport.bind(py), |it| SubprocessTransport::on(it, happening))
             }
@@ -187,38 +187,48 @@ impl Callback {
         }
     }
 
-    /// What debug mode calls it in its reports.
-    pub(crate) fn describe(&self, py: Python<'_>) -> PyResult<String> {
-        let shown = match self {
-            Self::Step(task) | Self::Throw(task, _) | Self::Wakeup(task, _) => {
-                task.bind(py).repr()?
-            }
-            Self::Done { callback, .. } | Self::Bare { callback, .. } => {
-                callback.bind(py).repr()?
-            }
-            Self::Ended(listener, _) => listener.callable(py)?.repr()?,
+    /// What it is about: the handle or the callable, or the task, future or transport to which something happens.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn subject<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let subject = match self {
+            Self::Step(task) | Self::Throw(task, _) | Self::Wakeup(task, _) => task.as_any(),
+            Self::Done { callback, .. } | Self::Bare { callback, .. } => callback,
+            Self::Ended(listener, _) => return listener.callable(py).map(Some),
             Self::Expire(future, _) | Self::Settle(future, _) | Self::Ready(future) => {
-                future.bind(py).repr()?
+                future.as_any()
             }
-            Self::Deadline(timeout, _) => timeout.bind(py).repr()?,
-            Self::Soon(scheduled) => return scheduled.describe(py),
-            Self::Nothing => return Ok(String::from("<cancelled>")),
-            Self::Call(handle) => {
-                let callback = handle.bind(py).getattr(Text("_callback"))?;
-                match callback.getattr_opt(Text("__self__"))? {
-                    Some(owner) if owner.is_instance(&task_class(py)?)? => owner.repr()?,
-                    _ => handle.bind(py).repr()?,
-                }
-            }
+            Self::Deadline(timeout, _) => timeout.as_any(),
+            Self::Soon(scheduled) => return Ok(scheduled.callback(py)),
+            Self::Call(handle) => handle.as_any(),
             Self::Open(transport)
             | Self::Lost(transport)
             | Self::Readable(transport)
-            | Self::Writable(transport) => transport.bind(py).repr()?,
-            Self::Datagram(transport, _) => transport.bind(py).repr()?,
-            Self::Accept(listener) => listener.bind(py).repr()?,
-            Self::Pipe(event) => event.owner(py).repr()?,
-            Self::Process(transport, _) => transport.bind(py).repr()?,
-            Self::Signal => return Ok(String::from("<signal>")),
+            | Self::Writable(transport) => transport.as_any(),
+            Self::Datagram(transport, _) => transport.as_any(),
+            Self::Accept(listener) => listener.as_any(),
+            Self::Pipe(event) => event.end(),
+            Self::Process(transport, _) => transport.as_any(),
+            Self::Nothing | Self::Signal => return Ok(None),
+        };
+        Ok(Some(subject.bind(py).clone()))
+    }
+
+    /// What debug mode calls it in its reports.
+    pub(crate) fn describe(&self, py: Python<'_>) -> PyResult<String> {
+        let shown = match (self, self.subject(py)?) {
+            (Self::Call(_), Some(handle)) => {
+                let callback = handle.getattr(Text("_callback"))?;
+                match callback.getattr_opt(Text("__self__"))? {
+                    Some(owner) if owner.is_instance(&task_class(py)?)? => owner.repr()?,
+                    _ => handle.repr()?,
+                }
+            }
+            (_, Some(subject)) => subject.repr()?,
+            (Self::Nothing, None) => return Ok(String::from("<cancelled>")),
+            (Self::Signal, None) => return Ok(String::from("<signal>")),
+            (_, None) => return Ok(String::new()),
         };
         Ok(shown.to_string())
     }

@@ -10,12 +10,15 @@ mod combine;
 mod constructor;
 mod containment;
 mod context;
+#[macro_use]
+mod copying;
 mod coroutine;
 mod embedded;
 mod event_loop;
 mod executor;
 mod first_import;
 mod fresh;
+mod function;
 mod future;
 mod handle;
 mod handled;
@@ -71,6 +74,7 @@ fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Looked up before anything can replace it, `ouroloop.install` above all.
     standard::Standard::get(py)?;
     modules::keep(py)?;
+    function::install(py)?;
     // A class is complete before a class that derives from it is made.
     future::install(py)?;
     task::install(py)?;
@@ -115,6 +119,11 @@ fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(transport::tls::tls_engine, module)?)?;
     module.add_function(wrap_pyfunction!(kinship::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(task::registry::live_tasks, module)?)?;
+    function::dress(module)?;
+    // Whoever patches a class from here on has its methods called.
+    sync::remember_methods(py)?;
+    queue::remember_methods(py)?;
+    stream::remember_methods(py)?;
     #[cfg(keeps_spares)]
     spares::rehearse(module)?;
     Ok(())

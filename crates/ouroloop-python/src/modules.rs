@@ -26,6 +26,7 @@ const NAMES: &[&str] = &[
     "asyncio.selector_events",
     "asyncio.sslproto",
     "asyncio.tasks",
+    "asyncio.timeouts",
     "asyncio.unix_events",
     "builtins",
     "collections.abc",

@@ -5,6 +5,7 @@
 //! object's own attributes change without a trace and are looked through each time; most have none.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -138,5 +139,51 @@ impl<T: Copy> Verdict<T> {
         // SAFETY: attached; the object is alive.
         let version = unsafe { (*object.get_type_ptr()).tp_version_tag };
         known.filter(|known| known.class_version.get() == version).map(|known| known.answer)
+    }
+}
+
+/// Whether a class of ours itself has the methods with which it was made: a program may patch those.
+pub(crate) struct Untouched {
+    names: &'static [&'static str],
+    originals: PyOnceLock<Attributes>,
+    /// The version of the class that was looked at last, and behind it whether it had them.
+    known: AtomicU64,
+}
+
+impl Untouched {
+    pub(crate) const fn new(names: &'static [&'static str]) -> Self {
+        Self { names, originals: PyOnceLock::new(), known: AtomicU64::new(0) }
+    }
+
+    /// Remembers the methods, before any program can have patched them.
+    ///
+    /// # Errors
+    /// `AttributeError` for a name that the class does not have.
+    pub(crate) fn remember(&self, class: &Bound<'_, PyType>) -> PyResult<()> {
+        self.originals.find(class.py(), || Attributes::of(class, self.names)).map(drop)
+    }
+
+    /// Whether they are there still, in the class of `object`, which is the very one.
+    #[inline]
+    pub(crate) fn is(&self, object: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: attached; the object is alive.
+        let version = unsafe { (*object.get_type_ptr()).tp_version_tag };
+        let known = self.known.load(Ordering::Relaxed);
+        if version != 0 && known >> 1 == u64::from(version) {
+            return known & 1 == 1;
+        }
+        self.look(&object.get_type())
+    }
+
+    #[cold]
+    fn look(&self, class: &Bound<'_, PyType>) -> bool {
+        let originals = self.originals.get(class.py());
+        let same = originals.is_some_and(|them| them.are_those_of(class).unwrap_or(false));
+        // The lookups have given the class a version.
+        if let Some(Verdict { class_version, answer }) = Verdict::new(class, same) {
+            let known = u64::from(class_version.get()) << 1 | u64::from(answer);
+            self.known.store(known, Ordering::Relaxed);
+        }
+        same
     }
 }

@@ -66,6 +66,7 @@ pub(crate) struct Standard {
     pub(crate) coroutine: Py<PyAny>,
     #[cfg(Py_3_14)]
     pub(crate) python_task: Py<PyAny>,
+    pub(crate) function: Py<PyAny>,
     #[cfg(Py_3_14)]
     pub(crate) method: Py<PyAny>,
     #[cfg(Py_3_14)]
@@ -180,6 +181,7 @@ impl Standard {
             concurrent_invalid_state_error: from("concurrent.futures", "InvalidStateError")?,
             partial: from("functools", "partial")?,
             coroutine: from("types", "CoroutineType")?,
+            function: from("types", "FunctionType")?,
             #[cfg(Py_3_14)]
             method: from("types", "MethodType")?,
             #[cfg(Py_3_14)]

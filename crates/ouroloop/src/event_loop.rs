@@ -406,6 +406,21 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.ready.iter().chain(self.timers.iter()).chain(self.sources.iter())
     }
 
+    /// What is ready, in order.
+    pub fn ready(&self) -> impl Iterator<Item = &C> {
+        self.ready.iter()
+    }
+
+    /// The callbacks of the timers, in no particular order.
+    pub fn timers(&self) -> impl Iterator<Item = &C> {
+        self.timers.iter()
+    }
+
+    /// The descriptors that are watched, each with its reader's and its writer's callback.
+    pub fn descriptors(&self) -> impl Iterator<Item = (RawFd, Option<&C>, Option<&C>)> {
+        self.sources.descriptors()
+    }
+
     /// Makes the next turn look at the descriptors, as the first turn of a run must.
     pub fn look(&mut self) {
         self.look_now = true;

@@ -236,6 +236,15 @@ impl<C: Callback> Sources<C> {
         watches.map(|watch| &watch.callback)
     }
 
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = (RawFd, Option<&C>, Option<&C>)> {
+        (0..).zip(&self.table).filter_map(|(fd, source)| {
+            let (reader, writer) = (source.reader.as_ref(), source.writer.as_ref());
+            (reader.is_some() || writer.is_some()).then(|| {
+                (fd, reader.map(|watch| &watch.callback), writer.map(|watch| &watch.callback))
+            })
+        })
+    }
+
     /// Watches by another mechanism from now on; nothing may be watched at present.
     pub(crate) fn move_to(&mut self, multiplexer: Arc<dyn Multiplexer>) {
         self.multiplexer = multiplexer;

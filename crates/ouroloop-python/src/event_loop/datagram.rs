@@ -14,6 +14,7 @@ use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::standard::Standard;
 use crate::transport::datagram::DatagramTransport;
+use crate::transport::lent_frame::LentFrame;
 
 #[pymethods]
 impl Loop {
@@ -358,12 +359,12 @@ fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     if name.is_empty() || name.starts_with('\0') {
         return Ok(());
     }
-    let os = crate::modules::module(py, intern!(py, "os"))?;
+    let frame = LentFrame::CreateDatagramEndpoint;
     let removed = (|| {
-        let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr(Text("st_mode"))?;
+        let mode = frame.call(intern!(py, "stat"), path)?.getattr(Text("st_mode"))?;
         let stat = crate::modules::module(py, intern!(py, "stat"))?;
         if stat.call_method1(intern!(py, "S_ISSOCK"), (mode,))?.is_truthy()? {
-            os.call_method1(intern!(py, "remove"), (path,))?;
+            frame.call(intern!(py, "remove"), path)?;
         }
         Ok::<_, PyErr>(())
     })();

@@ -34,6 +34,7 @@ mod tasks;
 mod unix_connection;
 mod unix_serving;
 mod unix_target;
+mod views;
 mod wakeup;
 mod watch;
 
@@ -489,5 +490,6 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     crate::slots::install_deallocate::<Loop>(py);
     #[cfg(not(Py_3_12))]
     wakeup::install(py)?;
+    views::install(py)?;
     schedule::install(py)
 }

@@ -15,6 +15,7 @@ use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
 use crate::fresh::Text;
 use crate::standard::{Standard, exception_of};
+use crate::transport::lent_frame::LentFrame;
 use crate::transport::socket_file::{SocketFile, is_abstract};
 use crate::transport::tls::Request;
 
@@ -149,11 +150,11 @@ fn bind(path: &Bound<'_, PyAny>) -> PyResult<Closing> {
 /// Removes a socket file that is in the way; anything else is left there.
 fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = path.py();
-    let os = crate::modules::module(py, intern!(py, "os"))?;
+    let frame = LentFrame::CreateUnixServer;
     let remove = || -> PyResult<()> {
-        let mode = os.call_method1(intern!(py, "stat"), (path,))?.getattr(Text("st_mode"))?;
+        let mode = frame.call(intern!(py, "stat"), path)?.getattr(Text("st_mode"))?;
         if mode.extract::<u32>()? & libc::S_IFMT == libc::S_IFSOCK {
-            os.call_method1(intern!(py, "remove"), (path,))?;
+            frame.call(intern!(py, "remove"), path)?;
         }
         Ok(())
     };

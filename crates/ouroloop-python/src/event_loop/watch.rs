@@ -24,11 +24,7 @@ impl Loop {
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        let before = slf.get().watch_readable(py, number, callback)?;
-        slf.get().remember_file(fd, number);
-        cancel(py, before).map(drop)
+        Self::watch_for_reader(slf, fd, callback, args).map(drop)
     }
 
     /// Stops watching `fd` for readability; answers whether it was watched.
@@ -48,30 +44,7 @@ impl Loop {
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let (number, callback) = Self::prepare_watch(slf, fd, callback, args)?;
-        let before = slf.get().watch_writable(py, number, callback)?;
-        slf.get().remember_file(fd, number);
-        cancel(py, before).map(drop)
-    }
-
-    /// `add_reader` as child watchers of the standard library's call it.
-    #[cfg(not(Py_3_14))]
-    #[pyo3(name = "_add_reader", signature = (fd, callback, *args))]
-    fn add_watchers_reader(
-        slf: &Bound<'_, Self>,
-        fd: &Bound<'_, PyAny>,
-        callback: Py<PyAny>,
-        args: &Bound<'_, PyTuple>,
-    ) -> PyResult<()> {
-        Self::add_reader(slf, fd, callback, args)
-    }
-
-    /// `remove_reader` as child watchers of the standard library's call it.
-    #[cfg(not(Py_3_14))]
-    #[pyo3(name = "_remove_reader")]
-    fn remove_watchers_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Self::remove_reader(slf, fd)
+        Self::watch_for_writer(slf, fd, callback, args).map(drop)
     }
 
     /// Stops watching `fd` for writability; answers whether it was watched.
@@ -82,6 +55,52 @@ impl Loop {
         slf.get().forget_file(py, number);
         cancel(py, before)
     }
+
+    /// `add_reader` as asyncio's own transports and child watchers call it; answers the handle.
+    #[pyo3(name = "_add_reader", signature = (fd, callback, *args))]
+    fn watch_for_reader(
+        slf: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyTuple>,
+    ) -> PyResult<Py<Handle>> {
+        let py = slf.py();
+        let (number, handle) = Self::prepare_watch(slf, fd, callback, args)?;
+        let entry = Callback::Call(handle.clone_ref(py));
+        let before = slf.get().watch_readable(py, number, entry)?;
+        slf.get().remember_file(fd, number);
+        cancel(py, before)?;
+        Ok(handle)
+    }
+
+    /// `add_writer` as asyncio's own transports call it; answers the handle.
+    #[pyo3(name = "_add_writer", signature = (fd, callback, *args))]
+    fn watch_for_writer(
+        slf: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        callback: Py<PyAny>,
+        args: &Bound<'_, PyTuple>,
+    ) -> PyResult<Py<Handle>> {
+        let py = slf.py();
+        let (number, handle) = Self::prepare_watch(slf, fd, callback, args)?;
+        let entry = Callback::Call(handle.clone_ref(py));
+        let before = slf.get().watch_writable(py, number, entry)?;
+        slf.get().remember_file(fd, number);
+        cancel(py, before)?;
+        Ok(handle)
+    }
+
+    /// `remove_reader` under the name that they use.
+    #[pyo3(name = "_remove_reader")]
+    fn watch_for_no_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::remove_reader(slf, fd)
+    }
+
+    /// `remove_writer` under the name that they use.
+    #[pyo3(name = "_remove_writer")]
+    fn watch_for_no_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::remove_writer(slf, fd)
+    }
 }
 
 impl Loop {
@@ -90,12 +109,12 @@ impl Loop {
         fd: &Bound<'_, PyAny>,
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
-    ) -> PyResult<(RawFd, Callback)> {
+    ) -> PyResult<(RawFd, Py<Handle>)> {
         let _level = Level::enter(slf.py())?;
         let number = Self::user_descriptor(slf, fd)?;
         slf.get().check_closed(slf.py())?;
         let handle = Self::make_handle(slf, callback, args.clone(), None)?;
-        Ok((number, Callback::Call(handle.unbind())))
+        Ok((number, handle.unbind()))
     }
 
     /// The number of what is to be watched no longer. A file object that was closed in the meantime

@@ -224,12 +224,9 @@ impl Scheduled {
         }
     }
 
-    pub(crate) fn describe(&self, py: Python<'_>) -> PyResult<String> {
-        let callback = self.contents.as_ref().map(|contents| contents.callback.bind(py));
-        Ok(callback
-            .map(PyAnyMethods::repr)
-            .transpose()?
-            .map_or_else(String::new, |it| it.to_string()))
+    /// What it calls, while nobody has taken that over.
+    pub(crate) fn callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.contents.as_ref().map(|contents| contents.callback.bind(py).clone())
     }
 
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -18,6 +18,21 @@ use crate::recursion::Level;
 use crate::room::{copies, gathered, no_memory};
 use crate::standard::Standard;
 
+is_copied_by!(Queue, STATE);
+
+/// What a queue consists of, under asyncio's names.
+const STATE: [&str; if cfg!(Py_3_13) { 8 } else { 7 }] = [
+    "_maxsize",
+    "_queue",
+    "_unfinished_tasks",
+    "_finished",
+    "_getters",
+    "_putters",
+    #[cfg(Py_3_13)]
+    "_is_shutdown",
+    "_loop",
+];
+
 #[pymethods]
 impl Queue {
     #[new]

@@ -6,7 +6,7 @@ use pyo3::types::PyType;
 
 use super::{LifoQueue, Manner, Order, PriorityQueue, Queue};
 use crate::instance_dict;
-use crate::overrides::{self, Attributes};
+use crate::overrides::{self, Attributes, Untouched};
 
 /// What to call and ask instead of native code, if it is not ours.
 const CONTROLS: [&str; 11] = [
@@ -25,6 +25,49 @@ const CONTROLS: [&str; 11] = [
 
 /// What a class with a container of its own overrides.
 const HOOKS: [&str; 3] = ["_init", "_put", "_get"];
+
+/// Whether our own classes have everything of [`CONTROLS`] and [`HOOKS`] still.
+static UNTOUCHED: [Untouched; 3] = [const { Untouched::new(&EVERYTHING) }; 3];
+
+const EVERYTHING: [&str; CONTROLS.len() + HOOKS.len()] = {
+    let mut names = [""; CONTROLS.len() + HOOKS.len()];
+    let (mut place, mut hook) = (0, 0);
+    while place < CONTROLS.len() {
+        names[place] = CONTROLS[place];
+        place += 1;
+    }
+    while hook < HOOKS.len() {
+        names[place + hook] = HOOKS[hook];
+        hook += 1;
+    }
+    names
+};
+
+fn untouched(order: Order) -> &'static Untouched {
+    let [queue, priority, lifo] = &UNTOUCHED;
+    match order {
+        Order::First => queue,
+        Order::Least => priority,
+        Order::Last => lifo,
+    }
+}
+
+/// Remembers the methods of the classes as they are now.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn remember_methods(py: Python<'_>) -> PyResult<()> {
+    Originals::get(py)?;
+    untouched(Order::First).remember(&py.get_type::<Queue>())?;
+    untouched(Order::Least).remember(&py.get_type::<PriorityQueue>())?;
+    untouched(Order::Last).remember(&py.get_type::<LifoQueue>())
+}
+
+/// Whether nobody has patched the class of a queue of this order, which is the very one of this module.
+#[inline]
+pub(super) fn is_untouched(slf: &Bound<'_, Queue>, order: Order) -> bool {
+    untouched(order).is(slf.as_any())
+}
 
 /// The manner that was found for a queue.
 pub(super) type Verdict = overrides::Verdict<Manner>;

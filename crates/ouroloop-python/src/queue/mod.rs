@@ -45,6 +45,7 @@ use crate::standard::Standard;
 
 use containers::{Items, Waiters};
 use derived::Verdict;
+pub(crate) use derived::remember_methods;
 use finished::Finished;
 
 pub(crate) use ordered::{LifoQueue, PriorityQueue};
@@ -196,7 +197,7 @@ impl Manner {
         // SAFETY: queues have a dictionary.
         let unadorned = unsafe { instance_dict::len(slf.as_ptr()) == 0 };
         match Order::of(slf) {
-            Some(order) if unadorned => Self::Plain(order),
+            Some(order) if unadorned && derived::is_untouched(slf, order) => Self::Plain(order),
             _ => derived::manner(slf),
         }
     }

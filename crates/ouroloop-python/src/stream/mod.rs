@@ -71,6 +71,15 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     protocol::install(py)
 }
 
+/// Remembers the methods of the classes as they are now.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn remember_methods(py: Python<'_>) -> PyResult<()> {
+    reader::remember_methods(py)?;
+    protocol::remember_methods(py)
+}
+
 /// Puts the names of this module into `_native`.
 pub(crate) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<StreamReader>()?;

@@ -64,6 +64,10 @@ pub(crate) struct Barrier {
 
 drops_its_dictionary!(Barrier);
 
+leaves_out!(Barrier, "wait");
+
+is_copied_by!(Barrier, ["_cond", "_parties", "_state", "_count"]);
+
 impl Barrier {
     fn stage(&self, py: Python<'_>) -> Stage {
         self.state.with(py, |state| state.stage)
@@ -287,6 +291,37 @@ impl Barrier {
     #[getter(_parties)]
     fn raw_parties(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.parties(py)
+    }
+
+    #[setter(_parties)]
+    fn set_parties(&self, parties: &Bound<'_, PyAny>) {
+        let py = parties.py();
+        let parties = parties.clone().unbind();
+        drop(self.state.with(py, |state| state.parties.replace(parties)));
+    }
+
+    #[setter(_count)]
+    fn set_count(&self, py: Python<'_>, count: usize) {
+        self.state.with(py, |state| state.count = count);
+    }
+
+    #[setter(_cond)]
+    fn set_condition(&self, condition: &Bound<'_, Condition>) {
+        let py = condition.py();
+        let condition = condition.clone().unbind();
+        drop(self.state.with(py, |state| state.condition.replace(condition)));
+    }
+
+    /// One of asyncio's names of stages.
+    #[setter(_state)]
+    fn set_stage(&self, stage: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = stage.getattr(intern!(stage.py(), "value"))?.extract::<String>()?;
+        let stages = [Stage::Filling, Stage::Draining, Stage::Resetting, Stage::Broken];
+        let known = stages.into_iter().find(|stage| stage.name() == name);
+        let unknown = || fresh::error::<PyValueError>(format!("no stage of a barrier: {name}"));
+        let known = known.ok_or_else(unknown)?;
+        self.state.with(stage.py(), |state| state.stage = known);
+        Ok(())
     }
 
     #[getter(_count)]

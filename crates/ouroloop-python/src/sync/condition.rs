@@ -35,6 +35,10 @@ pub(crate) struct Condition {
 
 drops_its_dictionary!(Condition);
 
+leaves_out!(Condition, "wait", "notify");
+
+is_copied_by!(Condition, ["_lock", "_waiters", "_loop"]);
+
 impl Condition {
     fn initializer() -> PyClassInitializer<Self> {
         let condition = Self { borrowed: AttachedCell::new(Borrowed::default()) };
@@ -248,7 +252,7 @@ async fn wait_for(
         let (answer, exact) = Python::attach(|py| -> PyResult<_> {
             let answer = scope.get(py, predicate).call0()?;
             let answer = if answer.is_truthy()? { Some(answer.unbind()) } else { None };
-            let exact = scope.get(py, condition).is_exact_instance_of::<Condition>();
+            let exact = is_plain(&scope.get(py, condition));
             Ok((answer, exact))
         })?;
         if let Some(answer) = answer {
@@ -301,6 +305,12 @@ impl Condition {
     #[getter(_lock)]
     fn lock(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.borrowed.with(py, |borrowed| borrowed.lock.as_ref().map(|lock| lock.clone_ref(py)))
+    }
+
+    /// Its methods become the condition's.
+    #[setter(_lock)]
+    fn set_lock(&self, lock: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.borrow_from(lock)
     }
 
     #[getter(locked)]
@@ -376,7 +386,7 @@ impl Condition {
 
     /// Wakes up every task that waits.
     fn notify_all(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.is_exact_instance_of::<Self>() {
+        if is_plain(slf) {
             return Self::wake_all(slf);
         }
         let count = slf.as_super().get().waiters.len(slf.py());

@@ -20,6 +20,8 @@ pub(crate) struct Event {
 
 drops_its_dictionary!(Event);
 
+is_copied_by!(Event, ["_value", "_waiters", "_loop"]);
+
 struct Wait {
     event: Py<Event>,
     waiting: Option<Waiting>,

@@ -30,6 +30,10 @@ pub(crate) struct Lock {
 
 drops_its_dictionary!(Lock);
 
+leaves_out!(Lock, "acquire", "release", "locked", "_wake_up_first");
+
+is_copied_by!(Lock, ["_locked", "_waiters", "_loop"]);
+
 impl Lock {
     fn initializer() -> PyClassInitializer<Self> {
         let lock = Self { locked: AttachedCell::new(false) };
@@ -61,7 +65,7 @@ impl Lock {
 
     #[inline]
     fn wake_first(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.is_exact_instance_of::<Self>() {
+        if is_plain(slf) {
             return slf.as_super().get().waiters.wake_first(slf.py());
         }
         slf.call_method0(intern!(slf.py(), "_wake_up_first")).map(drop)

@@ -29,6 +29,19 @@ macro_rules! drops_its_dictionary {
     };
 }
 
+/// Tells which methods native code leaves out where nobody has replaced them.
+macro_rules! leaves_out {
+    ($class:ty, $($name:literal),+) => {
+        impl super::Patched for $class {
+            fn untouched() -> &'static crate::overrides::Untouched {
+                static UNTOUCHED: crate::overrides::Untouched =
+                    crate::overrides::Untouched::new(&[$($name),+]);
+                &UNTOUCHED
+            }
+        }
+    };
+}
+
 mod barrier;
 mod condition;
 mod event;
@@ -44,6 +57,7 @@ use pyo3::types::PyBool;
 use crate::fresh::Text;
 use crate::instance_dict::{self, complete};
 use crate::kinship::class_of;
+use crate::overrides::Untouched;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::waiter::Waiting;
@@ -56,12 +70,33 @@ pub(crate) use loop_bound::LoopBound;
 pub(crate) use semaphore::{BoundedSemaphore, Semaphore};
 pub(crate) use waiters::{Waiters, WaitersView};
 
-/// Whether the object is an instance of exactly `T` on which no attribute was set.
+/// A class of which native code leaves out methods.
+trait Patched: Deallocate {
+    fn untouched() -> &'static Untouched;
+}
+
+/// Whether the object is an instance of exactly `T` on which no attribute was set, and nobody has patched `T`.
 #[inline]
-fn is_plain<T: Deallocate>(object: &Bound<'_, T>) -> bool {
+fn is_plain<T: Patched>(object: &Bound<'_, T>) -> bool {
     // SAFETY: an instance of a class of this module has a dictionary.
     object.as_any().is_exact_instance_of::<T>()
         && unsafe { instance_dict::is_empty(object.as_ptr()) }
+        && T::untouched().is(object.as_any())
+}
+
+/// Remembers the methods of the classes as they are now.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn remember_methods(py: Python<'_>) -> PyResult<()> {
+    fn remember<T: Patched>(py: Python<'_>) -> PyResult<()> {
+        T::untouched().remember(&py.get_type::<T>())
+    }
+    remember::<Lock>(py)?;
+    remember::<Condition>(py)?;
+    remember::<Semaphore>(py)?;
+    remember::<BoundedSemaphore>(py)?;
+    remember::<Barrier>(py)
 }
 
 /// The representation of any object, with `extra` in brackets.

@@ -16,7 +16,6 @@ use super::{LoopBound, Waiting, class_of, is_cancellation, is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::fresh::{self, Text};
-use crate::instance_dict;
 use crate::recursion::Level;
 use crate::slots::Resumed;
 
@@ -121,7 +120,15 @@ pub(crate) struct BoundedSemaphore {
 }
 
 drops_its_dictionary!(Semaphore);
+
+leaves_out!(Semaphore, "acquire", "release", "locked", "_wake_up_next");
+
+is_copied_by!(Semaphore, ["_value", "_waiters", "_loop"]);
 drops_its_dictionary!(BoundedSemaphore);
+
+leaves_out!(BoundedSemaphore, "acquire", "release", "locked", "_wake_up_next");
+
+is_copied_by!(BoundedSemaphore, ["_bound_value", "_value", "_waiters", "_loop"]);
 
 impl Semaphore {
     fn initializer() -> PyClassInitializer<Self> {
@@ -136,9 +143,7 @@ impl Semaphore {
     /// [`is_plain`], for both classes.
     fn is_plain(slf: &Bound<'_, Self>) -> bool {
         is_plain(slf)
-            || (slf.is_exact_instance_of::<BoundedSemaphore>()
-                // SAFETY: the class has a dictionary.
-                && unsafe { instance_dict::is_empty(slf.as_ptr()) })
+            || slf.as_any().cast_exact::<BoundedSemaphore>().is_ok_and(|bounded| is_plain(bounded))
     }
 
     #[inline]

@@ -10,6 +10,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::standard::{Standard, exception_of};
+use crate::transport::lent_frame::LentFrame;
 
 /// The path, inode and owner of a listening socket's file.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl SocketFile {
         if is_abstract(&path)? {
             return Ok(None);
         }
-        match inode(&path) {
+        match inode(&path, LentFrame::CreateUnixServer) {
             Ok(inode) => Ok(Some(Self {
                 path: path.unbind(),
                 inode: inode.unbind(),
@@ -48,9 +49,8 @@ impl SocketFile {
         }
         let path = self.path.bind(py);
         let remove = || -> PyResult<()> {
-            if inode(path)?.eq(&self.inode)? {
-                crate::modules::module(py, intern!(py, "os"))?
-                    .call_method1(intern!(py, "unlink"), (path,))?;
+            if inode(path, LentFrame::StopServing)?.eq(&self.inode)? {
+                LentFrame::StopServing.call(intern!(py, "unlink"), path)?;
             }
             Ok(())
         };
@@ -81,9 +81,7 @@ pub(crate) fn is_abstract(name: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(first.eq(0)? || first.eq("\0")?)
 }
 
-fn inode<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn inode<'py>(path: &Bound<'py, PyAny>, frame: LentFrame) -> PyResult<Bound<'py, PyAny>> {
     let py = path.py();
-    let status = crate::modules::module(py, intern!(py, "os"))?
-        .call_method1(intern!(py, "stat"), (path,))?;
-    status.getattr(intern!(py, "st_ino"))
+    frame.call(intern!(py, "stat"), path)?.getattr(intern!(py, "st_ino"))
 }

@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::{Alarm, Phase, State, Timeout, When};
 use crate::cell::AttachedCell;
+use crate::copying;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::fresh::{self, Text};
 use crate::slots::Resumed;
@@ -171,6 +172,42 @@ impl Timeout {
     #[getter(_task)]
     fn task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+    }
+
+    #[getter(_state)]
+    fn raw_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let states =
+            crate::modules::module(py, intern!(py, "asyncio.timeouts"))?.getattr(Text("_State"))?;
+        states.call1((Text(self.phase(py).name()),))
+    }
+
+    fn __reduce_ex__<'py>(
+        slf: &Bound<'py, Self>,
+        protocol: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let _ = protocol;
+        copying::reduce(slf.as_any())
+    }
+
+    /// Of one that was not entered, which has no task yet.
+    fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        if slf.get().phase(slf.py()) != Phase::Created {
+            return Err(copying::in_use("Task"));
+        }
+        copying::state(slf.as_any(), &["_state", "_timeout_handler", "_task", "_when"])
+    }
+
+    fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = slf.py();
+        let when = state.get_item(Text("_when"))?.unwrap_or_else(|| py.None().into_bound(py));
+        let own = state.copy()?;
+        for name in ["_state", "_timeout_handler", "_task", "_when"] {
+            if own.contains(Text(name))? {
+                own.del_item(Text(name))?;
+            }
+        }
+        drop(slf.get().state.replace(py, State::new(When::of(when))));
+        copying::restore(slf.as_any(), &[], &own)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -18,6 +18,7 @@ use super::reader::{StreamReader, missing};
 use crate::cell::AttachedCell;
 use crate::future::Future;
 use crate::instance_dict::{self, ValueOffset};
+use crate::once::Once as _;
 use crate::overrides::{self, Attributes, Verdict};
 use crate::slots::Deallocate;
 use crate::waiter::Waiter;
@@ -61,6 +62,16 @@ struct State {
 const METHODS: [&str; 3] = ["data_received", "_drain_helper", "_stream_reader"];
 
 static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
+
+/// Remembers the methods of the class as they are now.
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn remember_methods(py: Python<'_>) -> PyResult<()> {
+    ORIGINALS
+        .find(py, || Attributes::of(&py.get_type::<StreamReaderProtocol>(), &METHODS))
+        .map(drop)
+}
 
 static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 

@@ -24,6 +24,11 @@ use crate::standard::Standard;
 use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check_limit};
 use crate::waiter::Waiter;
 
+is_copied_by!(
+    StreamReader,
+    ["_limit", "_loop", "_buffer", "_eof", "_waiter", "_exception", "_transport", "_paused"]
+);
+
 #[pymethods]
 impl StreamReader {
     #[new]

@@ -22,6 +22,7 @@ use crate::cell::AttachedCell;
 use crate::fresh;
 use crate::future::{Home, stack_in_debug_mode};
 use crate::instance_dict::{self, ValueOffset};
+use crate::once::Once as _;
 use crate::overrides::{self, Attributes, Verdict};
 use crate::slots::Deallocate;
 use crate::waiter::Waiter;
@@ -72,9 +73,10 @@ impl State {
 }
 
 /// What is called through Python unless it is ours.
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 9] = [
     "exception",
     "feed_data",
+    "feed_eof",
     "read",
     "readline",
     "readuntil",
@@ -84,6 +86,14 @@ const METHODS: [&str; 8] = [
 ];
 
 static ORIGINALS: PyOnceLock<Attributes> = PyOnceLock::new();
+
+/// Remembers the methods of the class as they are now.
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn remember_methods(py: Python<'_>) -> PyResult<()> {
+    ORIGINALS.find(py, || Attributes::of(&py.get_type::<StreamReader>(), &METHODS)).map(drop)
+}
 
 static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 

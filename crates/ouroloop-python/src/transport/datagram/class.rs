@@ -60,6 +60,13 @@ impl DatagramTransport {
         Self::abort(slf)
     }
 
+    /// `abort` with the error for `connection_lost`, as asyncio's `SSLProtocol` calls it.
+    #[pyo3(name = "_force_close")]
+    fn py_force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
+        Self::flush_unsent(slf)?;
+        Self::force_close(slf, exc)
+    }
+
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
         drop(self.state.with(py, |state| state.end.protocol.replace(protocol)));
     }

@@ -61,10 +61,10 @@ impl PipeEvent {
     }
 
     /// The transport.
-    pub(crate) fn owner<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+    pub(crate) fn end(&self) -> &Py<PyAny> {
         match self {
-            Self::Read(end, _) => end.bind(py).as_any(),
-            Self::Write(end, _) => end.bind(py).as_any(),
+            Self::Read(end, _) => end.as_any(),
+            Self::Write(end, _) => end.as_any(),
         }
     }
 

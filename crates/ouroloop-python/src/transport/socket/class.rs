@@ -67,6 +67,13 @@ impl SocketTransport {
         Self::abort(slf)
     }
 
+    /// `abort` with the error for `connection_lost`, as asyncio's `SSLProtocol` calls it.
+    #[pyo3(name = "_force_close")]
+    fn py_force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
+        Self::flush_unsent(slf)?;
+        Self::force_close(slf, exc)
+    }
+
     fn set_protocol(slf: &Bound<'_, Self>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let kind = kind_of(protocol)?;
         let py = slf.py();

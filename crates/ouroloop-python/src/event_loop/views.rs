@@ -1,0 +1,235 @@
+//! What monitors read of a loop's private state: how much is ready, what is scheduled, what is watched.
+//!
+//! Under asyncio these are ordinary attributes. Here nothing of the kind exists until somebody asks: each name is
+//! a [`View`] in the class, which makes what it answers. Changing that changes nothing of the loop. A view has no
+//! say once an object has an attribute of its own by that name, so derived classes may call theirs what they like.
+
+use ouroloop::Callback as _;
+use pyo3::PyTraverseError;
+use pyo3::PyTypeInfo;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::{Loop, Phase};
+use crate::callback::Callback;
+use crate::fresh::{self, Text};
+use crate::room::no_memory;
+
+/// `selectors.EVENT_READ` and `EVENT_WRITE`.
+const EVENT_READ: u8 = 1;
+const EVENT_WRITE: u8 = 2;
+
+/// One of the names.
+#[derive(Clone, Copy, Debug)]
+enum View {
+    Ready,
+    Scheduled,
+    Selector,
+    Transports,
+    ThreadId,
+    Stopping,
+    Debug,
+    ClockResolution,
+    ExceptionHandler,
+    TaskFactory,
+}
+
+const VIEWS: [(&str, View); 10] = [
+    ("_ready", View::Ready),
+    ("_scheduled", View::Scheduled),
+    ("_selector", View::Selector),
+    ("_transports", View::Transports),
+    ("_thread_id", View::ThreadId),
+    ("_stopping", View::Stopping),
+    ("_debug", View::Debug),
+    ("_clock_resolution", View::ClockResolution),
+    ("_exception_handler", View::ExceptionHandler),
+    ("_task_factory", View::TaskFactory),
+];
+
+/// A view as an attribute of the class: without `__set__`, so that an object's own attribute comes first.
+#[pyclass(frozen, name = "_View", module = "ouroloop")]
+#[derive(Debug)]
+struct Attribute(View);
+
+made_at_the_start!(Attribute);
+
+#[pymethods]
+impl Attribute {
+    fn __get__<'py>(
+        slf: &Bound<'py, Self>,
+        instance: &Bound<'py, PyAny>,
+        owner: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = owner;
+        match instance.cast::<Loop>() {
+            Ok(event_loop) => slf.get().0.of(event_loop),
+            Err(_) => Ok(slf.clone().into_any()),
+        }
+    }
+}
+
+impl View {
+    fn of<'py>(self, event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+        let py = event_loop.py();
+        let native = event_loop.get();
+        let or_none =
+            |object: Option<Py<PyAny>>| Ok(object.unwrap_or_else(|| py.None()).into_bound(py));
+        match self {
+            Self::Ready => native.entries(py, false),
+            Self::Scheduled => native.entries(py, true),
+            Self::Selector => {
+                let selector = Selector { event_loop: event_loop.clone().unbind() };
+                Ok(Bound::new(py, selector)?.into_any())
+            }
+            Self::Transports => native.transports_by_descriptor(py),
+            Self::ThreadId => match native.state.with(py, |state| state.phase) {
+                Phase::Running(thread) => Ok(fresh::size(py, thread)?.into_any()),
+                Phase::Stopped | Phase::Closed => or_none(None),
+            },
+            Self::Stopping => {
+                let stopping = native.state.with(py, |state| state.stopping);
+                Ok(stopping.into_pyobject(py)?.to_owned().into_any())
+            }
+            Self::Debug => Ok(native.is_debug(py).into_pyobject(py)?.to_owned().into_any()),
+            Self::ClockResolution => {
+                let time = crate::modules::module(py, intern!(py, "time"))?;
+                time.call_method1(intern!(py, "get_clock_info"), (Text("monotonic"),))?
+                    .getattr(intern!(py, "resolution"))
+            }
+            Self::ExceptionHandler => or_none(native.state.with(py, |state| {
+                state.exception_handler.as_ref().map(|handler| handler.clone_ref(py))
+            })),
+            Self::TaskFactory => or_none(native.state.with(py, |state| {
+                state.task_factory.as_ref().map(|factory| factory.clone_ref(py))
+            })),
+        }
+    }
+}
+
+impl Loop {
+    /// What each ready entry, or each timer, is about.
+    fn entries<'py>(&self, py: Python<'py>, timers: bool) -> PyResult<Bound<'py, PyAny>> {
+        let mut entries = Vec::new();
+        // Copied first: what is answered for them may run Python code.
+        let copied = self.engine.with(py, |engine| {
+            if timers {
+                copy(engine.timers(), &mut entries)
+            } else {
+                copy(engine.ready(), &mut entries)
+            }
+        });
+        copied.map_err(|_| no_memory(py))?;
+        let mut subjects = Vec::new();
+        subjects.try_reserve(entries.len()).map_err(|_| no_memory(py))?;
+        for entry in &entries {
+            if !matches!(entry, Callback::Nothing) {
+                subjects.push(entry.subject(py)?);
+            }
+        }
+        Ok(fresh::tuple(py, subjects)?.into_any())
+    }
+
+    fn transports_by_descriptor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mut numbers = Vec::new();
+        let copied = self.transports.with(py, |transports| {
+            numbers
+                .try_reserve(transports.len())
+                .map(|()| numbers.extend(transports.keys().copied()))
+        });
+        copied.map_err(|_| no_memory(py))?;
+        let answer = fresh::dict(py)?;
+        for number in numbers {
+            if let Some(transport) = self.transport_on(py, number) {
+                answer.set_item(fresh::int(py, number.into())?, transport)?;
+            }
+        }
+        Ok(answer.into_any())
+    }
+}
+
+fn copy<'a>(
+    from: impl Iterator<Item = &'a Callback>,
+    to: &mut Vec<Callback>,
+) -> Result<(), std::collections::TryReserveError> {
+    for entry in from {
+        to.try_reserve(1)?;
+        to.push(entry.again());
+    }
+    Ok(())
+}
+
+/// What stands in for a loop's selector: the questions, without the waiting.
+#[pyclass(frozen, name = "_Selector", module = "ouroloop")]
+#[derive(Debug)]
+struct Selector {
+    event_loop: Py<Loop>,
+}
+
+made_at_the_start!(Selector);
+
+#[pymethods]
+impl Selector {
+    /// The `selectors.SelectorKey` of each descriptor that the loop watches for transports and programs.
+    fn get_map<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let native = self.event_loop.get();
+        let mut watched = Vec::new();
+        let copied = native.engine.with(py, |engine| {
+            for (number, reader, writer) in engine.descriptors() {
+                watched.try_reserve(1)?;
+                watched.push((number, reader.map(Callback::again), writer.map(Callback::again)));
+            }
+            Ok::<_, std::collections::TryReserveError>(())
+        });
+        copied.map_err(|_| no_memory(py))?;
+        let selectors = py.import(intern!(py, "selectors"))?;
+        let key_class = selectors.getattr(intern!(py, "SelectorKey"))?;
+        let map = fresh::dict(py)?;
+        for (number, reader, writer) in &watched {
+            let events = if reader.is_some() { EVENT_READ } else { 0 }
+                | if writer.is_some() { EVENT_WRITE } else { 0 };
+            let subject = |entry: &Option<Callback>| {
+                entry.as_ref().map_or(Ok(None), |entry| entry.subject(py))
+            };
+            let data = fresh::tuple(py, [subject(reader)?, subject(writer)?])?;
+            let file =
+                native.files.with(py, |files| files.get(number).map(|file| file.clone_ref(py)));
+            let number = fresh::int(py, (*number).into())?;
+            let file = file.map_or_else(|| number.clone().into_any(), |file| file.into_bound(py));
+            let key = (file, &number, fresh::int(py, events.into())?, data);
+            map.set_item(&number, key_class.call1(key)?)?;
+        }
+        Ok(map)
+    }
+
+    /// The key of one of them, by its number or by its file object.
+    fn get_key<'py>(
+        &self,
+        py: Python<'py>,
+        fileobj: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let map = self.get_map(py)?;
+        let number = match fileobj.getattr_opt(intern!(py, "fileno"))? {
+            Some(fileno) => fileno.call0()?,
+            None => fileobj.clone(),
+        };
+        map.as_any().get_item(number)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)
+    }
+}
+
+/// Puts the views into the class.
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    let class = Loop::type_object(py);
+    for (name, view) in VIEWS {
+        class.setattr(Text(name), Bound::new(py, Attribute(view))?)?;
+    }
+    Ok(())
+}
