@@ -226,6 +226,25 @@ def test_arguments_that_do_not_fit(run: Run, contexts: Contexts) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_connection_that_ends_first_has_no_transport(
+    run_native: Run, contexts: Contexts, how: str
+) -> None:
+    """As on stock asyncio since Python 3.12; before it waits for ever."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Recorder, HOST, 0)
+        transport, client = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
+        getattr(transport, how)()
+        upgrade = loop.start_tls(transport, client, contexts.client(), server_hostname=NAME)
+        assert await upgrade is None
+        server.close()
+        await server.wait_closed()
+
+    run_native(main())
+
+
 def test_an_upgrade_that_is_cancelled(run: Run, contexts: Contexts) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -64,6 +64,8 @@ pub(crate) enum Callback {
     Datagram(Py<DatagramTransport>, Event),
     /// A listening descriptor has connections to accept.
     Accept(Py<Listener>),
+    /// The protocol of an accepted connection is to be made.
+    Welcome(Py<Listener>),
     /// Something happens to a pipe transport.
     Pipe(PipeEvent),
     /// Something happens to a subprocess transport.
@@ -176,6 +178,9 @@ impl Callback {
                 confine(event_loop, transport.bind(py), |it| DatagramTransport::on(it, event))
             }
             Self::Accept(listener) => confine(event_loop, listener.bind(py), Listener::on_readable),
+            Self::Welcome(listener) => {
+                confine(event_loop, listener.bind(py), Listener::welcome_next)
+            }
             Self::Pipe(event) => confine(event_loop, event.end().bind(py), |_| event.run(py)),
             Self::Process(transport, happening) => {
                 confine(event_loop, transport.bind(py), |it| SubprocessTransport::on(it, happening))
@@ -207,7 +212,7 @@ impl Callback {
             | Self::Readable(transport)
             | Self::Writable(transport) => transport.as_any(),
             Self::Datagram(transport, _) => transport.as_any(),
-            Self::Accept(listener) => listener.as_any(),
+            Self::Accept(listener) | Self::Welcome(listener) => listener.as_any(),
             Self::Pipe(event) => event.end(),
             Self::Process(transport, _) => transport.as_any(),
             Self::Nothing | Self::Signal => return Ok(None),
@@ -271,7 +276,7 @@ impl Callback {
             | Self::Readable(transport)
             | Self::Writable(transport) => visit.call(transport),
             Self::Datagram(transport, _) => visit.call(transport),
-            Self::Accept(listener) => visit.call(listener),
+            Self::Accept(listener) | Self::Welcome(listener) => visit.call(listener),
             Self::Pipe(event) => event.visit(&visit),
             Self::Process(transport, _) => visit.call(transport),
             Self::Nothing | Self::Signal => Ok(()),
@@ -292,6 +297,7 @@ impl Again for Callback {
             Self::Writable(transport) => Self::Writable(transport.clone_ref(py)),
             Self::Datagram(transport, event) => Self::Datagram(transport.clone_ref(py), *event),
             Self::Accept(listener) => Self::Accept(listener.clone_ref(py)),
+            Self::Welcome(listener) => Self::Welcome(listener.clone_ref(py)),
             Self::Step(task) => Self::Step(task.clone_ref(py)),
             Self::Throw(task, error) => Self::Throw(task.clone_ref(py), error.clone_ref(py)),
             Self::Wakeup(task, future) => Self::Wakeup(task.clone_ref(py), future.clone_ref(py)),

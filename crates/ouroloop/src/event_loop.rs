@@ -18,9 +18,11 @@
 //! descriptors (and at the timers) is left out while *all* of these hold: fewer than
 //! [`UNSEEN_CALLBACKS`] callbacks ran since the last look; less than [`UNSEEN_NANOS`] passed
 //! since then, as far as the clock was asked; no timer that was already due was scheduled
-//! meanwhile; it is not the first turn of a run; and the last [`BARREN_LOOKS`] looks found nothing, so
-//! that who waits for what is about to come has it in the turn in which a loop that always looks would. The clock is asked every
-//! [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for that to matter.
+//! meanwhile; it is not the first turn of a run; and since somebody watched a descriptor otherwise or
+//! sent something ([`EventLoop::expect_answer`]) the last [`BARREN_LOOKS`] looks found nothing, so that
+//! who waits for what is about to come has it in the turn in which a loop that always looks would. The
+//! clock is asked every [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for
+//! that to matter.
 //!
 //! # When there is no memory
 //!
@@ -363,11 +365,13 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
 
     /// Stops watching `fd` for readability; answers the callback that did.
     pub fn clear_reader(&mut self, fd: RawFd) -> Option<C> {
+        self.expect_answer();
         self.sources.clear_reader(fd)
     }
 
     /// Stops watching `fd` for writability; answers the callback that did.
     pub fn clear_writer(&mut self, fd: RawFd) -> Option<C> {
+        self.expect_answer();
         self.sources.clear_writer(fd)
     }
 
@@ -424,6 +428,13 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     /// Makes the next turn look at the descriptors, as the first turn of a run must.
     pub fn look(&mut self) {
         self.look_now = true;
+    }
+
+    /// Has no look be left out for [`BARREN_LOOKS`] turns: the program has sent or closed something, and what
+    /// comes of it may be there at once, on a descriptor of this very loop.
+    #[inline]
+    pub fn expect_answer(&mut self) {
+        self.barren_looks = 0;
     }
 
     /// Plans this turn's look at descriptors and timers; `None` when it is left out.
@@ -532,6 +543,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         if self.is_inherited() {
             return Err(Refused { error: fork::refusal(), callback });
         }
+        self.expect_answer();
         set(&mut self.sources, callback)
     }
 

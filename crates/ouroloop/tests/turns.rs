@@ -234,6 +234,27 @@ fn every_turn_looks_where_looks_have_found_something() {
     }
 }
 
+#[test]
+fn every_turn_looks_where_an_answer_is_expected() {
+    let (mut turns, _) = test_loop();
+    let (near, _far) = pair();
+    let looks = |turns: &mut TestLoop| {
+        for _ in 0..BARREN_LOOKS {
+            let wait = turns.plan(true).expect("a look");
+            turns.collect(wait).expect("a look");
+        }
+        assert!(turns.plan(true).is_none(), "a busy loop leaves looks out");
+    };
+    turns.push(Token(1));
+    busy_turns(&mut turns, BARREN_LOOKS);
+    turns.expect_answer();
+    looks(&mut turns);
+    turns.set_reader(number(&near), Token(2)).expect("a watch");
+    looks(&mut turns);
+    turns.clear_reader(number(&near));
+    looks(&mut turns);
+}
+
 /// Turns with one callback each, which is queued again; looks are made where they are due.
 fn busy_turns(turns: &mut TestLoop, count: u8) {
     for _ in 0..count {

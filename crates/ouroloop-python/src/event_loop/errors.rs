@@ -116,9 +116,20 @@ pub(crate) fn report_caught(
     context: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    context.set_item(intern!(py, "exception"), error)?;
+    // The order of asyncio's contexts: handlers print them as they are.
+    let ordered = fresh::dict(py)?;
+    let (message, exception) = (intern!(py, "message"), intern!(py, "exception"));
+    if let Some(text) = context.get_item(message)? {
+        ordered.set_item(message, text)?;
+    }
+    ordered.set_item(exception, error)?;
+    for (key, value) in context {
+        if !ordered.contains(&key)? {
+            ordered.set_item(key, value)?;
+        }
+    }
     while_handling(error, || {
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (ordered,)).map(drop)
     })
 }
 

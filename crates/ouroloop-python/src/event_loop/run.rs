@@ -2,6 +2,7 @@
 
 use std::ffi::c_ulong;
 
+use ouroloop::EventLoop;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -193,11 +194,20 @@ impl Loop {
         }
     }
 
-    /// The number of the callback that runs, if this is the loop's thread, and whether others are waiting in
-    /// this turn.
-    pub(crate) fn callback_here(&self, py: Python<'_>) -> Option<(u32, bool)> {
-        self.runs_here(py)
-            .then(|| self.engine.with(py, |engine| (engine.popped(), engine.goes_on())))
+    /// The number of the callback that writes, if this is the loop's thread, and whether others are waiting in
+    /// this turn. The loop looks out for what is answered.
+    pub(crate) fn callback_that_writes(&self, py: Python<'_>) -> Option<(u32, bool)> {
+        self.runs_here(py).then(|| {
+            self.engine.with(py, |engine| {
+                engine.expect_answer();
+                (engine.popped(), engine.goes_on())
+            })
+        })
+    }
+
+    /// Looks out for what is answered to something that is sent now.
+    pub(crate) fn expect_answer(&self, py: Python<'_>) {
+        self.engine.with(py, EventLoop::expect_answer);
     }
 
     /// One turn, as [`ouroloop::event_loop`] describes it.

@@ -68,7 +68,7 @@ async fn start(
     protocol: Py<PyAny>,
     security: Security,
 ) -> PyResult<Py<PyAny>> {
-    let (waiter, upgraded, lower, mut scheduled) = Python::attach(|py| -> PyResult<_> {
+    let (waiter, machine, lower, mut scheduled) = Python::attach(|py| -> PyResult<_> {
         let event_loop = event_loop.bind(py);
         let transport = transport.bind(py);
         if let Some(context) = &security.context {
@@ -81,7 +81,7 @@ async fn start(
             return Err(fresh::error::<PyTypeError>(message));
         }
         let waiter = Future::create(event_loop)?;
-        let (machine, upgraded) =
+        let machine =
             upgrade(event_loop, protocol.clone_ref(py), waiter.clone().unbind(), &security)?;
         // So that no byte of the handshake reaches the old protocol.
         transport.call_method0(intern!(py, "pause_reading"))?;
@@ -98,14 +98,16 @@ async fn start(
             event_loop.call_method1(call_soon, (begin, transport))?.unbind(),
             event_loop.call_method1(call_soon, (resume,))?.unbind(),
         ]);
-        Ok((waiter.into_any().unbind(), upgraded.into_any().unbind(), lower, scheduled))
+        Ok((waiter.into_any().unbind(), machine.unbind(), lower, scheduled))
     })?;
     scope.wait(waiter).await?;
     Python::attach(|py| {
         scheduled.0.clear();
         lower.keep(py);
-    });
-    Ok(upgraded)
+        // A connection that ended before, without an error, has no transport left.
+        let transport = machine.get().app_transport(py);
+        Ok(transport.map_or_else(|| py.None(), |transport| transport.into_any().unbind()))
+    })
 }
 
 /// What a stream's protocol has read of the client's first words belongs to the handshake.

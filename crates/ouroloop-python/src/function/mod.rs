@@ -131,8 +131,13 @@ impl Function {
     }
 
     #[getter(__text_signature__)]
+    /// Python's own methods take themselves by name, too, which a dollar sign would deny.
     fn text_signature<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.native.bind(py).getattr(intern!(py, "__text_signature__"))
+        let text = self.native.bind(py).getattr(intern!(py, "__text_signature__"))?;
+        if text.is_none() {
+            return Ok(text);
+        }
+        text.call_method1(intern!(py, "replace"), ("($self", "(self"))
     }
 
     #[getter(__code__)]

@@ -3,11 +3,12 @@
 //! 1. The server owns the socket object; the listener watches its descriptor from
 //!    [`Listener::start`] to [`Listener::stop`].
 //! 2. A wake-up accepts what waits, at most as many connections as the backlog holds and one.
-//!    Each goes straight into a transport: no task stands between.
+//!    The next turn makes each one's protocol and transport, as the task does that asyncio makes for it.
 //! 3. Without descriptors or memory the kernel keeps the connections and the descriptor stays
 //!    readable, so the watch pauses for asyncio's delay. Nothing is lost by that.
 //! 4. Protocols are made in copies, one a connection, of the server's context ([`Server::context`]).
 
+use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use ouroloop::net::Accepted;
@@ -25,6 +26,7 @@ use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::fresh::{self, Text};
 use crate::os_error::os_error;
+use crate::room::no_memory;
 use crate::standard::{Standard, exception_of};
 use crate::transport::descriptor;
 use crate::transport::server::Server;
@@ -48,6 +50,17 @@ pub(crate) struct Listener {
     limit: usize,
     /// `None` once it was stopped.
     state: AttachedCell<Option<State>>,
+    /// What was accepted, each with a [`Callback::Welcome`] in the queue; stopping changes nothing of that.
+    arrivals: AttachedCell<VecDeque<Arrival>>,
+}
+
+/// A connection that has no protocol yet.
+#[derive(Debug)]
+struct Arrival {
+    server: Py<Server>,
+    context: Py<PyAny>,
+    connection: OwnedFd,
+    peer: Option<SocketAddrAny>,
 }
 
 made_at_the_start!(Listener);
@@ -82,6 +95,7 @@ impl Listener {
                 context: server.get().context(py)?,
                 retry: None,
             })),
+            arrivals: AttachedCell::new(VecDeque::new()),
         };
         let listener = Bound::new(py, listener)?;
         event_loop.watch_readable(py, fd, Callback::Accept(listener.clone().unbind()))?;
@@ -123,7 +137,18 @@ impl Listener {
         let fd = unsafe { BorrowedFd::borrow_raw(slf.get().fd) };
         for accepted in accept_batch(fd, slf.get().limit) {
             match accepted {
-                Accepted::Stream(connection, peer) => port.welcome(connection, peer)?,
+                Accepted::Stream(connection, peer) => {
+                    if port.server.get().event_loop(py).get().is_debug(py) {
+                        port.log_arrival(&connection)?;
+                    }
+                    let arrival = Arrival {
+                        server: port.server.clone().unbind(),
+                        context: port.context.clone_ref(py),
+                        connection,
+                        peer,
+                    };
+                    Self::welcome_later(slf, port.server.get().event_loop(py).get(), arrival)?;
+                }
                 Accepted::OutOfResources(error) => {
                     let message = "socket.accept() out of system resource";
                     Self::pause(slf, message, &os_error(py, &error))?;
@@ -136,6 +161,26 @@ impl Listener {
             }
         }
         Ok(())
+    }
+
+    fn welcome_later(slf: &Bound<'_, Self>, event_loop: &Loop, arrival: Arrival) -> PyResult<()> {
+        let py = slf.py();
+        event_loop.reserve(py, 1)?;
+        let room = slf.get().arrivals.with(py, |arrivals| arrivals.try_reserve(1));
+        room.map_err(|_| no_memory(py))?;
+        slf.get().arrivals.with(py, |arrivals| arrivals.push_back(arrival));
+        event_loop.push(py, Callback::Welcome(slf.clone().unbind()));
+        Ok(())
+    }
+
+    /// Makes the protocol and the transport of the connection that waits longest.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt` of the protocol factory.
+    pub(crate) fn welcome_next(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let arrival = slf.get().arrivals.with(py, VecDeque::pop_front);
+        arrival.map_or(Ok(()), |arrival| arrival.welcome(py))
     }
 
     /// What is accepted on; `None` once it was stopped or somebody closed the socket.
@@ -205,37 +250,30 @@ fn descriptor(socket: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     socket.call_method0(intern!(socket.py(), "fileno"))?.extract()
 }
 
-impl Port<'_> {
+impl Arrival {
     /// Makes a connection's protocol and transport. An error closes the connection and, in debug
     /// mode, is reported; the server lives on.
     ///
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the protocol factory.
-    fn welcome(&self, connection: OwnedFd, peer: Option<SocketAddrAny>) -> PyResult<()> {
-        let py = self.server.py();
-        let event_loop = self.server.get().event_loop(py);
-        let debug = event_loop.get().is_debug(py);
-        if debug {
-            self.log_arrival(&connection)?;
-        }
-        let Some(factory) = self.server.get().factory(py) else { return Ok(()) };
+    fn welcome(self, py: Python<'_>) -> PyResult<()> {
+        let server = self.server.bind(py);
+        let event_loop = server.get().event_loop(py);
+        let Some(factory) = server.get().factory(py) else { return Ok(()) };
         let mut protocol = None;
         let answer = run_in(py, &copy_of(py, &self.context)?, || {
             let made = protocol.insert(factory.call0(py)?).clone_ref(py);
-            if !self.server.get().is_open(py) {
+            if !server.get().is_open(py) {
                 // asyncio's servers assert it when a transport attaches itself.
                 return Err(PyAssertionError::new_err(()));
             }
-            let server = self.server.clone().unbind();
-            let origin = Origin::Accepted(connection, peer);
-            match self.server.get().security(py) {
-                None => {
-                    SocketTransport::open(event_loop, origin, made, None, Some(server)).map(drop)
-                }
+            let origin = Origin::Accepted(self.connection, self.peer);
+            let attached = Some(server.clone().unbind());
+            match server.get().security(py) {
+                None => SocketTransport::open(event_loop, origin, made, None, attached).map(drop),
                 Some(security) => {
-                    let server = Some(server);
-                    tls::open(event_loop, origin, made, Waiting::Accepted, server, &security)
-                        .map(drop)
+                    let waiting = Waiting::Accepted;
+                    tls::open(event_loop, origin, made, waiting, attached, &security).map(drop)
                 }
             }
         });
@@ -243,7 +281,7 @@ impl Port<'_> {
         if leaves_loop(py, &error) {
             return Err(error);
         }
-        if !debug {
+        if !event_loop.get().is_debug(py) {
             return Ok(());
         }
         let context = fresh::dict(py)?;
@@ -254,7 +292,9 @@ impl Port<'_> {
         }
         report_caught(event_loop, &exception_of(py, &error), &context)
     }
+}
 
+impl Port<'_> {
     fn log_arrival(&self, connection: &OwnedFd) -> PyResult<()> {
         let py = self.server.py();
         let socket = descriptor::share(&fresh::dict(py)?, connection.as_raw_fd(), 0)?;
@@ -304,6 +344,12 @@ impl Listener {
                 visit.call(&state.socket)?;
                 visit.call(&state.context)?;
                 visit.call(&state.retry)
+            })?;
+            self.arrivals.traverse(|arrivals| {
+                arrivals.iter().try_for_each(|arrival| {
+                    visit.call(&arrival.server)?;
+                    visit.call(&arrival.context)
+                })
             })
         }
     }
@@ -312,5 +358,6 @@ impl Listener {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
         drop(self.state.replace(py, None));
+        drop(self.arrivals.replace(py, VecDeque::new()));
     }
 }

@@ -61,6 +61,7 @@ impl<A: Attempt + 'static> Operation<A> {
 
     fn advance(&mut self, py: Python<'_>) -> PyResult<Resumed> {
         let (event_loop, socket) = (self.event_loop.bind(py), self.socket.bind(py));
+        event_loop.get().expect_answer(py);
         if let Some(result) = self.attempt.attempt(event_loop, socket)? {
             return Ok(Resumed::Returned(result.unbind()));
         }

@@ -62,6 +62,9 @@ impl SocketTransport {
             }
             state.stream.shutdown_write()
         });
+        if let Some(event_loop) = slf.get().event_loop(py) {
+            event_loop.get().expect_answer(py);
+        }
         match shut {
             ShutDown::Failed(error) => Err(os_error(py, &error)),
             ShutDown::Now | ShutDown::Later | ShutDown::Already => Ok(()),

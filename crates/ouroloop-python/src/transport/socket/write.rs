@@ -109,7 +109,7 @@ impl SocketTransport {
     fn take_in(slf: &Bound<'_, Self>, chunk: Chunk) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let callback = event_loop.get().callback_here(py);
+        let callback = event_loop.get().callback_that_writes(py);
         Self::queue(slf, &event_loop, chunk, |state| state.is_one_of_several(callback))
     }
 
@@ -197,7 +197,7 @@ impl SocketTransport {
             // The protocol forked while it was told of data; the parent answers, too.
             return Ok(());
         }
-        let callback = event_loop.get().callback_here(py);
+        let callback = event_loop.get().callback_that_writes(py);
         let (more, sent) = slf.get().state.with(py, |state| {
             if state.end.losses > 0 {
                 state.end.losses += 1;

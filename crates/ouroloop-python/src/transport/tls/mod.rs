@@ -199,8 +199,8 @@ pub(crate) fn open<'py>(
     Ok(transport)
 }
 
-/// Puts TLS onto a transport that is connected and in use by `protocol`; the first answer is to become
-/// the transport's protocol and be told that the connection was made.
+/// Puts TLS onto a transport that is connected and in use by `protocol`; the answer is to become the
+/// transport's protocol and be told that the connection was made.
 ///
 /// # Errors
 /// What the `ssl` module raises for the settings.
@@ -209,8 +209,9 @@ pub(crate) fn upgrade<'py>(
     protocol: Py<PyAny>,
     waiter: Py<Future>,
     security: &Security,
-) -> PyResult<(Bound<'py, TlsProtocol>, Bound<'py, TlsTransport>)> {
-    TlsProtocol::new(event_loop, protocol, Waiting::For(waiter), security, Told::Connected)
+) -> PyResult<Bound<'py, TlsProtocol>> {
+    let waiting = Waiting::For(waiter);
+    TlsProtocol::new(event_loop, protocol, waiting, security, Told::Connected).map(|(it, _)| it)
 }
 
 impl TlsProtocol {
@@ -301,7 +302,8 @@ impl TlsProtocol {
             .map(|protocol| protocol.into_bound(py))
     }
 
-    fn app_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsTransport>> {
+    /// What the application writes to; `None` once the connection has ended.
+    pub(crate) fn app_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsTransport>> {
         self.state
             .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
             .map(|transport| transport.into_bound(py))
