@@ -10,6 +10,7 @@ mod combine;
 mod constructor;
 mod containment;
 mod context;
+mod contract;
 mod coroutine;
 mod embedded;
 mod event_loop;

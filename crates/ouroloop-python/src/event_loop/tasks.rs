@@ -3,16 +3,16 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-#[cfg(Py_3_14)]
 use pyo3::types::PyDict;
 
 use super::Loop;
+#[cfg(not(Py_3_14))]
+use crate::contract::takes_any_keyword;
 use crate::fresh;
 use crate::future::Future;
 use crate::method::function_of;
 use crate::once::Once as _;
 use crate::recursion::Level;
-#[cfg(Py_3_12)]
 use crate::standard::Standard;
 use crate::substitutes;
 use crate::task::{Making, Task};
@@ -27,34 +27,40 @@ impl Loop {
         }
     }
 
-    /// Schedules a coroutine as a task.
+    /// Schedules a coroutine as a task; other keywords, where the running release takes them, are the
+    /// task's own.
     #[cfg(not(Py_3_14))]
-    #[pyo3(signature = (coro, *, name=None, context=None))]
+    #[pyo3(signature = (coro, *, name=None, context=None, **kwargs))]
     pub(crate) fn create_task<'py>(
         slf: &Bound<'py, Self>,
         coro: Bound<'py, PyAny>,
         name: Option<Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
+        kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let others = kwargs.filter(|kwargs| !kwargs.is_empty());
+        if let Some(others) = others {
+            check_keywords(others)?;
+        }
         slf.get().check_closed(py)?;
         let Some(factory) = slf.get().task_factory(py) else {
             if let Some(class) = substitutes::task_class(py)? {
-                let keywords = fresh::dict(py)?;
+                let keywords = copied(py, others)?;
                 keywords.set_item(intern!(py, "name"), name)?;
                 keywords.set_item(intern!(py, "context"), context)?;
                 return substitutes::make_task(&class, slf, coro, Some(&keywords));
             }
             let making = Making { coroutine: coro, name, context, eager_start: false };
-            return Ok(Task::create(slf, &making)?.into_any());
+            return Ok(Task::create(slf, &making.with(others)?)?.into_any());
         };
         // Only what the caller gave is passed on: factories of the time take no more.
-        let task = if makes_eager_tasks(&factory, py)? {
+        let task = if others.is_none() && makes_eager_tasks(&factory, py)? {
             let making = Making { coroutine: coro, name: None, context, eager_start: true };
             Task::create(slf, &making)?.into_any()
         } else {
             let _level = Level::enter(py)?;
-            let keywords = fresh::dict(py)?;
+            let keywords = copied(py, others)?;
             if let Some(context) = context {
                 keywords.set_item(intern!(py, "context"), context)?;
             }
@@ -90,8 +96,8 @@ impl Loop {
         } else if let Some(class) = substitutes::task_class(py)? {
             return substitutes::make_task(&class, slf, coro, kwargs);
         }
-        let making = making_from(coro, kwargs, eager_start)?;
-        Ok(Task::create(slf, &making)?.into_any())
+        let making = Making { coroutine: coro, name: None, context: None, eager_start };
+        Ok(Task::create(slf, &making.with(kwargs)?)?.into_any())
     }
 
     /// Makes `factory(loop, coro, **kwargs)` the maker of this loop's tasks; `None` undoes it.
@@ -146,28 +152,44 @@ fn makes_eager_tasks(_factory: &Py<PyAny>, _py: Python<'_>) -> PyResult<bool> {
     Ok(false)
 }
 
-#[cfg(Py_3_14)]
-/// What the keywords of a loop's `create_task` ask for, which are those of `Task`.
-///
-/// # Errors
-/// `TypeError` for a keyword that `Task` does not know.
-fn making_from<'py>(
-    coroutine: Bound<'py, PyAny>,
-    keywords: Option<&Bound<'py, PyDict>>,
-    eager_start: bool,
-) -> PyResult<Making<'py>> {
-    let mut making = Making { coroutine, name: None, context: None, eager_start };
-    for (key, value) in keywords.into_iter().flat_map(pyo3::types::PyDictMethods::iter) {
-        match key.extract::<&str>()? {
-            "name" => making.name = Some(value).filter(|value| !value.is_none()),
-            "context" => making.context = Some(value).filter(|value| !value.is_none()),
-            "eager_start" => making.eager_start = value.is_truthy()?,
-            other => {
-                return Err(fresh::error::<PyTypeError>(format!(
-                    "Task() got an unexpected keyword argument '{other}'"
-                )));
+impl<'py> Making<'py> {
+    /// The same with what the keywords of a loop's `create_task` ask for, which are those of `Task`.
+    ///
+    /// # Errors
+    /// `TypeError` for a keyword that `Task` does not know.
+    fn with(mut self, keywords: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
+        for (key, value) in keywords.into_iter().flat_map(pyo3::types::PyDictMethods::iter) {
+            match key.extract::<&str>()? {
+                "name" => self.name = Some(value).filter(|value| !value.is_none()),
+                "context" => self.context = Some(value).filter(|value| !value.is_none()),
+                "eager_start" => self.eager_start = value.is_truthy()?,
+                other => return Err(unexpected("Task", other)),
             }
         }
+        Ok(self)
     }
-    Ok(making)
+}
+
+fn unexpected(function: &str, keyword: &str) -> PyErr {
+    let message = format!("{function}() got an unexpected keyword argument '{keyword}'");
+    fresh::error::<PyTypeError>(message)
+}
+
+/// Refuses keywords that a stock loop of the running release refuses: from 3.13.3 on it takes any.
+#[cfg(not(Py_3_14))]
+fn check_keywords(others: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = others.py();
+    if takes_any_keyword(Standard::get(py)?.create_task.bind(py))? {
+        return Ok(());
+    }
+    let name = others.keys().get_item(0)?;
+    Err(unexpected("Loop.create_task", name.extract()?))
+}
+
+#[cfg(not(Py_3_14))]
+fn copied<'py>(
+    py: Python<'py>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    keywords.map_or_else(|| fresh::dict(py), PyDictMethods::copy)
 }

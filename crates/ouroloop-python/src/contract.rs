@@ -1,0 +1,40 @@
+//! What the running patch release of Python promises.
+//!
+//! A wheel is built for one minor version and meets every patch release of it. What later releases only
+//! repaired is repaired whichever runs; where a patch release promises something else than the one before,
+//! the standard library that is there says so, by a function's signature or words, or else by its version.
+//! docs/versions.md lists both.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+/// Whether the interpreter that runs is this release or a later one.
+pub(crate) fn is_since(py: Python<'_>, release: (u8, u8, u8)) -> bool {
+    let running = py.version_info();
+    (running.major, running.minor, running.patch) >= release
+}
+
+/// Whether a Python function takes keywords that it does not name; false for anything else.
+///
+/// # Errors
+/// Those of other objects' attributes.
+pub(crate) fn takes_any_keyword(function: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = function.py();
+    let Some(code) = function.getattr_opt(intern!(py, "__code__"))? else { return Ok(false) };
+    let flags: i32 = code.getattr(intern!(py, "co_flags"))?.extract()?;
+    Ok(flags & ffi::CO_VARKEYWORDS != 0)
+}
+
+/// Whether a Python function has a text that contains `words`; false for anything else.
+///
+/// # Errors
+/// Those of other objects' attributes.
+pub(crate) fn says(function: &Bound<'_, PyAny>, words: &str) -> PyResult<bool> {
+    let py = function.py();
+    let Some(code) = function.getattr_opt(intern!(py, "__code__"))? else { return Ok(false) };
+    let constants = code.getattr(intern!(py, "co_consts"))?.cast_into::<PyTuple>()?;
+    Ok(constants.iter().any(|constant| {
+        constant.extract::<std::borrow::Cow<'_, str>>().is_ok_and(|text| text.contains(words))
+    }))
+}
