@@ -5,9 +5,8 @@
 //! the standard library that is there says so, by a function's signature or words, or else by its version.
 //! docs/versions.md lists both.
 
-use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 /// Whether the interpreter that runs is this release or a later one.
 pub(crate) fn is_since(py: Python<'_>, release: (u8, u8, u8)) -> bool {
@@ -15,15 +14,29 @@ pub(crate) fn is_since(py: Python<'_>, release: (u8, u8, u8)) -> bool {
     (running.major, running.minor, running.patch) >= release
 }
 
+/// A method of the standard loops.
+///
+/// # Errors
+/// `AttributeError`.
+pub(crate) fn of_a_standard_loop<'py>(
+    method: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = method.py();
+    crate::modules::module(py, intern!(py, "asyncio.base_events"))?
+        .getattr(intern!(py, "BaseEventLoop"))?
+        .getattr(method)
+}
+
 /// Whether a Python function takes keywords that it does not name; false for anything else.
 ///
 /// # Errors
 /// Those of other objects' attributes.
+#[cfg(all(Py_3_13, not(Py_3_14)))]
 pub(crate) fn takes_any_keyword(function: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = function.py();
     let Some(code) = function.getattr_opt(intern!(py, "__code__"))? else { return Ok(false) };
     let flags: i32 = code.getattr(intern!(py, "co_flags"))?.extract()?;
-    Ok(flags & ffi::CO_VARKEYWORDS != 0)
+    Ok(flags & pyo3::ffi::CO_VARKEYWORDS != 0)
 }
 
 /// Whether a Python function has a text that contains `words`; false for anything else.

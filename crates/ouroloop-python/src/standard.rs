@@ -47,9 +47,6 @@ pub(crate) struct Standard {
     pub(crate) get_event_loop: Py<PyAny>,
     pub(crate) get_running_loop: Py<PyAny>,
     pub(crate) set_running_loop: Py<PyAny>,
-    /// Methods of a stock loop that say what they promise.
-    pub(crate) create_task: Py<PyAny>,
-    pub(crate) create_datagram_endpoint: Py<PyAny>,
     pub(crate) run_until_complete_cb: Py<PyAny>,
     #[cfg(Py_3_12)]
     pub(crate) eager_task_factory: Py<PyAny>,
@@ -166,11 +163,6 @@ impl Standard {
             get_event_loop: from("asyncio.events", "get_event_loop")?,
             get_running_loop: from("asyncio.events", "_get_running_loop")?,
             set_running_loop: from("asyncio.events", "_set_running_loop")?,
-            create_task: from("asyncio.base_events", "BaseEventLoop.create_task")?,
-            create_datagram_endpoint: from(
-                "asyncio.base_events",
-                "BaseEventLoop.create_datagram_endpoint",
-            )?,
             run_until_complete_cb: from("asyncio.base_events", "_run_until_complete_cb")?,
             #[cfg(Py_3_12)]
             eager_task_factory: from("asyncio.tasks", "eager_task_factory")?,

@@ -9,7 +9,7 @@ use super::closing::Closing;
 use super::dns::{Hints, resolve, socket_function, unpack};
 use super::keywords::Keywords;
 use super::serving::set_reuse_port;
-use crate::contract::says;
+use crate::contract::{of_a_standard_loop, says};
 use crate::coroutine::{Coroutine, Scope};
 use crate::fresh::{self, Text};
 use crate::future::Future;
@@ -263,9 +263,9 @@ impl Order {
         let py = sock.py();
         let kind = sock.getattr(intern!(py, "type"))?;
         if kind.eq(socket_function(py, "SOCK_STREAM")?)? {
-            let standard = Standard::get(py)?.create_datagram_endpoint.bind(py);
+            let standard = of_a_standard_loop(intern!(py, "create_datagram_endpoint"))?;
             let expected =
-                if says(standard, "A UDP Socket")? { "UDP Socket" } else { "datagram socket" };
+                if says(&standard, "A UDP Socket")? { "UDP Socket" } else { "datagram socket" };
             let message = format!("A {expected} was expected, got {}", sock.repr()?);
             return Err(fresh::error::<PyValueError>(message));
         }

@@ -6,13 +6,14 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::Loop;
-#[cfg(not(Py_3_14))]
-use crate::contract::takes_any_keyword;
+#[cfg(all(Py_3_13, not(Py_3_14)))]
+use crate::contract::{of_a_standard_loop, takes_any_keyword};
 use crate::fresh;
 use crate::future::Future;
 use crate::method::function_of;
 use crate::once::Once as _;
 use crate::recursion::Level;
+#[cfg(Py_3_12)]
 use crate::standard::Standard;
 use crate::substitutes;
 use crate::task::{Making, Task};
@@ -27,53 +28,34 @@ impl Loop {
         }
     }
 
+    /// Schedules a coroutine as a task.
+    #[cfg(not(Py_3_13))]
+    #[pyo3(name = "create_task", signature = (coro, *, name=None, context=None))]
+    fn create_task_by_name<'py>(
+        slf: &Bound<'py, Self>,
+        coro: Bound<'py, PyAny>,
+        name: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::create_task(slf, coro, name, context, None)
+    }
+
     /// Schedules a coroutine as a task; other keywords, where the running release takes them, are the
     /// task's own.
-    #[cfg(not(Py_3_14))]
-    #[pyo3(signature = (coro, *, name=None, context=None, **kwargs))]
-    pub(crate) fn create_task<'py>(
+    #[cfg(all(Py_3_13, not(Py_3_14)))]
+    #[pyo3(name = "create_task", signature = (coro, *, name=None, context=None, **kwargs))]
+    fn create_task_by_name<'py>(
         slf: &Bound<'py, Self>,
         coro: Bound<'py, PyAny>,
         name: Option<Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
         let others = kwargs.filter(|kwargs| !kwargs.is_empty());
         if let Some(others) = others {
             check_keywords(others)?;
         }
-        slf.get().check_closed(py)?;
-        let Some(factory) = slf.get().task_factory(py) else {
-            if let Some(class) = substitutes::task_class(py)? {
-                let keywords = copied(py, others)?;
-                keywords.set_item(intern!(py, "name"), name)?;
-                keywords.set_item(intern!(py, "context"), context)?;
-                return substitutes::make_task(&class, slf, coro, Some(&keywords));
-            }
-            let making = Making { coroutine: coro, name, context, eager_start: false };
-            return Ok(Task::create(slf, &making.with(others)?)?.into_any());
-        };
-        // Only what the caller gave is passed on: factories of the time take no more.
-        let task = if others.is_none() && makes_eager_tasks(&factory, py)? {
-            let making = Making { coroutine: coro, name: None, context, eager_start: true };
-            Task::create(slf, &making)?.into_any()
-        } else {
-            let _level = Level::enter(py)?;
-            let keywords = copied(py, others)?;
-            if let Some(context) = context {
-                keywords.set_item(intern!(py, "context"), context)?;
-            }
-            factory.bind(py).call((slf, coro), Some(&keywords))?
-        };
-        if cfg!(not(Py_3_13)) {
-            if let Some(name) = name {
-                task.call_method1(intern!(py, "set_name"), (name,))?;
-            }
-        } else {
-            task.call_method1(intern!(py, "set_name"), (name,))?;
-        }
-        Ok(task)
+        Self::create_task(slf, coro, name, context, others)
     }
 
     /// Schedules a coroutine as a task; the keywords are the task's own.
@@ -117,6 +99,52 @@ impl Loop {
 }
 
 impl Loop {
+    /// A task with a name and a context; `others` are keywords of its own.
+    ///
+    /// # Errors
+    /// Those of the task's class, and of the factory.
+    #[cfg(not(Py_3_14))]
+    pub(crate) fn create_task<'py>(
+        slf: &Bound<'py, Self>,
+        coro: Bound<'py, PyAny>,
+        name: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+        others: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check_closed(py)?;
+        let Some(factory) = slf.get().task_factory(py) else {
+            if let Some(class) = substitutes::task_class(py)? {
+                let keywords = copied(py, others)?;
+                keywords.set_item(intern!(py, "name"), name)?;
+                keywords.set_item(intern!(py, "context"), context)?;
+                return substitutes::make_task(&class, slf, coro, Some(&keywords));
+            }
+            let making = Making { coroutine: coro, name, context, eager_start: false };
+            return Ok(Task::create(slf, &making.with(others)?)?.into_any());
+        };
+        // Only what the caller gave is passed on: factories of the time take no more.
+        let task = if others.is_none() && makes_eager_tasks(&factory, py)? {
+            let making = Making { coroutine: coro, name: None, context, eager_start: true };
+            Task::create(slf, &making)?.into_any()
+        } else {
+            let _level = Level::enter(py)?;
+            let keywords = copied(py, others)?;
+            if let Some(context) = context {
+                keywords.set_item(intern!(py, "context"), context)?;
+            }
+            factory.bind(py).call((slf, coro), Some(&keywords))?
+        };
+        if cfg!(not(Py_3_13)) {
+            if let Some(name) = name {
+                task.call_method1(intern!(py, "set_name"), (name,))?;
+            }
+        } else {
+            task.call_method1(intern!(py, "set_name"), (name,))?;
+        }
+        Ok(task)
+    }
+
     /// Whether the loop's `create_task` is the native one, with no factory to ask and no substitute.
     pub(crate) fn makes_native_tasks(slf: &Bound<'_, Self>) -> PyResult<bool> {
         static OURS: PyOnceLock<usize> = PyOnceLock::new();
@@ -176,10 +204,10 @@ fn unexpected(function: &str, keyword: &str) -> PyErr {
 }
 
 /// Refuses keywords that a stock loop of the running release refuses: from 3.13.3 on it takes any.
-#[cfg(not(Py_3_14))]
+#[cfg(all(Py_3_13, not(Py_3_14)))]
 fn check_keywords(others: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = others.py();
-    if takes_any_keyword(Standard::get(py)?.create_task.bind(py))? {
+    if takes_any_keyword(&of_a_standard_loop(intern!(py, "create_task"))?)? {
         return Ok(());
     }
     let name = others.keys().get_item(0)?;
