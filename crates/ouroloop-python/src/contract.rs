@@ -5,13 +5,23 @@
 //! the standard library that is there says so, by a function's signature or words, or else by its version.
 //! docs/versions.md lists both.
 
+use std::sync::OnceLock;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-/// Whether the interpreter that runs is this release or a later one.
-pub(crate) fn is_since(py: Python<'_>, release: (u8, u8, u8)) -> bool {
-    let running = py.version_info();
-    (running.major, running.minor, running.patch) >= release
+type Release = (u8, u8, u8);
+
+/// Whether the interpreter that runs has what came with `releases`, in order, one for each minor version that
+/// got it; those after the last one have it from the start.
+pub(crate) fn is_since(py: Python<'_>, releases: &[Release]) -> bool {
+    static RUNNING: OnceLock<Release> = OnceLock::new();
+    let running = *RUNNING.get_or_init(|| {
+        let version = py.version_info();
+        (version.major, version.minor, version.patch)
+    });
+    let own = releases.iter().find(|release| (release.0, release.1) == (running.0, running.1));
+    own.or(releases.last()).is_none_or(|release| running >= *release)
 }
 
 /// A method of the standard loops.

@@ -15,6 +15,7 @@ use pyo3::types::PyTuple;
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_coroutine, is_future};
 use crate::cell::AttachedCell;
+use crate::contract::is_since;
 use crate::fresh::{self, Text};
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
@@ -134,7 +135,13 @@ impl Chain {
         if child::is_cancelled(ends.destination.bind(py))? && closed()? {
             return Ok(());
         }
-        if is_here(py, event_loop)? {
+        // In which turn it arrives is the running release's matter.
+        let at_once = if is_since(py, &[(3, 13, 12), (3, 14, 3)]) {
+            is_here(py, event_loop)?
+        } else {
+            ends.source_loop.as_ref().is_some_and(|source_loop| source_loop.is(event_loop))
+        };
+        if at_once {
             return Self::copy(&ends, py);
         }
         if closed()? {

@@ -29,7 +29,7 @@ impl Closing {
     /// A connected socket that the caller gave for a transport: from 3.14.8 on it is closed if it
     /// gets none, whosever it was.
     pub(super) fn given(socket: Py<PyAny>, py: Python<'_>) -> Self {
-        let closes = is_since(py, (3, 14, 8));
+        let closes = is_since(py, &[(3, 14, 8)]);
         if closes { Self::new(socket) } else { Self::lent(socket) }
     }
 
