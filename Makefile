@@ -23,7 +23,7 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint lint-kqueue bench loom clean
-.PHONY: test-engine test-main test-safe test-multiplexers test-lent test-peers test-others conformance conformance-shared
+.PHONY: test-engine test-main test-safe test-multiplexers test-lent test-peers test-others conformance conformance-shared always
 .SECONDARY:
 
 help:
@@ -145,7 +145,14 @@ $(VENV)/.native: $(VENV)/.tools $(RUST_SOURCES)
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release
 	touch $@
 
-.venvs/%/.tools: pyproject.toml
+# Which interpreter was found, by its path and patch release: another one makes a new environment.
+.venvs/%/.python: always
+	@python=$$(.ci/find-python $*) && release="$$python $$($$python -V)" && \
+	    if [ "$$(cat $@ 2>/dev/null)" != "$$release" ]; then \
+	        rm -rf .venvs/$*; mkdir -p .venvs/$*; echo "$$release" >$@; \
+	    fi
+
+.venvs/%/.tools: pyproject.toml .venvs/%/.python
 	"$$(.ci/find-python $*)" -m venv .venvs/$*
 	.venvs/$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venvs/$*/bin/python -m pip install --quiet --group test

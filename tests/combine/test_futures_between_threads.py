@@ -4,7 +4,6 @@ import asyncio
 import concurrent.futures
 import contextvars
 import gc
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+from tests.releases import stock_has
 
 from .conftest import World, growth, turns
 
@@ -74,7 +75,7 @@ def test_wrapped_exception(world: World, given: Exception, expected: type) -> No
 
     converted = not isinstance(given, ValueError)
     if isinstance(given, TimeoutError):
-        converted = sys.version_info < (3, 13)
+        converted = world.api is asyncio and not stock_has((3, 13, 0))
     assert world.run(main()) == (True, ("a",), not converted)
 
 
@@ -244,3 +245,42 @@ def test_nothing_is_left_behind(native_world: World) -> None:
             await future
 
     assert growth(lambda: native_world.run(many())) < 100
+
+
+def test_cancelled_before_the_loop_hears_of_it(world: World) -> None:
+    if world.api is asyncio and not stock_has((3, 13, 12), (3, 14, 3)):
+        pytest.skip("the task goes on")
+    tasks: list[asyncio.Task[None]] = []
+
+    async def work() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def make(loop: Any, coroutine: Any, **keywords: Any) -> Any:
+            tasks.append(asyncio.Task(coroutine, loop=loop, **keywords))
+            return tasks[-1]
+
+        loop.set_task_factory(make)
+        submitted = world.api.run_coroutine_threadsafe(work(), loop)
+        await turns()
+        assert submitted.cancel()
+        await turns(3)
+        assert [task.cancelled() for task in tasks] == [True]
+
+    world.run(main())
+
+
+def test_what_is_raised_keeps_its_traceback(world: World) -> None:
+    if world.api is asyncio and not stock_has((3, 13, 0)):
+        pytest.skip("asyncio makes another one")
+
+    async def stumble() -> None:
+        raise TimeoutError("inside")
+
+    with running(world) as loop:
+        submitted = world.api.run_coroutine_threadsafe(stumble(), loop)
+        with pytest.raises(TimeoutError, match=r"^inside$") as raised:
+            submitted.result(10)
+    assert "stumble" in [entry.name for entry in raised.traceback]

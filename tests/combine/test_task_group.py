@@ -5,10 +5,15 @@
 
 import asyncio
 import contextvars
+import gc
 import sys
+import weakref
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
+from tests.releases import stock_has
 
 from .conftest import World, turns
 
@@ -17,6 +22,7 @@ SINCE_12 = sys.version_info >= (3, 12)
 SINCE_13 = sys.version_info >= (3, 13)
 SINCE_14 = sys.version_info >= (3, 14)
 SINCE_15 = sys.version_info >= (3, 15)
+EAGER_REPAIRED = stock_has((3, 12, 9), (3, 13, 2))
 
 
 async def value(result: object, count: int = 1) -> Any:
@@ -321,6 +327,7 @@ def test_eager_tasks(world: World) -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        repaired = world.api is not asyncio or EAGER_REPAIRED
         seen = []
 
         async def instant(error: Exception | None = None) -> None:
@@ -331,14 +338,117 @@ def test_eager_tasks(world: World) -> None:
         async with world.api.TaskGroup() as group:
             task = group.create_task(instant())
             assert task.done()
-            assert len(group._tasks) == (1 if SINCE_14 else 0)
+            assert len(group._tasks) == (1 if repaired else 0)
             seen.append("block")
         assert seen == ["run", "block"]
-        if SINCE_14:
+        if repaired:
             with pytest.raises(ExceptionGroup):
                 async with world.api.TaskGroup() as group:
                     group.create_task(instant(KeyError()))
             assert seen == ["run", "block", "run"]
+
+    world.run(main())
+
+
+@pytest.mark.skipif(not SINCE_12, reason="eager tasks came with 3.12")
+def test_a_cancellation_while_tasks_are_made(world: World) -> None:
+    if world.api is asyncio and not EAGER_REPAIRED:
+        pytest.skip("it is lost, and the group waits for ever")
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        cancelled = False
+
+        async def sleeper() -> None:
+            nonlocal cancelled
+            try:
+                await asyncio.sleep(FAR)
+            except asyncio.CancelledError:
+                cancelled = True
+                raise
+
+        async def maker(group: asyncio.TaskGroup) -> None:
+            group.create_task(fail(KeyError(), 0))
+            await turns()
+            with pytest.raises(RuntimeError, match="is shutting down"):
+                group.create_task(sleeper())
+
+        with pytest.raises(ExceptionGroup):
+            async with world.api.TaskGroup() as group:
+                group.create_task(sleeper())
+                group.create_task(maker(group))
+        assert cancelled
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("how", ["task", "block", "exit", "cancelled"])
+def test_what_is_raised_is_in_no_cycle(world: World, how: str) -> None:
+    if world.api is asyncio and not stock_has((3, 13, 1)):
+        pytest.skip("asyncio's frames keep it")
+
+    class Leaving(SystemExit):
+        pass
+
+    async def leave() -> BaseException:
+        group = world.api.TaskGroup()
+        try:
+            async with group:
+                if how == "task":
+                    group.create_task(fail(KeyError(), 0))
+                elif how == "block":
+                    raise KeyError
+                elif how == "exit":
+                    raise Leaving
+                else:
+                    raise asyncio.CancelledError
+        except BaseException as error:
+            assert group._parent_task is None
+            return error
+        pytest.fail("nothing was raised")
+
+    async def main() -> None:
+        error = await leave()
+        gc.disable()
+        try:
+            seen = weakref.ref(error)
+            del error
+            await turns()
+            assert seen() is None
+        finally:
+            gc.enable()
+
+    world.run(main())
+
+
+def test_a_subclass_of_cancelled_error_leaves_it(world: World) -> None:
+    if world.api is asyncio and not stock_has((3, 13, 0)):
+        pytest.skip("it is taken for an error")
+
+    class Special(asyncio.CancelledError):
+        pass
+
+    async def main() -> None:
+        with pytest.raises(Special):
+            async with world.api.TaskGroup():
+                raise Special
+
+    world.run(main())
+
+
+def test_a_generator_that_is_closed_in_the_block(world: World) -> None:
+    if world.api is asyncio and not SINCE_15:
+        pytest.skip("closing it raises a group")
+
+    async def numbers() -> AsyncIterator[int]:
+        async with world.api.TaskGroup():
+            yield 1
+
+    async def main() -> None:
+        generator: Any = numbers()
+        assert await anext(generator) == 1
+        await generator.aclose()
 
     world.run(main())
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.releases import stock_has
+
 from .compare import compare
 from .hunt import Hunt
 
@@ -29,6 +31,8 @@ SEEDS_OF_A_PART = 100_000
 
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
 def test_regression(path: Path) -> None:
+    if path.stem == "context_of_twice_cancelled_condition" and not stock_has((3, 13, 0)):
+        pytest.skip("stock asyncio raises another cancellation than it was given")
     difference = compare(json.loads(path.read_text()))
     assert difference is None, str(difference)
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextvars
+import inspect
 import sys
 
 import ouroloop
 import pytest
+
+from tests.releases import stock_has
 
 if sys.version_info < (3, 12):
     pytest.skip("Python 3.12 brought eager tasks", allow_module_level=True)
@@ -146,3 +149,39 @@ def test_no_python_frame_between(monkeypatch):
         return depths
 
     assert ouroloop.run(main()) == ["main"]
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS.values(), ids=LOOPS)
+def test_other_keywords_as_the_running_release_has_them(loop_factory):
+    """They came with 3.13.3 and go to the task, or to the factory."""
+    parameters = inspect.signature(asyncio.BaseEventLoop.create_task).parameters.values()
+    takes = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    assert takes == stock_has((3, 13, 3))
+    seen = []
+    passed = []
+
+    async def child():
+        seen.append("started")
+
+    def factory(loop, coroutine, **keywords):
+        passed.append({name: keywords[name] for name in keywords if name != "name"})
+        return asyncio.Task(coroutine, loop=loop, **keywords)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        coroutine = child()
+        if not takes:
+            with pytest.raises(TypeError, match="unexpected keyword argument 'eager_start'"):
+                await loop.create_task(coroutine, eager_start=True)
+            coroutine.close()
+            return
+        task = loop.create_task(coroutine, eager_start=True, name="named")
+        assert seen == ["started"]
+        assert task.get_name() == "named"
+        loop.set_task_factory(factory)
+        task = loop.create_task(child(), eager_start=True)
+        assert seen == ["started", "started"]
+        assert passed == [{"eager_start": True}]
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())

@@ -91,8 +91,8 @@ def test_a_factory_that_fails(run: Run) -> None:
         with client:
             with pytest.raises(LookupError):
                 await loop.connect_accepted_socket(factory, accepted)
-            # Whose it is then changed with 3.14.
-            assert (accepted.fileno() == -1) == (sys.version_info >= (3, 14))
+            # Whose it is then changed with 3.14.8.
+            assert (accepted.fileno() == -1) == (sys.version_info >= (3, 14, 8))
             accepted.close()
 
     run(main())

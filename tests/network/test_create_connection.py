@@ -373,8 +373,8 @@ def test_a_failing_factory_closes_the_socket(run_native: Run) -> None:
             with socket.create_connection((HOST, port)) as sock:
                 with pytest.raises(ZeroDivisionError):
                     await loop.create_connection(factory, sock=sock)
-                # From Python 3.14 on it is closed although it is not the loop's.
-                assert (sock.fileno() < 0) == (sys.version_info >= (3, 14))
+                # From Python 3.14.8 on it is closed although it is not the loop's.
+                assert (sock.fileno() < 0) == (sys.version_info >= (3, 14, 8))
 
     run_native(main())
 

@@ -228,8 +228,8 @@ def test_a_factory_that_fails_for_a_given_socket(run: Run) -> None:
         with far:
             with pytest.raises(LookupError):
                 await loop.create_unix_connection(unlucky, sock=near)
-            # Whose it is then changed with 3.14.
-            assert (near.fileno() == -1) == (sys.version_info >= (3, 14))
+            # Whose it is then changed with 3.14.8.
+            assert (near.fileno() == -1) == (sys.version_info >= (3, 14, 8))
             near.close()
 
     run(main())

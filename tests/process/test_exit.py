@@ -15,6 +15,7 @@ import ouroloop
 import pytest
 
 from tests.loops import Factory, Run, until
+from tests.releases import stock_has
 
 from .recorder import child
 
@@ -228,3 +229,54 @@ def test_nothing_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert run(exit_status()) == (5, [])
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+ORPHAN = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", "input()"], stdin=0)
+"""
+
+
+def test_wait_ends_with_the_child_and_not_with_its_pipes(run: Run, factory: Factory) -> None:
+    if factory is asyncio.SelectorEventLoop and not stock_has((3, 13, 15), (3, 14, 7)):
+        pytest.skip("asyncio waits for the pipes too")
+
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            ORPHAN,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Its own child has the other end of the pipe and waits for a line.
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert not process.stdout.at_eof()
+        process.stdin.close()
+        await process.stdout.read()
+
+    run(main())
+
+
+def test_signals_for_a_child_whose_end_nobody_has_seen(run: Run, factory: Factory) -> None:
+    """``Popen`` would reap it and keep its status."""
+    if factory is asyncio.SelectorEventLoop and not stock_has((3, 13, 0)):
+        pytest.skip("the status is lost")
+
+    async def main() -> int | None:
+        protocol = await child("raise SystemExit(7)")
+        pid = protocol.transport.get_pid()
+        assert pid is not None
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        for send in (protocol.transport.terminate, protocol.transport.kill):
+            send()
+        protocol.transport.send_signal(signal.SIGUSR1)
+        assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT) is not None
+        await until(lambda: "lost" in protocol.calls)
+        protocol.transport.close()
+        return protocol.transport.get_returncode()
+
+    answer, reported = run(main())
+    assert (answer, reported) == (7, [])

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, turns, until
+from tests.loops import FACTORIES, Factory, Run, turns, until
+from tests.releases import stock_has
 
 from .conftest import connected, drain, fill, pair
 
@@ -425,5 +426,55 @@ def test_a_replaced_native_way_is_heeded(run: Run, path: Path) -> None:
                 finally:
                     del loop._sendfile_native, loop._sock_sendfile_native
                 assert asked == ["transport", "transport", "socket"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["file", "plain"])
+@pytest.mark.parametrize("over", ["socket", "transport"])
+def test_it_begins_at_its_offset(
+    run: Run, factory: Factory, path: Path, kind: str, over: str
+) -> None:
+    """Wherever the file stands, and whether or not anything is sent."""
+    if factory is FACTORIES["asyncio"] and not stock_has((3, 13, 14), (3, 14, 6)):
+        pytest.skip("asyncio begins where the file stands, or leaves it there")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with transport_and_peer() as (transport, _, far):
+            with pair() as (near, other), path.open("rb") as opened:
+                file: Any = opened if kind == "file" else Plain(DATA)
+                peer = other if over == "socket" else far
+                for offset, count in [(0, 100), (len(DATA), None), (5, 50)]:
+                    file.seek(1000)
+                    expected = DATA[offset:] if count is None else DATA[offset : offset + count]
+                    if over == "socket":
+                        sending = loop.sock_sendfile(near, file, offset, count)
+                    else:
+                        sending = loop.sendfile(transport, file, offset, count)
+                    assert await sending == len(expected)
+                    assert await receive(peer, len(expected)) == expected
+                    assert file.tell() == offset + len(expected)
+
+    run(main())
+
+
+def test_what_is_written_last_is_waited_for(run: Run, factory: Factory) -> None:
+    if factory is FACTORIES["asyncio"] and not stock_has((3, 13, 3)):
+        pytest.skip("asyncio does not wait for the last piece")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with transport_and_peer() as (transport, _, far):
+            transport.set_write_buffer_limits(0)
+            file: Any = Plain(DATA[:16_000])
+            filled = fill(transport.get_extra_info("socket")._sock)
+            sending = asyncio.ensure_future(loop.sendfile(transport, file))
+            await until(lambda: file.tell() == 16_000)
+            await turns(5)
+            assert not sending.done()
+            reading = asyncio.ensure_future(receive(far, filled + 16_000))
+            assert await sending == 16_000
+            assert len(await reading) == filled + 16_000
 
     run(main())

@@ -12,9 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.releases import stock_has
+
 from .conftest import SIDES, Side
 
 TURNS = 40
+WAKES_ALL = stock_has((3, 13, 0))
 
 Program = list[list[str]]
 Cancellations = list[tuple[int, int]]
@@ -107,10 +110,18 @@ def _course(
     return course
 
 
-def _check(make: Callable[[Any], Any], program: Program, cancellations: Cancellations) -> None:
-    stock, *natives = (_course(side, make, program, cancellations) for side in SIDES.values())
-    for native in natives:
-        assert native == stock
+def _check(
+    make: Callable[[Any], Any],
+    program: Program,
+    cancellations: Cancellations,
+    *,
+    repaired: bool,
+) -> None:
+    # Where stock asyncio loses wake-ups, the native sides are compared with each other.
+    sides = [side for side in SIDES.values() if side.native or not repaired or WAKES_ALL]
+    first, *others = (_course(side, make, program, cancellations) for side in sides)
+    for other in others:
+        assert other == first
 
 
 def _programs(*operations: str) -> st.SearchStrategy[Program]:
@@ -176,7 +187,7 @@ def test_same_course(name: str) -> None:
     @settings(max_examples=150, deadline=None)
     @given(program=_programs(*operations), cancellations=_cancellations())
     def check(program: Program, cancellations: Cancellations) -> None:
-        _check(make, program, cancellations)
+        _check(make, program, cancellations, repaired=name not in ("lock", "event"))
 
     check()
 
@@ -209,4 +220,4 @@ def test_same_course_of_a_barrier(
         async def __aexit__(self, *exc: object) -> Any:
             return await self._barrier.__aexit__(*exc)
 
-    _check(lambda side: WithWaiters(side.Barrier(parties)), program, cancellations)
+    _check(lambda side: WithWaiters(side.Barrier(parties)), program, cancellations, repaired=True)

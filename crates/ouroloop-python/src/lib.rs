@@ -12,6 +12,7 @@ mod containment;
 mod context;
 #[macro_use]
 mod copying;
+mod contract;
 mod coroutine;
 mod embedded;
 mod event_loop;

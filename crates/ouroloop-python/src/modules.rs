@@ -16,6 +16,7 @@ const NAMES: &[&str] = &[
     "_ssl",
     "_thread",
     "abc",
+    "asyncio.base_events",
     "asyncio.base_subprocess",
     "asyncio.constants",
     "asyncio.coroutines",

@@ -15,6 +15,7 @@ use pyo3::types::PyTuple;
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_coroutine, is_future};
 use crate::cell::AttachedCell;
+use crate::contract::is_since;
 use crate::fresh::{self, Text};
 use crate::recursion::Level;
 use crate::standard::{Standard, exception_of};
@@ -101,12 +102,9 @@ impl Chain {
 }
 
 /// Whether what concerns a future of `event_loop` can be done here and now.
-fn is_here(py: Python<'_>, event_loop: &Py<PyAny>, other: Option<&Py<PyAny>>) -> PyResult<bool> {
-    if cfg!(Py_3_14) {
-        let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
-        return Ok(event_loop.is(&running));
-    }
-    Ok(other.is_some_and(|other| other.is(event_loop)))
+fn is_here(py: Python<'_>, event_loop: &Py<PyAny>) -> PyResult<bool> {
+    let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
+    Ok(event_loop.is(&running))
 }
 
 #[pymethods]
@@ -120,7 +118,7 @@ impl Chain {
         }
         let cancel = ends.source.bind(py).getattr(intern!(py, "cancel"))?;
         match &ends.source_loop {
-            Some(event_loop) if !is_here(py, event_loop, ends.destination_loop.as_ref())? => {
+            Some(event_loop) if !is_here(py, event_loop)? => {
                 event_loop.call_method1(py, intern!(py, "call_soon_threadsafe"), (cancel,))?;
             }
             _ => drop(cancel.call0()?),
@@ -137,7 +135,13 @@ impl Chain {
         if child::is_cancelled(ends.destination.bind(py))? && closed()? {
             return Ok(());
         }
-        if is_here(py, event_loop, ends.source_loop.as_ref())? {
+        // In which turn it arrives is the running release's matter.
+        let at_once = if is_since(py, &[(3, 13, 12), (3, 14, 3)]) {
+            is_here(py, event_loop)?
+        } else {
+            ends.source_loop.as_ref().is_some_and(|source_loop| source_loop.is(event_loop))
+        };
+        if at_once {
             return Self::copy(&ends, py);
         }
         if closed()? {
@@ -196,17 +200,13 @@ pub(crate) fn convert<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyA
         standard.cancelled_error.bind(py).clone()
     } else if kind.is(&standard.concurrent_invalid_state_error) {
         standard.invalid_state_error.bind(py).clone()
-    } else if cfg!(not(Py_3_13)) && kind.is(py.get_type::<pyo3::exceptions::PyTimeoutError>()) {
-        py.get_type::<pyo3::exceptions::PyTimeoutError>().into_any()
     } else {
         return Ok(error.clone());
     };
     let args = error.getattr(intern!(py, "args"))?.cast_into::<PyTuple>()?;
     let converted = class.call1(args)?;
-    if cfg!(Py_3_13) {
-        let traceback = error.getattr(intern!(py, "__traceback__"))?;
-        converted.setattr(intern!(py, "__traceback__"), traceback)?;
-    }
+    let traceback = error.getattr(intern!(py, "__traceback__"))?;
+    converted.setattr(intern!(py, "__traceback__"), traceback)?;
     Ok(converted)
 }
 

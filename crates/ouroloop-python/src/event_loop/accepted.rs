@@ -52,7 +52,7 @@ async fn connect(
         refuse_ssl_socket(sock.bind(py))?;
         tls.of_server(py)
     })?;
-    let socket = Closing::given(sock);
+    let socket = Python::attach(|py| Closing::given(sock, py));
     let (transport, protocol) =
         hand_over(&scope, &event_loop, socket, &factory, security.as_ref()).await?;
     Python::attach(|py| {

@@ -3,6 +3,7 @@
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
+use crate::contract::is_since;
 use crate::pending::Pending;
 
 /// An object that is closed unless it is kept.
@@ -25,10 +26,11 @@ impl Closing {
         Self { object, kept: true }
     }
 
-    /// A connected socket that the caller gave for a transport: from 3.14 on it is closed if it
+    /// A connected socket that the caller gave for a transport: from 3.14.8 on it is closed if it
     /// gets none, whosever it was.
-    pub(super) fn given(socket: Py<PyAny>) -> Self {
-        if cfg!(Py_3_14) { Self::new(socket) } else { Self::lent(socket) }
+    pub(super) fn given(socket: Py<PyAny>, py: Python<'_>) -> Self {
+        let closes = is_since(py, &[(3, 14, 8)]);
+        if closes { Self::new(socket) } else { Self::lent(socket) }
     }
 
     pub(super) fn bind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {

@@ -118,7 +118,7 @@ async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py
     })?;
     let socket = match given {
         None => establish(&scope, &event_loop, &order).await?,
-        Some(sock) => Closing::given(sock),
+        Some(sock) => Python::attach(|py| Closing::given(sock, py)),
     };
     let security = Python::attach(|py| order.tls.of_client(py, order.host.as_ref()))?;
     let (transport, protocol) =

@@ -9,6 +9,7 @@ use super::closing::Closing;
 use super::dns::{Hints, resolve, socket_function, unpack};
 use super::keywords::Keywords;
 use super::serving::set_reuse_port;
+use crate::contract::{of_a_standard_loop, says};
 use crate::coroutine::{Coroutine, Scope};
 use crate::fresh::{self, Text};
 use crate::future::Future;
@@ -262,13 +263,10 @@ impl Order {
     fn check_socket(&self, sock: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = sock.py();
         let kind = sock.getattr(intern!(py, "type"))?;
-        // Before 3.13 nothing but `SOCK_DGRAM` was allowed.
-        let (fits, expected) = if cfg!(Py_3_13) {
-            (kind.ne(socket_function(py, "SOCK_STREAM")?)?, "datagram socket")
-        } else {
-            (kind.eq(socket_function(py, "SOCK_DGRAM")?)?, "UDP Socket")
-        };
-        if !fits {
+        if kind.eq(socket_function(py, "SOCK_STREAM")?)? {
+            let standard = of_a_standard_loop(intern!(py, "create_datagram_endpoint"))?;
+            let expected =
+                if says(&standard, "A UDP Socket")? { "UDP Socket" } else { "datagram socket" };
             let message = format!("A {expected} was expected, got {}", sock.repr()?);
             return Err(fresh::error::<PyValueError>(message));
         }

@@ -224,34 +224,24 @@ async fn wait_for_threads(
     };
     let wait = Python::attach(|py| -> PyResult<_> {
         match &timeout {
-            Some(timeout) if cfg!(Py_3_13) => {
+            Some(timeout) => {
                 let tasks = crate::modules::module(py, intern!(py, "asyncio.tasks"))?;
                 Ok(tasks.call_method1(intern!(py, "wait_for"), (&done, timeout))?.unbind())
             }
-            _ => Ok(done.clone_ref(py)),
+            None => Ok(done.clone_ref(py)),
         }
     })?;
     let waited = scope.wait(wait).await;
     Python::attach(|py| {
-        let thread = thread.bind(py);
-        let still_alive = if cfg!(Py_3_13) {
-            // The timeout bounds the wait for the future; past it, the threads are left alone.
-            let late = waited
-                .as_ref()
-                .is_err_and(|error| error.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py));
-            if !late {
-                waited?;
-                thread.call_method0(intern!(py, "join"))?;
-            }
-            late
-        } else {
-            // The timeout bounds the joining of the thread.
-            thread.call_method1(intern!(py, "join"), (&timeout,))?;
-            waited?;
-            thread.call_method0(intern!(py, "is_alive"))?.is_truthy()?
-        };
-        if still_alive {
+        // The timeout bounds the wait for the future; past it, the threads are left alone.
+        let late = waited
+            .as_ref()
+            .is_err_and(|error| error.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py));
+        if late {
             give_up(executor.bind(py), timeout.as_ref())?;
+        } else {
+            waited?;
+            thread.bind(py).call_method0(intern!(py, "join"))?;
         }
         Ok(py.None())
     })

@@ -362,7 +362,7 @@ fn set_options(
     }
     let internet = family.eq(libc::AF_INET)? || family.eq(libc::AF_INET6)?;
     // Linux refuses it for other families since 6.12.9.
-    if order.reuse_port && (internet || cfg!(not(Py_3_14))) {
+    if order.reuse_port && internet {
         set_reuse_port(socket)?;
     }
     if order.keep_alive {

@@ -3,10 +3,11 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-#[cfg(Py_3_14)]
 use pyo3::types::PyDict;
 
 use super::Loop;
+#[cfg(all(Py_3_13, not(Py_3_14)))]
+use crate::contract::{of_a_standard_loop, takes_any_keyword};
 use crate::fresh;
 use crate::future::Future;
 use crate::method::function_of;
@@ -28,46 +29,33 @@ impl Loop {
     }
 
     /// Schedules a coroutine as a task.
-    #[cfg(not(Py_3_14))]
-    #[pyo3(signature = (coro, *, name=None, context=None))]
-    pub(crate) fn create_task<'py>(
+    #[cfg(not(Py_3_13))]
+    #[pyo3(name = "create_task", signature = (coro, *, name=None, context=None))]
+    fn create_task_by_name<'py>(
         slf: &Bound<'py, Self>,
         coro: Bound<'py, PyAny>,
         name: Option<Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        slf.get().check_closed(py)?;
-        let Some(factory) = slf.get().task_factory(py) else {
-            if let Some(class) = substitutes::task_class(py)? {
-                let keywords = fresh::dict(py)?;
-                keywords.set_item(intern!(py, "name"), name)?;
-                keywords.set_item(intern!(py, "context"), context)?;
-                return substitutes::make_task(&class, slf, coro, Some(&keywords));
-            }
-            let making = Making { coroutine: coro, name, context, eager_start: false };
-            return Ok(Task::create(slf, &making)?.into_any());
-        };
-        // Only what the caller gave is passed on: factories of the time take no more.
-        let task = if makes_eager_tasks(&factory, py)? {
-            let making = Making { coroutine: coro, name: None, context, eager_start: true };
-            Task::create(slf, &making)?.into_any()
-        } else {
-            let _level = Level::enter(py)?;
-            let keywords = fresh::dict(py)?;
-            if let Some(context) = context {
-                keywords.set_item(intern!(py, "context"), context)?;
-            }
-            factory.bind(py).call((slf, coro), Some(&keywords))?
-        };
-        if cfg!(not(Py_3_13)) {
-            if let Some(name) = name {
-                task.call_method1(intern!(py, "set_name"), (name,))?;
-            }
-        } else {
-            task.call_method1(intern!(py, "set_name"), (name,))?;
+        Self::create_task(slf, coro, name, context, None)
+    }
+
+    /// Schedules a coroutine as a task; other keywords, where the running release takes them, are the
+    /// task's own.
+    #[cfg(all(Py_3_13, not(Py_3_14)))]
+    #[pyo3(name = "create_task", signature = (coro, *, name=None, context=None, **kwargs))]
+    fn create_task_by_name<'py>(
+        slf: &Bound<'py, Self>,
+        coro: Bound<'py, PyAny>,
+        name: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let others = kwargs.filter(|kwargs| !kwargs.is_empty());
+        if let Some(others) = others {
+            check_keywords(others)?;
         }
-        Ok(task)
+        Self::create_task(slf, coro, name, context, others)
     }
 
     /// Schedules a coroutine as a task; the keywords are the task's own.
@@ -90,8 +78,8 @@ impl Loop {
         } else if let Some(class) = substitutes::task_class(py)? {
             return substitutes::make_task(&class, slf, coro, kwargs);
         }
-        let making = making_from(coro, kwargs, eager_start)?;
-        Ok(Task::create(slf, &making)?.into_any())
+        let making = Making { coroutine: coro, name: None, context: None, eager_start };
+        Ok(Task::create(slf, &making.with(kwargs)?)?.into_any())
     }
 
     /// Makes `factory(loop, coro, **kwargs)` the maker of this loop's tasks; `None` undoes it.
@@ -111,6 +99,52 @@ impl Loop {
 }
 
 impl Loop {
+    /// A task with a name and a context; `others` are keywords of its own.
+    ///
+    /// # Errors
+    /// Those of the task's class, and of the factory.
+    #[cfg(not(Py_3_14))]
+    pub(crate) fn create_task<'py>(
+        slf: &Bound<'py, Self>,
+        coro: Bound<'py, PyAny>,
+        name: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+        others: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check_closed(py)?;
+        let Some(factory) = slf.get().task_factory(py) else {
+            if let Some(class) = substitutes::task_class(py)? {
+                let keywords = copied(py, others)?;
+                keywords.set_item(intern!(py, "name"), name)?;
+                keywords.set_item(intern!(py, "context"), context)?;
+                return substitutes::make_task(&class, slf, coro, Some(&keywords));
+            }
+            let making = Making { coroutine: coro, name, context, eager_start: false };
+            return Ok(Task::create(slf, &making.with(others)?)?.into_any());
+        };
+        // Only what the caller gave is passed on: factories of the time take no more.
+        let task = if others.is_none() && makes_eager_tasks(&factory, py)? {
+            let making = Making { coroutine: coro, name: None, context, eager_start: true };
+            Task::create(slf, &making)?.into_any()
+        } else {
+            let _level = Level::enter(py)?;
+            let keywords = copied(py, others)?;
+            if let Some(context) = context {
+                keywords.set_item(intern!(py, "context"), context)?;
+            }
+            factory.bind(py).call((slf, coro), Some(&keywords))?
+        };
+        if cfg!(not(Py_3_13)) {
+            if let Some(name) = name {
+                task.call_method1(intern!(py, "set_name"), (name,))?;
+            }
+        } else {
+            task.call_method1(intern!(py, "set_name"), (name,))?;
+        }
+        Ok(task)
+    }
+
     /// Whether the loop's `create_task` is the native one, with no factory to ask and no substitute.
     pub(crate) fn makes_native_tasks(slf: &Bound<'_, Self>) -> PyResult<bool> {
         static OURS: PyOnceLock<usize> = PyOnceLock::new();
@@ -146,28 +180,44 @@ fn makes_eager_tasks(_factory: &Py<PyAny>, _py: Python<'_>) -> PyResult<bool> {
     Ok(false)
 }
 
-#[cfg(Py_3_14)]
-/// What the keywords of a loop's `create_task` ask for, which are those of `Task`.
-///
-/// # Errors
-/// `TypeError` for a keyword that `Task` does not know.
-fn making_from<'py>(
-    coroutine: Bound<'py, PyAny>,
-    keywords: Option<&Bound<'py, PyDict>>,
-    eager_start: bool,
-) -> PyResult<Making<'py>> {
-    let mut making = Making { coroutine, name: None, context: None, eager_start };
-    for (key, value) in keywords.into_iter().flat_map(pyo3::types::PyDictMethods::iter) {
-        match key.extract::<&str>()? {
-            "name" => making.name = Some(value).filter(|value| !value.is_none()),
-            "context" => making.context = Some(value).filter(|value| !value.is_none()),
-            "eager_start" => making.eager_start = value.is_truthy()?,
-            other => {
-                return Err(fresh::error::<PyTypeError>(format!(
-                    "Task() got an unexpected keyword argument '{other}'"
-                )));
+impl<'py> Making<'py> {
+    /// The same with what the keywords of a loop's `create_task` ask for, which are those of `Task`.
+    ///
+    /// # Errors
+    /// `TypeError` for a keyword that `Task` does not know.
+    fn with(mut self, keywords: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
+        for (key, value) in keywords.into_iter().flat_map(pyo3::types::PyDictMethods::iter) {
+            match key.extract::<&str>()? {
+                "name" => self.name = Some(value).filter(|value| !value.is_none()),
+                "context" => self.context = Some(value).filter(|value| !value.is_none()),
+                "eager_start" => self.eager_start = value.is_truthy()?,
+                other => return Err(unexpected("Task", other)),
             }
         }
+        Ok(self)
     }
-    Ok(making)
+}
+
+fn unexpected(function: &str, keyword: &str) -> PyErr {
+    let message = format!("{function}() got an unexpected keyword argument '{keyword}'");
+    fresh::error::<PyTypeError>(message)
+}
+
+/// Refuses keywords that a stock loop of the running release refuses: from 3.13.3 on it takes any.
+#[cfg(all(Py_3_13, not(Py_3_14)))]
+fn check_keywords(others: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = others.py();
+    if takes_any_keyword(&of_a_standard_loop(intern!(py, "create_task"))?)? {
+        return Ok(());
+    }
+    let name = others.keys().get_item(0)?;
+    Err(unexpected("Loop.create_task", name.extract()?))
+}
+
+#[cfg(not(Py_3_14))]
+fn copied<'py>(
+    py: Python<'py>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    keywords.map_or_else(|| fresh::dict(py), PyDictMethods::copy)
 }

@@ -85,7 +85,7 @@ impl Order {
 async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<PyAny>> {
     let socket = match Python::attach(|py| order.target(py))? {
         Target::Path(path) => connect(&scope, &path).await?,
-        Target::Given(sock) => Closing::given(sock),
+        Target::Given(sock) => Python::attach(|py| Closing::given(sock, py)),
     };
     let security = Python::attach(|py| order.tls.of_client(py, None))?;
     let (transport, protocol) =

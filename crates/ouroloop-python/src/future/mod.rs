@@ -189,15 +189,10 @@ impl Future {
         if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) == 0 } {
             return Err(fresh::error::<PyTypeError>("invalid exception object"));
         }
-        let stops = if cfg!(Py_3_13) {
-            exception.is_instance_of::<PyStopIteration>()
-        } else {
-            exception.is_exact_instance_of::<PyStopIteration>()
-        };
-        if stops {
+        if exception.is_instance_of::<PyStopIteration>() {
             const MESSAGE: &str =
                 "StopIteration interacts badly with generators and cannot be raised into a Future";
-            if cfg!(not(Py_3_13)) {
+            if exception.is_exact_instance_of::<PyStopIteration>() && refuses_stop(slf)? {
                 return Err(fresh::error::<PyTypeError>(MESSAGE));
             }
             let error = fresh::error::<PyRuntimeError>(MESSAGE).into_value(py).into_bound(py);
@@ -461,6 +456,22 @@ impl Future {
     fn object(&self) -> *mut ffi::PyObject {
         let offset = VALUE_OFFSET.get().copied().unwrap_or_default();
         std::ptr::from_ref(self).wrapping_byte_sub(offset).cast::<ffi::PyObject>().cast_mut()
+    }
+}
+
+/// Whether the standard `set_exception` raises for a `StopIteration`. Where it does not, the future ends
+/// with an error in its place: 3.13 began with that, and later patch releases before it took it over.
+fn refuses_stop(future: &Bound<'_, Future>) -> PyResult<bool> {
+    let py = future.py();
+    let keywords = fresh::dict(py)?;
+    keywords.set_item(intern!(py, "loop"), future.get().event_loop(py)?)?;
+    let standard = Standard::get(py)?.future.bind(py).call((), Some(&keywords))?;
+    let stop = PyStopIteration::new_err(()).into_value(py);
+    match standard.call_method1(intern!(py, "set_exception"), (stop,)) {
+        // An error that has been looked at is not reported.
+        Ok(_) => standard.call_method0(intern!(py, "exception")).map(|_| false),
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

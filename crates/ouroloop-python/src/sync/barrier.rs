@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Condition, LoopBound, class_of, condition, is_plain, repr_with};
 use crate::cell::AttachedCell;
+use crate::contract::says;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::fresh::{self, Text};
 use crate::recursion::Level;
@@ -234,11 +235,10 @@ impl Barrier {
         let py = slf.py();
         let _level = Level::enter(py)?;
         if parties.lt(1)? {
-            return Err(fresh::error::<PyValueError>(if cfg!(Py_3_14) {
-                "parties must be >= 1"
-            } else {
-                "parties must be > 0"
-            }));
+            let standard = Standard::get(py)?.barrier.bind(py).getattr(intern!(py, "__init__"))?;
+            let corrected = "parties must be >= 1";
+            let text = if says(&standard, corrected)? { corrected } else { "parties must be > 0" };
+            return Err(fresh::error::<PyValueError>(text));
         }
         let state = State {
             condition: Some(Condition::create(py)?.unbind()),

@@ -11,7 +11,7 @@ use super::{Lock, LoopBound, class_of, is_cancellation, is_plain, manager, repr_
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::fresh::{self, Text};
-use crate::standard::{Standard, raised};
+use crate::standard::raised;
 use crate::waiter::Waiter;
 
 /// The lock and the three methods of it that a condition offers as its own.
@@ -142,16 +142,11 @@ impl Condition {
     }
 
     /// The future of a wait that begins now, with the lock released.
-    fn let_go_of_lock(slf: &Bound<'_, Self>) -> PyResult<PyResult<Waiter>> {
+    fn let_go_of_lock(slf: &Bound<'_, Self>) -> PyResult<Waiter> {
         Self::check_locked(slf, "wait")?;
-        if cfg!(Py_3_13) {
-            let waiter = LoopBound::new_waiter(slf.as_super())?;
-            Self::release(slf)?;
-            return Ok(Ok(waiter));
-        }
-        // The older order: an error of the second step comes up with the lock taken again.
+        let waiter = LoopBound::new_waiter(slf.as_super())?;
         Self::release(slf)?;
-        Ok(LoopBound::new_waiter(slf.as_super()))
+        Ok(waiter)
     }
 }
 
@@ -170,10 +165,7 @@ pub(super) fn release(scope: &Scope, condition: Kept<Condition>) -> PyResult<()>
 /// Waits for a notification without the lock, and takes the lock again whatever comes.
 pub(super) async fn wait(scope: &Scope, condition: Kept<Condition>) -> PyResult<Py<PyAny>> {
     let waiter = Python::attach(|py| Condition::let_go_of_lock(&scope.get(py, condition)))?;
-    let notified = match waiter {
-        Ok(waiter) => wait_for_notification(scope, condition, waiter).await,
-        Err(error) => Err(error),
-    };
+    let notified = wait_for_notification(scope, condition, waiter).await;
     let answer = match acquire_at_any_rate(scope, condition).await {
         Ok(()) => notified,
         Err(error) => {
@@ -188,7 +180,7 @@ pub(super) async fn wait(scope: &Scope, condition: Kept<Condition>) -> PyResult<
             Err(error)
         }
     };
-    if cfg!(Py_3_13) && answer.is_err() {
+    if answer.is_err() {
         // The notification may have been meant for this task: it goes on to another one.
         Python::attach(|py| Condition::wake(&scope.get(py, condition), |woken| woken >= 1))?;
     }
@@ -234,11 +226,7 @@ async fn acquire_at_any_rate(scope: &Scope, condition: Kept<Condition>) -> PyRes
     Python::attach(|py| {
         let error = scope.get(py, cancelled);
         drop(scope.let_go(py, cancelled));
-        if cfg!(Py_3_13) {
-            return Err(raised(error.into_any()));
-        }
-        let fresh = Standard::get(py)?.cancelled_error.bind(py).call0()?;
-        Err(raised(fresh))
+        Err(raised(error.into_any()))
     })
 }
 

@@ -184,26 +184,18 @@ impl Semaphore {
     /// Hands out what is left to those who came while somebody else's turn was under way.
     fn serve_the_rest(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if cfg!(Py_3_13) {
-            while slf.get().value.is_positive(py)? && Self::wake_next(slf)? {}
-        } else if slf.get().value.is_positive(py)? {
-            Self::wake_next(slf)?;
-        }
+        while slf.get().value.is_positive(py)? && Self::wake_next(slf)? {}
         Ok(())
     }
 
     /// A wait has failed with `error`: a permit that was meant for it goes to somebody else.
     fn forgo(slf: &Bound<'_, Self>, waiting: &Waiting, error: &PyErr) -> PyResult<()> {
         let py = slf.py();
-        if is_cancellation(py, error) && !waiting.waiter.is_cancelled(py)? {
-            if cfg!(not(Py_3_13)) {
-                return Self::give_back(slf);
-            }
-            if waiting.waiter.is_done(py)? {
-                slf.get().value.add(py, 1)?;
-            }
+        let granted = waiting.waiter.is_done(py)? && !waiting.waiter.is_cancelled(py)?;
+        if is_cancellation(py, error) && granted {
+            slf.get().value.add(py, 1)?;
         }
-        if cfg!(Py_3_13) { Self::serve_the_rest(slf) } else { Ok(()) }
+        Self::serve_the_rest(slf)
     }
 
     fn acquiring<'py>(slf: &Bound<'py, Self>, purpose: Purpose) -> PyResult<Bound<'py, Coroutine>> {

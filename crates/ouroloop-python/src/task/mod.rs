@@ -154,6 +154,8 @@ impl Task {
             let message = format!("a coroutine was expected, got {}", making.coroutine.repr()?);
             return Err(fresh::error::<PyTypeError>(message));
         }
+        // Before the context is looked at, as asyncio does.
+        let name = Self::make_name(py, making.name.as_ref())?;
         let context = match &making.context {
             Some(context) => {
                 // Up to 3.14 asyncio takes it, and the task never runs.
@@ -167,7 +169,6 @@ impl Task {
             }
             None => copy_current(py)?,
         };
-        let name = Self::make_name(py, making.name.as_ref())?;
         let coroutine = making.coroutine.clone().unbind();
         drop(slf.get().state.with(py, |state| {
             let name = std::mem::replace(&mut state.name, name);

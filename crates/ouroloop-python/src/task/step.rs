@@ -80,8 +80,6 @@ pub(super) fn start_eagerly(task: &Bound<'_, Task>, event_loop: &Bound<'_, PyAny
     let swapped = registry::swap_current(event_loop, &before);
     if task.as_super().get().is_done(py) {
         drop(task.get().state.with(py, |state| state.coroutine.take()));
-    } else if cfg!(Py_3_15) && answer.is_err() {
-        task.get().state.with(py, |state| state.log_destroy_pending = false);
     }
     answer.and(swapped.map(drop))
 }

@@ -246,7 +246,7 @@ impl Server {
     }
 
     /// The open connections.
-    #[cfg(Py_3_13)]
+    #[cfg(Py_3_12)]
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let count = self.state.with(py, |state| state.clients.len());
         let mut found = crate::room::vector(py, count)?;
@@ -270,7 +270,7 @@ impl Server {
     }
 
     /// Closes every connection by its method `method`.
-    #[cfg(Py_3_13)]
+    #[cfg(Py_3_12)]
     fn for_each_client(&self, py: Python<'_>, method: &str) -> PyResult<()> {
         self.clients(py)?.iter().try_for_each(|client| client.call_method0(Text(method)).map(drop))
     }
@@ -532,8 +532,9 @@ async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> 
             return Ok(false);
         }
         Server::shut(server.bind(py))?;
-        #[cfg(Py_3_14)]
-        server.bind(py).get().close_clients(py)?;
+        // Python 3.11 waits for no connection; later versions would wait for peers that never end theirs.
+        #[cfg(Py_3_12)]
+        server.bind(py).get().for_each_client(py, "close")?;
         Ok(true)
     })?;
     if cancelled {

@@ -103,7 +103,7 @@ impl TaskGroup {
         let py = slf.py();
         Self::check_open(slf, &coro)?;
         let task = match slf.get().maker(py)? {
-            Maker::Native(native) => Loop::create_task(&native, coro, name, context)?,
+            Maker::Native(native) => Loop::create_task(&native, coro, name, context, None)?,
             Maker::Any(event_loop) => {
                 let keywords = fresh::dict(py)?;
                 if cfg!(Py_3_13) {

@@ -66,10 +66,7 @@ impl Leaving {
     fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(class) = &self.class else { return Ok(false) };
         let cancelled = Standard::get(py)?.cancelled_error.bind(py);
-        if cfg!(Py_3_13) {
-            return class.bind(py).cast::<PyType>()?.is_subclass(cancelled);
-        }
-        Ok(class.is(cancelled))
+        class.bind(py).cast::<PyType>()?.is_subclass(cancelled)
     }
 
     fn begin(&mut self, group: &Bound<'_, TaskGroup>) -> PyResult<()> {
@@ -241,8 +238,7 @@ impl Leaving {
                 cancel(&parent)?;
             }
         }
-        if cfg!(Py_3_15)
-            && errors.len() == 1
+        if errors.len() == 1
             && let (Some(class), Some(exception)) = (&self.class, &self.exception)
             && class.bind(py).cast::<PyType>()?.is_subclass_of::<PyGeneratorExit>()?
         {
@@ -252,10 +248,7 @@ impl Leaving {
         let class = unsafe { Bound::from_borrowed_ptr(py, ffi::PyExc_BaseExceptionGroup) };
         let errors = fresh::list(py, errors)?;
         let message = intern!(py, "unhandled errors in a TaskGroup");
-        let error = class.call1((message, errors));
-        // They may hold frames that hold the group.
-        drop(group.get().state.with(py, |state| state.errors.take()));
-        Ok(raised_from_none(error?.cast_into()?))
+        Ok(raised_from_none(class.call1((message, errors))?.cast_into()?))
     }
 }
 
@@ -267,11 +260,12 @@ impl Body for Leaving {
             Ok(None) => self.finish(&group),
             Err(error) => Err(error),
         };
-        if cfg!(Py_3_14) {
-            drop(group.get().state.with(py, |state| {
+        // Exceptions hold frames, and those may hold the group.
+        drop(
+            group.get().state.with(py, |state| {
                 (state.parent.take(), state.errors.take(), state.base_error.take())
-            }));
-        }
+            }),
+        );
         answer.map_or_else(Resumed::Raised, Resumed::Returned)
     }
 

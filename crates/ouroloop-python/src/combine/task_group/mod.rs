@@ -233,14 +233,8 @@ impl TaskGroup {
     fn adopt(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        // An eager task may be done: 3.12 and 3.13 do not wait for the next turn then.
-        if cfg!(all(Py_3_12, not(Py_3_14))) && is_done(task)? {
-            return if Self::is_exact(slf) {
-                Self::on_task_done(slf, task)
-            } else {
-                slf.call_method1(intern!(py, "_on_task_done"), (task,)).map(drop)
-            };
-        }
+        // An eager task may be done: what comes of that waits for the next turn all the same. Its error
+        // would cancel the parent before the parent waits.
         this.tasks(py)?.add(task)?;
         let native = exactly_native(task);
         match native {

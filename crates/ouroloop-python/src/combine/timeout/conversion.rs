@@ -16,7 +16,7 @@ pub(super) fn convert(
 ) -> PyResult<()> {
     let py = class.py();
     let cancelled = Standard::get(py)?.cancelled_error.bind(py);
-    if class.is(cancelled) || (cfg!(Py_3_13) && class.is_subclass(cancelled)?) {
+    if class.is_subclass(cancelled)? {
         return Err(timeout_from(py, exception));
     }
     let Some(exception) = exception.filter(|_| cfg!(Py_3_13)) else { return Ok(()) };

@@ -28,11 +28,7 @@ impl Reader {
     fn begin(py: Python<'_>, event_loop: Py<Loop>, part: Part, largest: u64) -> PyResult<Self> {
         let (offset, count) = (part.offset(py)?, part.count(py)?);
         let file = part.file.bind(py);
-        if cfg!(Py_3_14) {
-            if file.hasattr(intern!(py, "seek"))? {
-                file.call_method1(intern!(py, "seek"), (offset,))?;
-            }
-        } else if offset > 0 {
+        if file.hasattr(intern!(py, "seek"))? {
             file.call_method1(intern!(py, "seek"), (offset,))?;
         }
         let piece = count.map_or(largest, |count| count.min(largest));
@@ -153,19 +149,11 @@ pub(super) async fn send_to_transport(
                 Ok(filled.map(|(filled, length)| (filled.unbind(), length)))
             })?;
             let Some((piece, length)) = piece else { return Ok(()) };
-            let drain = || Python::attach(|py| scope.get(py, flow).get().drain(py));
-            // Before Python 3.14 the last piece is not waited for.
-            if cfg!(not(Py_3_14))
-                && let Some(room) = drain()?
-            {
-                scope.wait(room).await?;
-            }
-            Python::attach(|py| {
-                scope.get(py, transport).call_method1(intern!(py, "write"), (piece,)).map(drop)
+            let room = Python::attach(|py| {
+                scope.get(py, transport).call_method1(intern!(py, "write"), (piece,))?;
+                scope.get(py, flow).get().drain(py)
             })?;
-            if cfg!(Py_3_14)
-                && let Some(room) = drain()?
-            {
+            if let Some(room) = room {
                 scope.wait(room).await?;
             }
             reader.sent += length;

@@ -194,9 +194,6 @@ impl Progress {
 
     /// Moves the file's own position behind what was sent.
     fn set_position(&self, py: Python<'_>) -> PyResult<()> {
-        if self.sent == 0 && cfg!(not(Py_3_14)) {
-            return Ok(());
-        }
         // SAFETY: as in `move_once`; it is not negative, by `begin`.
         let file = unsafe { BorrowedFd::borrow_raw(self.file) };
         match rustix::fs::seek(file, SeekFrom::Start(self.offset)) {

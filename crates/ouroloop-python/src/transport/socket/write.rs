@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{SocketTransport, State};
+use crate::contract::says;
 use crate::event_loop::Loop;
 use crate::fresh;
 use crate::os_error::os_error;
@@ -310,13 +311,12 @@ impl SocketTransport {
 
 /// asyncio's complaint about an argument of a wrong type.
 fn type_message(data: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = data.py();
+    let standard = crate::modules::module(py, intern!(py, "asyncio.selector_events"))?
+        .getattr(intern!(py, "_SelectorSocketTransport"))?
+        .getattr(intern!(py, "write"))?;
+    let corrected = "a bytes, bytearray, or memoryview object";
+    let kinds = if says(&standard, corrected)? { corrected } else { "a bytes-like object" };
     let name = data.get_type().name()?;
-    Ok(if cfg!(Py_3_14) {
-        format!(
-            "data argument must be a bytes, bytearray, or memoryview object, not {}",
-            name.repr()?
-        )
-    } else {
-        format!("data argument must be a bytes-like object, not {}", name.repr()?)
-    })
+    Ok(format!("data argument must be {kinds}, not {}", name.repr()?))
 }

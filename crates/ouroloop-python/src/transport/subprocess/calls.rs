@@ -70,7 +70,11 @@ impl SubprocessTransport {
                 let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
                 failure::call_back(&event_loop, method, args.bind(py), context)
             }
-            (Some(Call::Lost), _) => Self::tell_lost(slf).and(Self::on_lost(slf)),
+            (Some(Call::Lost), _) => {
+                let told = Self::tell_lost(slf);
+                Self::on_lost(slf);
+                told
+            }
             _ => Ok(()),
         }
     }
@@ -87,15 +91,12 @@ impl SubprocessTransport {
     }
 
     /// After `connection_lost`, whatever came of it.
-    fn on_lost(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let woken = if cfg!(Py_3_14) { Ok(()) } else { Self::wake_exit_waiters(slf) };
-        let rest = slf.get().state.with(py, |state| {
+    fn on_lost(slf: &Bound<'_, Self>) {
+        let rest = slf.get().state.with(slf.py(), |state| {
             state.lost = true;
             (state.event_loop.take(), state.protocol.take(), state.waiter.take())
         });
         drop(rest);
-        woken
     }
 
     /// Reports an error as that of a step of this transport.

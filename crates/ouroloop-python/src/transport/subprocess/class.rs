@@ -102,9 +102,6 @@ impl SubprocessTransport {
     fn send_signal(slf: &Bound<'_, Self>, signal: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let process = slf.get().running_process(py)?;
-        if !cfg!(Py_3_13) {
-            return process.call_method1(intern!(py, "send_signal"), (signal,)).map(drop);
-        }
         // Not by `Popen`, which would reap a child that has ended and keep its status to itself.
         if slf.get().get_returncode(py).is_some() {
             return Ok(());
@@ -118,11 +115,11 @@ impl SubprocessTransport {
     }
 
     fn terminate(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::send_named(slf, "terminate", libc::SIGTERM)
+        slf.call_method1(intern!(slf.py(), "send_signal"), (libc::SIGTERM,)).map(drop)
     }
 
     fn kill(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::send_named(slf, "kill", libc::SIGKILL)
+        slf.call_method1(intern!(slf.py(), "send_signal"), (libc::SIGKILL,)).map(drop)
     }
 
     /// Waits for the child's end and answers its status.
@@ -232,15 +229,6 @@ impl SubprocessTransport {
             event_loop.get().refuse_inherited()?;
         }
         self.process(py).ok_or_else(|| PyProcessLookupError::new_err(()))
-    }
-
-    /// `terminate()` and `kill()`: up to Python 3.12 methods of the `Popen` object.
-    fn send_named(slf: &Bound<'_, Self>, method: &'static str, signal: i32) -> PyResult<()> {
-        let py = slf.py();
-        if cfg!(Py_3_13) {
-            return slf.call_method1(intern!(py, "send_signal"), (signal,)).map(drop);
-        }
-        slf.get().running_process(py)?.call_method0(method).map(drop)
     }
 }
 

@@ -408,8 +408,8 @@ impl SubprocessTransport {
         }
         let told = Self::call(slf, "process_exited", |py| Ok(PyTuple::empty(py)));
         let finished = Self::try_finish(slf);
-        let woken = if cfg!(Py_3_14) { Self::wake_exit_waiters(slf) } else { Ok(()) };
-        told.and(finished).and(woken)
+        // At once: a pipe may be held open by others for long.
+        told.and(finished).and(Self::wake_exit_waiters(slf))
     }
 
     /// Tells the `Popen` object, which would warn of a child that still runs.
@@ -499,7 +499,7 @@ impl SubprocessTransport {
 fn is_too_late(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyProcessLookupError>(py)
         // A child may have become another user's.
-        || (cfg!(Py_3_13) && error.is_instance_of::<PyPermissionError>(py))
+        || error.is_instance_of::<PyPermissionError>(py)
 }
 
 /// Makes the class complete.
