@@ -17,13 +17,15 @@ RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find crates -name '*.r
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name '*.pyi')
 # Two tests at a time on two cores; those of one file share what the file sets up.
 PYTEST := -m pytest --numprocesses auto --dist loadfile
+# The load generator of the benchmarks is a workspace of its own.
+LOAD := --manifest-path bench/load/Cargo.toml
 CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run,cargo test)
 
 # Cargo asks this interpreter how to build the extension, whichever command starts it.
 export PYO3_PYTHON := $(BIN)/python
 
 .PHONY: help demo test lint lint-kqueue bench loom clean
-.PHONY: test-engine test-main test-safe test-multiplexers test-lent test-peers test-others conformance conformance-shared always
+.PHONY: test-engine test-main test-safe test-multiplexers test-lent test-sdist test-peers test-others conformance conformance-shared always
 .SECONDARY:
 
 help:
@@ -32,11 +34,13 @@ help:
 demo: $(VENV)/.native
 	$(BIN)/python scripts/demo.py
 
-test: test-engine loom test-main test-safe test-lent test-multiplexers test-peers test-others
+test: test-engine loom test-main test-safe test-lent test-multiplexers test-sdist test-peers test-others
 
 lint: $(VENV)/.native
 	cargo fmt --all --check
+	cargo fmt $(LOAD) --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy $(LOAD) --target-dir target --all-targets --quiet -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -54,8 +58,9 @@ bench: $(VENV)/.native $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
 
 test-engine:
-	$(CARGO_TEST) --workspace --exclude ouroloop-python
+	$(CARGO_TEST) --package ouroloop
 	cargo test --quiet --doc --package ouroloop
+	cargo test --quiet $(LOAD) --target-dir target
 
 # Another cfg is another build of everything: a directory of its own keeps the usual one warm.
 loom:
@@ -99,6 +104,17 @@ test-lent: $(VENV)/.tools
 	    $(BIN)/python $(PYTEST) --quiet -m 'not slow' --ignore tests/peers --ignore tests/leaks \
 	        --ignore tests/differential --ignore tests/attacks; \
 	    status=$$?; [ ! -e $(LENT)/reports ] || { cat $(LENT)/reports; exit 1; }; exit $$status
+
+# Distributions build from the sdist, with the lock file that is in it.
+SDIST := target/sdist
+
+test-sdist: $(VENV)/.tools
+	rm -rf $(SDIST)/out $(SDIST)/unpacked
+	mkdir -p $(SDIST)/unpacked
+	$(BIN)/maturin sdist --out $(SDIST)/out
+	tar -xzf $(SDIST)/out/*.tar.gz --strip-components 1 -C $(SDIST)/unpacked
+	cd $(SDIST)/unpacked && $(BIN)/maturin build --locked --interpreter $(BIN)/python \
+	    --out $(abspath $(SDIST))/out --target-dir $(abspath $(SDIST))/target
 
 # Scenarios with other projects, on the main Python only.
 test-peers: $(VENV)/.native $(VENV)/.peers

@@ -52,7 +52,8 @@ def binaries() -> Binaries:
 
     Without the headers of OpenSSL they cannot speak TLS, and a case that needs it fails by itself.
     """
-    command = ["cargo", "build", "--release", "--package", "ouroloop-bench"]
+    command = ["cargo", "build", "--release", "--target-dir", "target"]
+    command += ["--manifest-path", "bench/load/Cargo.toml"]
     if _has_openssl():
         command += ["--features", "tls"]
     build = subprocess.run(

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ import ouroloop
 import pytest
 
 from tests.certificates import NAME, Contexts
-from tests.loops import Factory, Run, until
+from tests.loops import PATIENCE, Factory, Run, until
 from tests.protocols import Filling, HalfOpen, Recorder
 
 from .peers import (
@@ -22,6 +24,7 @@ from .peers import (
     read_all,
     read_exactly,
     reports,
+    reset,
     segments_received,
     tcp_pair,
 )
@@ -466,3 +469,31 @@ def test_writes_between_runs_leave_at_once(factory: Factory) -> None:
     transport.writelines([b"t", b"wo"])
     assert peer.recv(3, socket.MSG_WAITALL) == b"two"
     end(loop, transport, peer)
+
+
+def test_what_is_sent_meanwhile_tells_why_it_could_not(run: Run) -> None:
+    async def main() -> None:
+        protocol = Recorder()
+        async with connected(protocol) as (transport, peer):
+            await trained(transport, peer)
+            sock = transport.get_extra_info("socket")
+            number = sock.fileno()
+
+            def write() -> None:
+                transport.write(b"lo")
+                transport.write(b"st")
+                reset(peer)
+                # The kernel tells of it once: the thread that sends what is held, if there is one.
+                poll = select.poll()
+                poll.register(number, 0)
+                native = isinstance(asyncio.get_running_loop(), ouroloop.Loop)
+                limit = time.monotonic() + PATIENCE
+                while native and poll.poll(0)[0][1] & select.POLLERR:
+                    assert time.monotonic() < limit
+                transport.write(b"!")
+
+            asyncio.get_running_loop().call_soon(write)
+            await until(lambda: protocol.calls[-1] == "lost")
+            assert [type(error) for error in protocol.lost] == [ConnectionResetError]
+
+    run(main())

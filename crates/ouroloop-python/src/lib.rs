@@ -81,7 +81,7 @@ fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     task::install(py)?;
     slots::install_deallocate::<handle::Handle>(py);
     slots::install_deallocate::<handle::TimerHandle>(py);
-    coroutine::install(py);
+    coroutine::install(py)?;
     event_loop::install(py)?;
     sync::install(py)?;
     queue::install(py)?;

@@ -14,6 +14,7 @@
 
 mod body;
 mod frame;
+mod origin;
 mod scope;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use pyo3::exceptions::{
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::cell::AttachedCell;
 use crate::containment::settled;
@@ -82,6 +84,8 @@ impl fmt::Debug for Stand {
 pub(crate) struct Coroutine {
     stand: AttachedCell<Stand>,
     name: AttachedCell<&'static str>,
+    /// Where it was made ([`origin`]); on the shelf there is none.
+    origin: AttachedCell<Option<Py<PyTuple>>>,
 }
 
 impl Coroutine {
@@ -124,14 +128,28 @@ impl Coroutine {
         name: &'static str,
         stand: Stand,
     ) -> PyResult<Bound<'py, Self>> {
-        let Some(coroutine) = shelf::take::<Self>(py) else {
+        let coroutine = if let Some(coroutine) = shelf::take::<Self>(py) {
+            coroutine.get().stand.set(py, stand);
+            coroutine.get().name.set(py, name);
+            shelf::track(&coroutine);
+            coroutine
+        } else {
             let (stand, name) = (AttachedCell::new(stand), AttachedCell::new(name));
-            return Bound::new(py, Self { stand, name });
+            Bound::new(py, Self { stand, name, origin: AttachedCell::new(None) })?
         };
-        coroutine.get().stand.set(py, stand);
-        coroutine.get().name.set(py, name);
-        shelf::track(&coroutine);
+        if origin::is_wanted(py) {
+            coroutine.get().note_origin(py)?;
+        }
         Ok(coroutine)
+    }
+
+    #[cold]
+    fn note_origin(&self, py: Python<'_>) -> PyResult<()> {
+        // Nobody gets a coroutine whose origin there is no memory for, or is to await it.
+        let origin =
+            origin::here(py).inspect_err(|_| drop(self.stand.replace(py, Stand::Finished)))?;
+        drop(self.origin.replace(py, Some(origin)));
+        Ok(())
     }
 
     /// A step of a pause; `None` for any other coroutine, and for what a pause does not expect.
@@ -227,6 +245,18 @@ impl Coroutine {
 
     fn name(&self, py: Python<'_>) -> &'static str {
         self.name.with(py, |name| *name)
+    }
+
+    /// Warns of a coroutine that never ran.
+    fn warn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().origin.with(py, |origin| origin.is_some()) && origin::warn(slf)? {
+            return Ok(());
+        }
+        let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
+        let warn = warner(py)?;
+        let message = fresh::string(py, &message)?;
+        warn.call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
     }
 }
 
@@ -356,10 +386,10 @@ impl Coroutine {
         frame::code(py, self.name(py))
     }
 
-    /// Where the coroutine was made is not recorded.
+    /// Where it was made, if that was to be known.
     #[getter]
-    fn cr_origin(&self) -> Option<Py<PyAny>> {
-        None
+    fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
+        self.origin.with(py, |origin| origin.as_ref().map(|origin| origin.clone_ref(py)))
     }
 
     #[getter]
@@ -409,7 +439,8 @@ impl Coroutine {
                 Stand::Fresh(body) | Stand::Suspended(body) => body.visit(&visit),
                 Stand::Pausing(result) | Stand::Paused(result) => visit.call(result),
                 Stand::Stepping | Stand::Finished => Ok(()),
-            })
+            })?;
+            self.origin.traverse(|origin| visit.call(origin))
         }
     }
 
@@ -439,11 +470,7 @@ impl Deallocate for Coroutine {
             .stand
             .with(py, |stand| matches!(stand, Stand::Fresh(_) | Stand::Pausing(_)))
         {
-            let message = format!("coroutine '{}' was never awaited", slf.get().name(py));
-            warner(py).and_then(|warn| {
-                let message = fresh::string(py, &message)?;
-                warn.call1((message, py.get_type::<PyRuntimeWarning>())).map(drop)
-            })
+            Self::warn(slf)
         } else {
             Self::close(slf)
         };
@@ -467,11 +494,18 @@ impl Shelved for Coroutine {
     fn blank(slf: &Bound<'_, Self>) {
         // A body is left only by a coroutine that had last words, which is never shelved.
         drop(slf.get().stand.replace(slf.py(), Stand::Finished));
+        if let Some(origin) = slf.get().origin.with(slf.py(), Option::take) {
+            origin.drop_ref(slf.py());
+        }
     }
 }
 
 /// Makes the class complete.
-pub(crate) fn install(py: Python<'_>) {
+///
+/// # Errors
+/// What the functions of `sys` raise.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     crate::slots::install_deallocate::<Coroutine>(py);
     crate::slots::install_resume::<Coroutine>(py);
+    origin::find(py)
 }

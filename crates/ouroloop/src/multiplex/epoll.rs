@@ -92,7 +92,8 @@ fn wait_precisely<'events>(
     static REFUSED: AtomicBool = AtomicBool::new(false);
     if !REFUSED.load(Ordering::Relaxed) {
         let limit = timespec(nanos);
-        let limit = libc::timespec { tv_sec: limit.tv_sec as _, tv_nsec: limit.tv_nsec as _ };
+        // The kernel's own type: two 64-bit words where the C library's has 32-bit ones, too.
+        let limit: [i64; 2] = [limit.tv_sec, limit.tv_nsec as _];
         let most = c_int::try_from(room.len()).unwrap_or(c_int::MAX);
         let mask = std::ptr::null::<libc::sigset_t>();
         // SAFETY: the kernel writes no more events than there is room for, and reads the time.

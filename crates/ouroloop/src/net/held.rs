@@ -9,11 +9,13 @@
 //! 1. A holder has copies of what waits: the queues that it is of stay their owners'.
 //! 2. An owner takes back what is held of it ([`Holder::reclaim`]) before it writes, shuts down, gives away or
 //!    closes the socket, and before it changes the queue; it is told how much has left meanwhile.
-//! 3. A failure is not told: whoever writes next meets it.
-//! 4. At a fork everything leaves and the thread ends. The parent has another one made when it holds again; the
-//!    child may hold by holders that it makes itself, and never waits for a lock of its parent's.
+//! 3. The kernel tells of a failure once. An owner is told of it when it takes back what is held.
+//! 4. At a fork everything leaves and the thread ends; nothing is held while it does. The parent has another one
+//!    made when it holds again; the child may hold by holders that it makes itself, and never waits for a lock
+//!    of its parent's.
 
 use std::cell::RefCell;
+use std::io;
 use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -58,7 +60,7 @@ pub struct Holder {
 
 /// What is held of one socket.
 #[derive(Debug)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     place: usize,
 }
 
@@ -94,6 +96,8 @@ struct Entry {
     /// What has not left, in `bytes`.
     rest: Range<usize>,
     sent: usize,
+    /// Why nothing more leaves.
+    failure: Option<io::Error>,
     /// The thread has seen it once.
     seen: bool,
 }
@@ -102,14 +106,15 @@ impl Holder {
     /// One that holds nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { held: Arc::default(), process: Process::current().ok() }
+        let process = Process::current().ok().filter(|_| !LOST.load(Ordering::Relaxed));
+        Self { held: Arc::default(), process }
     }
 
     /// Holds what is all that waits for a stream socket.
     ///
     /// `None` if it is much, or much is held already, and without memory or a thread.
     #[must_use]
-    pub fn hold(&self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Option<Ticket> {
+    pub(crate) fn hold(&self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Option<Ticket> {
         if !self.is_usable() {
             return None;
         }
@@ -117,16 +122,16 @@ impl Holder {
             let mut held = lock(&self.held);
             (held.add(fd, bytes)?, held.watched)
         };
-        if self.has_thread_look(watched) {
+        if self.has_thread_look(watched) || lock(&self.held).was_sent(&ticket) {
             return Some(ticket);
         }
-        lock(&self.held).remove(&ticket);
+        let _ = lock(&self.held).remove(&ticket);
         None
     }
 
     /// Holds more for the same socket; answers whether it does.
     #[must_use]
-    pub fn hold_more(&self, ticket: &Ticket, bytes: &[u8]) -> bool {
+    pub(crate) fn hold_more(&self, ticket: &Ticket, bytes: &[u8]) -> bool {
         if !self.is_usable() {
             return false;
         }
@@ -149,10 +154,10 @@ impl Holder {
         watched
     }
 
-    /// Takes back what is held; answers how many bytes of it have left.
+    /// Takes back what is held; answers how many bytes of it have left, and why no more did if they could not.
     #[must_use]
-    pub fn reclaim(&self, ticket: &Ticket) -> usize {
-        if self.is_usable() { lock(&self.held).remove(ticket) } else { 0 }
+    pub(crate) fn reclaim(&self, ticket: &Ticket) -> (usize, Option<io::Error>) {
+        if self.is_usable() { lock(&self.held).remove(ticket) } else { (0, None) }
     }
 
     /// Whether this is the process that made it.
@@ -176,7 +181,7 @@ impl Held {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         let rest = start..self.bytes.len();
-        self.entries.push(Entry { fd: fd.as_raw_fd(), rest, sent: 0, seen: false });
+        self.entries.push(Entry { fd: fd.as_raw_fd(), rest, sent: 0, failure: None, seen: false });
         self.live += 1;
         self.used = true;
         Some(Ticket { place })
@@ -193,22 +198,28 @@ impl Held {
         true
     }
 
+    /// Whether a fork has sent it, or has tried: that is to be told, though nobody looks any more.
+    fn was_sent(&self, ticket: &Ticket) -> bool {
+        let entry = &self.entries[ticket.place];
+        entry.sent > 0 || entry.failure.is_some()
+    }
+
     fn has_room(&mut self, bytes: &[u8]) -> bool {
         bytes.len() <= LARGEST
             && self.bytes.len() + bytes.len() <= MOST_HELD
             && self.bytes.try_reserve(bytes.len()).is_ok()
     }
 
-    fn remove(&mut self, ticket: &Ticket) -> usize {
+    fn remove(&mut self, ticket: &Ticket) -> (usize, Option<io::Error>) {
         let entry = &mut self.entries[ticket.place];
         entry.rest = 0..0;
-        let sent = entry.sent;
+        let left = (entry.sent, entry.failure.take());
         self.live -= 1;
         if self.live == 0 {
             self.entries.clear();
             self.bytes.clear();
         }
-        sent
+        left
     }
 
     /// Sends what was there at the last look.
@@ -238,16 +249,22 @@ impl Entry {
     /// Answers whether something has left.
     fn send(&mut self, bytes: &[u8]) -> bool {
         let rest = &bytes[self.rest.clone()];
-        if rest.is_empty() {
+        if rest.is_empty() || self.failure.is_some() {
             return false;
         }
         // SAFETY: whoever holds for a descriptor takes it back before that is closed, and cannot while this
         // has the lock.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
-        let Sent::Bytes(sent) = send(fd, rest) else { return false };
-        self.sent += sent;
-        self.rest.start += sent;
-        true
+        match send(fd, rest) {
+            Sent::Bytes(sent) => {
+                self.sent += sent;
+                self.rest.start += sent;
+                return true;
+            }
+            Sent::WouldBlock => {}
+            Sent::Failed(error) => self.failure = Some(error),
+        }
+        false
     }
 }
 
@@ -262,6 +279,8 @@ struct Watch {
 static WATCH: Mutex<Watch> = Mutex::new(Watch { holders: Vec::new(), thread: None, ends: false });
 static CALLED: Condvar = Condvar::new();
 static ASLEEP: AtomicBool = AtomicBool::new(true);
+/// Whether whoever had the lock may be another process's thread: nothing is held any more.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code that could panic runs under these locks and leaves something half done.
@@ -277,6 +296,9 @@ fn wake(held: &Arc<Mutex<Held>>) -> bool {
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
     });
     let mut watch = lock(&WATCH);
+    if watch.ends {
+        return false;
+    }
     let known = watch.holders.iter().any(|known| known.as_ptr() == Arc::as_ptr(held));
     if !known {
         if watch.holders.try_reserve(1).is_err() {
@@ -294,7 +316,7 @@ fn wake(held: &Arc<Mutex<Held>>) -> bool {
 }
 
 /// Starts the thread, which gets none of the process's signals.
-fn spawn() -> std::io::Result<JoinHandle<()>> {
+fn spawn() -> io::Result<JoinHandle<()>> {
     let builder = thread::Builder::new().name("ouroloop-held".into()).stack_size(STACK_BYTES);
     let mut all = mem::MaybeUninit::uninit();
     let mut before = mem::MaybeUninit::uninit();
@@ -362,6 +384,8 @@ thread_local! {
 
 extern "C" fn before_fork() {
     let mut watch = lock(&WATCH);
+    // Whoever holds from here on finds that nobody looks; what was held before leaves here.
+    ASLEEP.store(true, Ordering::SeqCst);
     for held in watch.holders.iter().filter_map(Weak::upgrade) {
         lock(&held).send_all();
     }
@@ -373,20 +397,20 @@ extern "C" fn before_fork() {
         let _ = thread.join();
         watch = lock(&WATCH);
         watch.ends = false;
-        ASLEEP.store(true, Ordering::SeqCst);
     }
-    FORKING.with(|forking| *forking.borrow_mut() = Some(watch));
+    // A thread whose locals are gone cannot keep the lock.
+    let _ = FORKING.try_with(|forking| *forking.borrow_mut() = Some(watch));
 }
 
 extern "C" fn after_fork() {
-    FORKING.with(|forking| drop(forking.borrow_mut().take()));
+    let _ = FORKING.try_with(|forking| drop(forking.borrow_mut().take()));
 }
 
 extern "C" fn in_child() {
-    FORKING.with(|forking| {
-        if let Some(mut watch) = forking.borrow_mut().take() {
-            // The parent's; whoever has their locks is not in this process.
-            mem::forget(mem::take(&mut watch.holders));
-        }
-    });
+    let kept = FORKING.try_with(|forking| forking.borrow_mut().take());
+    let Ok(Some(mut watch)) = kept else { return LOST.store(true, Ordering::Relaxed) };
+    // The parent's; whoever has their locks is not in this process.
+    mem::forget(mem::take(&mut watch.holders));
+    // Another thread may be in the middle of a fork of its own, which does not end here.
+    watch.ends = false;
 }

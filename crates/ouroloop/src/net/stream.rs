@@ -177,6 +177,8 @@ pub struct Stream<B> {
     held: Option<(Holder, Ticket)>,
     /// What was held has waited so long that it left by itself.
     waited_long: bool,
+    /// What it met then, for the next flush to tell.
+    failure: Option<io::Error>,
 }
 
 fn closed() -> io::Error {
@@ -193,6 +195,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
             write_half: WriteHalf::Open,
             held: None,
             waited_long: false,
+            failure: None,
         }
     }
 
@@ -291,6 +294,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
     /// level-triggered watch comes back at once if the kernel still has room.
     pub fn flush(&mut self) -> Flushed {
         self.reclaim();
+        if let Some(error) = self.failure.take() {
+            return Flushed::Failed(error);
+        }
         let Some(fd) = &self.fd else { return Flushed::Failed(closed()) };
         match drain(&mut self.queue, &Socket(fd.as_fd())) {
             Flushed::Drained => {}
@@ -351,8 +357,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
     #[inline]
     fn reclaim(&mut self) {
         if let Some((holder, ticket)) = self.held.take() {
-            let sent = holder.reclaim(&ticket);
+            let (sent, failure) = holder.reclaim(&ticket);
             self.waited_long |= sent > 0;
+            self.failure = self.failure.take().or(failure);
             self.queue.advance(sent);
         }
     }
