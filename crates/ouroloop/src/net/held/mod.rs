@@ -9,9 +9,11 @@
 //! 1. A holder has copies of what waits: the queues that it is of stay their owners'.
 //! 2. An owner takes back what is held of it ([`Holder::reclaim`]) before it writes, shuts down, gives away or
 //!    closes the socket, and before it changes the queue; it is told how much has left meanwhile.
-//! 3. A failure is not told: whoever writes next meets it.
+//! 3. A stream's failure is not told: whoever writes next meets it. A datagram's is ([`Left::error`]).
 //! 4. At a fork everything leaves and the thread ends. The parent has another one made when it holds again; the
 //!    child may hold by holders that it makes itself, and never waits for a lock of its parent's.
+
+mod datagrams;
 
 use std::cell::RefCell;
 use std::mem;
@@ -22,8 +24,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::fork::Process;
 use crate::net::stream::{Sent, send};
+use datagrams::Datagram;
+
+pub use datagrams::Left;
 
 /// A write of more than this is not worth a copy: the call that it may save costs no more.
 pub const LARGEST: usize = 512;
@@ -67,6 +74,8 @@ struct Held {
     /// The bytes of all entries, one behind the other.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// In the order in which they were held, whichever socket's.
+    datagrams: Vec<Datagram>,
     /// How many entries have not been taken back.
     live: usize,
     /// Something was held since the thread looked.
@@ -93,9 +102,14 @@ struct Entry {
     fd: RawFd,
     /// What has not left, in `bytes`.
     rest: Range<usize>,
+    /// How many bytes or datagrams have left.
     sent: usize,
     /// The thread has seen it once.
     seen: bool,
+    /// It has been taken back, or one of its datagrams has been refused.
+    is_over: bool,
+    /// Why one was.
+    error: Option<Errno>,
 }
 
 impl Holder {
@@ -169,16 +183,22 @@ impl Default for Holder {
 
 impl Held {
     fn add(&mut self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Option<Ticket> {
-        if !self.has_room(bytes) || self.entries.try_reserve(1).is_err() {
+        if !self.has_room(bytes) {
             return None;
         }
-        let place = self.entries.len();
         let start = self.bytes.len();
+        let ticket = self.add_entry(fd, start..start + bytes.len())?;
         self.bytes.extend_from_slice(bytes);
-        let rest = start..self.bytes.len();
-        self.entries.push(Entry { fd: fd.as_raw_fd(), rest, sent: 0, seen: false });
-        self.live += 1;
         self.used = true;
+        Some(ticket)
+    }
+
+    fn add_entry(&mut self, fd: BorrowedFd<'_>, rest: Range<usize>) -> Option<Ticket> {
+        self.entries.try_reserve(1).ok()?;
+        let place = self.entries.len();
+        let fd = fd.as_raw_fd();
+        self.entries.push(Entry { fd, rest, sent: 0, seen: false, is_over: false, error: None });
+        self.live += 1;
         Some(Ticket { place })
     }
 
@@ -194,18 +214,22 @@ impl Held {
     }
 
     fn has_room(&mut self, bytes: &[u8]) -> bool {
-        bytes.len() <= LARGEST
-            && self.bytes.len() + bytes.len() <= MOST_HELD
-            && self.bytes.try_reserve(bytes.len()).is_ok()
+        bytes.len() <= LARGEST && self.reserve(bytes.len())
+    }
+
+    fn reserve(&mut self, count: usize) -> bool {
+        self.bytes.len() + count <= MOST_HELD && self.bytes.try_reserve(count).is_ok()
     }
 
     fn remove(&mut self, ticket: &Ticket) -> usize {
         let entry = &mut self.entries[ticket.place];
         entry.rest = 0..0;
+        entry.is_over = true;
         let sent = entry.sent;
         self.live -= 1;
         if self.live == 0 {
             self.entries.clear();
+            self.datagrams.clear();
             self.bytes.clear();
         }
         sent
@@ -214,6 +238,9 @@ impl Held {
     /// Sends what was there at the last look.
     fn look(&mut self) -> Seen {
         let mut seen = if mem::take(&mut self.used) { Seen::Used } else { Seen::Nothing };
+        if self.send_datagrams(false) {
+            seen = Seen::Overdue;
+        }
         for entry in &mut self.entries {
             let found = if !mem::replace(&mut entry.seen, true) {
                 Seen::Waiting
@@ -231,6 +258,7 @@ impl Held {
         for entry in &mut self.entries {
             entry.send(&self.bytes);
         }
+        self.send_datagrams(true);
     }
 }
 
