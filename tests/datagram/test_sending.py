@@ -278,26 +278,6 @@ def test_what_error_received_raises_in_sendto_is_the_callers(run: Run) -> None:
     run(main())
 
 
-def test_what_error_received_raises_at_the_turns_end_is_reported(run_native: Run) -> None:
-    async def main() -> None:
-        class Refusing(Recorder):
-            def error_received(self, exc: Exception) -> None:
-                super().error_received(exc)
-                raise LookupError("not mine")
-
-        found = reports()
-        with udp() as peer:
-            async with endpoint(Refusing()) as (transport, protocol):
-                transport.sendto(b"before", peer.getsockname())
-                transport.sendto(b"x", ("255.255.255.255", 9))
-                transport.sendto(b"after", peer.getsockname())
-                assert await arrived(peer, 2) == [b"before", b"after"]
-                assert len(protocol.errors) == 1
-                assert [str(context["exception"]) for context in found] == ["not mine"]
-
-    run_native(main())
-
-
 def test_a_protocol_that_leaves_the_loop_loses_no_datagram(run_native: Run) -> None:
     async def main() -> None:
         class Leaving(Recorder):

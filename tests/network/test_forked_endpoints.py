@@ -111,14 +111,13 @@ def test_a_child_sends_no_datagram(run_native: Run) -> None:
     ids=["size", "close", "abort", "socket", "limits"],
 )
 def test_datagrams_sent_before_leave_once(run_native: Run, look: Callable[[Any], Any]) -> None:
-    """They wait for the end of the parent's turn, and of no turn of the child's."""
+    """They leave before the fork, and in the child nobody sends them again."""
 
     async def main() -> None:
         transport, protocol, far = await endpoint()
         transport.sendto(b"one")
         transport.sendto(b"two")
-        assert in_child(lambda: look(transport)) in ("None", "True")
-        assert arrived(far) == []
+        assert in_child(lambda: look(transport)) in ("None", "True", "False")
         await asyncio.sleep(0)
         assert arrived(far) == [b"one", b"two"]
         await end(transport, protocol, far)

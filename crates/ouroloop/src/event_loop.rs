@@ -150,6 +150,8 @@ pub struct EventLoop<C, K = MonotonicClock> {
     /// There was no room for the letters that have come.
     letters_wait: bool,
     seen: Nanos,
+    /// What the user says is the time, for timers alone.
+    told_time: Option<Nanos>,
     unseen_callbacks: usize,
     unseen_turns: usize,
     turns_per_clock: usize,
@@ -191,6 +193,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             inbox: Inbox::new(waker.clone()),
             waker,
             seen: clock.now(),
+            told_time: None,
             clock,
             process,
             spare_events: Some(Events::default()),
@@ -425,6 +428,18 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.sources.descriptors()
     }
 
+    /// Timers go by this time until another is told, or by the clock again.
+    pub fn go_by(&mut self, time: Option<Nanos>) {
+        self.told_time = time;
+    }
+
+    /// Whether nothing but a timer, a descriptor or another thread can make the next turn run something, and a
+    /// timer is pending.
+    #[must_use]
+    pub fn awaits_timer(&self) -> bool {
+        self.ready.is_empty() && !self.timers.is_empty()
+    }
+
     /// Makes the next turn look at the descriptors, as the first turn of a run must.
     pub fn look(&mut self) {
         self.look_now = true;
@@ -495,7 +510,11 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.unseen_turns = 0;
         self.seen = now;
         while self.ready.has_room(1) {
-            let Some((deadline, mut callback)) = self.timers.pop_due(self.seen) else { break };
+            let Some((deadline, mut callback)) =
+                self.timers.pop_due(self.told_time.unwrap_or(self.seen))
+            else {
+                break;
+            };
             callback.due(self.ready.next_place(), deadline);
             self.ready.push(callback);
         }
@@ -576,7 +595,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
 
     fn patience(&mut self) -> Timeout {
         let Some(deadline) = self.timers.next_deadline() else { return Timeout::Never };
-        match deadline.saturating_sub(self.clock.now()) {
+        match deadline.saturating_sub(self.told_time.unwrap_or_else(|| self.clock.now())) {
             0 => Timeout::Zero,
             nanos => Timeout::After(nanos),
         }

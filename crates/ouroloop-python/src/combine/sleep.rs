@@ -122,7 +122,7 @@ impl Sleep {
         let event_loop = running_loop(py)?;
         if let Ok(native) = event_loop.cast::<Loop>() {
             let future = Future::create(native)?;
-            let when = native.get().time(py) + seconds_of(&delay)?;
+            let when = Loop::time(native)? + seconds_of(&delay)?;
             let callback = Callback::Expire(future.clone().unbind(), result);
             let timer = native.get().schedule_at(py, when, callback)?;
             let resumed = await_step(&future);

@@ -91,10 +91,10 @@ impl Loop {
             intern!(py, "debug"),
             (intern!(py, "Get address info %s"), Text(&asked)),
         )?;
-        let start = slf.get().time(py);
+        let start = Self::time(slf)?;
         let found = socket_function(py, "getaddrinfo")?
             .call1((host, port, family, r#type, proto, flags))?;
-        let seconds = slf.get().time(py) - start;
+        let seconds = Self::time(slf)? - start;
         let text =
             format!("Getting address info {asked} took {:.3}ms: {}", seconds * 1e3, found.repr()?);
         let slow = slf.get().state.with(py, |state| seconds >= state.slow_callback_seconds);

@@ -8,6 +8,7 @@ mod accepted;
 mod asyncgens;
 #[cfg(not(Py_3_14))]
 mod child_watcher;
+mod clock;
 mod closing;
 mod connect;
 mod connection;
@@ -68,6 +69,7 @@ use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
 use crate::transport::{Unsent, is_closing};
 
+use clock::Timekeeping;
 pub(crate) use debug::log_debug;
 pub(crate) use lifecycle::warn_resource;
 use run::thread_identifier;
@@ -124,6 +126,7 @@ pub(crate) struct Loop {
     transports: AttachedCell<HashMap<RawFd, NonNull<ffi::PyObject>>>,
     /// File objects by which the user watches descriptors.
     files: AttachedCell<HashMap<RawFd, Py<PyAny>>>,
+    timekeeping: AttachedCell<Timekeeping>,
     /// The room into which transports and `sock_recv` read.
     pub(crate) scratch: AttachedCell<Vec<u8>>,
     /// The room in which TLS puts together what leaves. Empty until then, and whole from then on, so
@@ -422,6 +425,7 @@ impl Loop {
             unsent: AttachedCell::new(VecDeque::new()),
             transports: AttachedCell::new(HashMap::new()),
             files: AttachedCell::new(HashMap::new()),
+            timekeeping: AttachedCell::new(Timekeeping::default()),
             scratch: AttachedCell::new(Vec::new()),
             outgoing: AttachedCell::new(Vec::new()),
             owed_call: AttachedCell::new(None),
@@ -451,6 +455,7 @@ impl Loop {
             })?;
             self.unsent.traverse(|unsent| unsent.iter().try_for_each(|one| one.visit(&visit)))?;
             self.files.traverse(|files| files.values().try_for_each(|file| visit.call(file)))?;
+            self.timekeeping.traverse(|known| visit.call(&known.attributes))?;
             self.state.traverse(|state| {
                 visit.call(&state.task_factory)?;
                 visit.call(&state.exception_handler)?;
@@ -472,6 +477,7 @@ impl Loop {
         drop(self.engine.with(py, EventLoop::close));
         drop(self.unsent.with(py, std::mem::take));
         drop(self.files.with(py, std::mem::take));
+        drop(self.timekeeping.with(py, std::mem::take));
         drop(self.state.with(py, |state| state.default_executor.take()));
         drop(self.state.with(py, |state| {
             [

@@ -217,6 +217,10 @@ impl Loop {
         let py = slf.py();
         let this = slf.get();
         let (stopping, debug) = this.state.with(py, |state| (state.stopping, state.debug));
+        let foreign_time = Self::has_foreign_time(slf);
+        if foreign_time {
+            Self::tell_time_before_wait(slf, stopping)?;
+        }
         let mut owed = this.owed_call(py);
         let wait = this.engine.with(py, |engine| engine.plan(!stopping));
         if let Some(mut wait) = wait {
@@ -232,7 +236,9 @@ impl Loop {
             } else {
                 wait.perform();
             }
+            let told = if foreign_time { Self::tell_time_after_wait(slf) } else { Ok(()) };
             this.engine.with(py, |engine| engine.collect(wait))?;
+            told?;
             // SAFETY: attached. Python's signal handlers run here, as they would between two
             // instructions of a loop written in Python.
             if unsafe { ffi::PyErr_CheckSignals() } != 0 {

@@ -2,9 +2,9 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyTuple};
+use pyo3::types::PyTuple;
 
-use ouroloop::clock::{as_seconds, from_seconds};
+use ouroloop::clock::from_seconds;
 use ouroloop::timers::TimerId;
 
 use super::{Loop, debug};
@@ -15,15 +15,6 @@ use crate::handle::{Contents, Handle, TimerHandle, When, seconds_of};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
 use crate::tricks;
-
-#[pymethods]
-impl Loop {
-    /// Seconds of the monotonic clock.
-    #[pyo3(name = "time")]
-    fn py_time<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFloat>> {
-        fresh::float(py, self.time(py))
-    }
-}
 
 /// The arguments of a scheduling method: `leading` ones by place or name, `*args`, `context=None`.
 struct Order<'a, 'py, const N: usize> {
@@ -190,8 +181,12 @@ impl Method for CallLater {
         if delay.is_none() {
             return Err(fresh::error::<PyTypeError>("delay must not be None"));
         }
-        let when = slf.get().time(slf.py()) + seconds_of(&delay)?;
         let callback = callback.to_owned().unbind();
+        if let Some(now) = Loop::foreign_time(slf)? {
+            let when = now.add(&delay)?;
+            return Ok(Loop::queue_at(slf, When::Given(&when), callback, args, context)?.into_any());
+        }
+        let when = Loop::time(slf)? + seconds_of(&delay)?;
         Ok(Loop::queue_at(slf, When::Seconds(when), callback, args, context)?.into_any())
     }
 }
@@ -230,10 +225,6 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
 }
 
 impl Loop {
-    pub(crate) fn time(&self, py: Python<'_>) -> f64 {
-        as_seconds(self.engine.with(py, |engine| engine.now()))
-    }
-
     /// Queues a call for the next turn.
     #[inline]
     pub(super) fn queue<'py>(

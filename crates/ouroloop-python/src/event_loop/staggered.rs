@@ -126,7 +126,7 @@ pub(super) async fn race(
             let ended = !latest
                 .as_ref()
                 .is_some_and(|latest| field.tasks.iter().any(|task| task.is(latest)));
-            if open && (ended || event_loop.get().time(py) >= deadline) {
+            if open && (ended || Loop::time(event_loop)? >= deadline) {
                 match next(py)? {
                     None => more = false,
                     Some(attempt) => {
@@ -134,14 +134,16 @@ pub(super) async fn race(
                             event_loop.call_method1(intern!(py, "create_task"), (attempt,))?;
                         latest = Some(task.clone().unbind());
                         field.tasks.push(task.unbind());
-                        deadline = event_loop.get().time(py) + delay;
+                        deadline = Loop::time(event_loop)? + delay;
                     }
                 }
             }
             if field.tasks.is_empty() {
                 return Ok(None);
             }
-            let patience = (open && more).then(|| deadline - event_loop.get().time(py));
+            let patience = (open && more)
+                .then(|| Loop::time(event_loop).map(|now| deadline - now))
+                .transpose()?;
             first_of(py, &field.tasks, patience.map(|seconds| seconds.max(0.0))).map(Some)
         })?;
         let Some(wait) = wait else { break };

@@ -7,6 +7,7 @@ pub(crate) mod datagram;
 pub(crate) mod descriptor;
 pub(crate) mod endpoint;
 mod failure;
+mod habit;
 pub(crate) mod lent_frame;
 pub(crate) mod listener;
 pub(crate) mod pipe;

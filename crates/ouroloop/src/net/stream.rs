@@ -24,7 +24,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use crate::net::drain::{Sink, drain};
-use crate::net::held::{Holder, Ticket};
+use crate::net::held::{Holder, Left, Ticket};
 use crate::net::scatter;
 use crate::net::write_queue::WriteQueue;
 
@@ -357,9 +357,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
     #[inline]
     fn reclaim(&mut self) {
         if let Some((holder, ticket)) = self.held.take() {
-            let (sent, failure) = holder.reclaim(&ticket);
+            let Left { sent, error } = holder.reclaim(&ticket);
             self.waited_long |= sent > 0;
-            self.failure = self.failure.take().or(failure);
+            self.failure = self.failure.take().or(error);
             self.queue.advance(sent);
         }
     }

@@ -188,7 +188,7 @@ impl Timeout {
             return Ok(());
         };
         let this = native.get();
-        let due = when.has_come(py, this.time(py))?;
+        let due = when.has_come(py, Loop::time(native)?)?;
         let native_task = slf.get().state.with(py, |state| {
             state.task.as_ref().is_some_and(|task| task.bind(py).is_exact_instance_of::<Task>())
         });

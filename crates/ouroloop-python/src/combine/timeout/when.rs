@@ -32,7 +32,7 @@ impl When {
             return Ok(Self::Never);
         }
         if let Ok(native) = event_loop.cast::<Loop>() {
-            let now = native.get().time(py);
+            let now = Loop::time(native)?;
             let plain =
                 delay.is_exact_instance_of::<PyFloat>() || delay.is_exact_instance_of::<PyInt>();
             if plain {

@@ -34,7 +34,7 @@ impl Timer {
         let future = waiter.bind(py);
         if let (Ok(native), Ok(future)) = (event_loop.cast::<Loop>(), future.cast_exact::<Future>())
         {
-            let when = native.get().time(py) + seconds_of(delay)?;
+            let when = Loop::time(native)? + seconds_of(delay)?;
             let callback = Callback::Expire(future.clone().unbind(), py.None());
             return Ok(Self::Native(native.get().schedule_at(py, when, callback)?));
         }

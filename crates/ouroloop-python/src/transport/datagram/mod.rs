@@ -18,11 +18,12 @@
 //!
 //! # When datagrams leave
 //!
-//! A datagram waits in the queue until the turn that sent it ends, or 64 callbacks have run (see
-//! [`Loop::send_now`]): those of one turn leave in one system call. It leaves at once when many
-//! or much have gathered, when the protocol wants to be paused sooner than that, when it is large,
-//! when something asks for the state of the queue or the socket, and when the loop does not run in
-//! this thread. A datagram whose destination only Python's socket module understands is sent by the
+//! At once, within `sendto`, as under asyncio. The exception: where the callbacks of this endpoint have
+//! sent several datagrams each, all but a callback's first are held until the turn ends, or 64
+//! callbacks have run (see [`Loop::send_now`]), and leave in one system call. They leave sooner when many or
+//! much have gathered, when one is large, when something asks for the state of the queue or the
+//! socket, before a fork, and when the callback goes on for more than a moment
+//! ([`ouroloop::net::held`]). A datagram whose destination only Python's socket module understands is sent by the
 //! Python socket, in its turn.
 //!
 //! # When datagrams come
@@ -63,6 +64,7 @@ use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
 use crate::transport::failure::Step;
+use crate::transport::habit::Habit;
 use crate::transport::{descriptor, protocol};
 use peers::Peers;
 use receive::News;
@@ -115,6 +117,7 @@ pub(crate) struct State {
     peers: Peers,
     /// What was read and the protocol was not told of yet.
     undelivered: VecDeque<News>,
+    habit: Habit,
 }
 
 impl SocketState for State {
@@ -194,6 +197,7 @@ impl DatagramTransport {
                     connected,
                     peers: Peers::new(),
                     undelivered: VecDeque::new(),
+                    habit: Habit::new(1),
                 }),
             },
         );

@@ -1,5 +1,8 @@
 //! From the protocol to the socket.
 
+use std::io;
+
+use ouroloop::net::Holder;
 use ouroloop::net::datagram::{Destination, Flushed, Outgoing, Sent};
 use pyo3::exceptions::{
     PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError,
@@ -7,7 +10,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use super::{DatagramTransport, SEND, Within};
+use super::{DatagramTransport, SEND, State, Within};
 use crate::context::run_in;
 use crate::fresh;
 use crate::os_error::os_error;
@@ -17,20 +20,29 @@ use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::{Unsent, address};
 
-/// Once this many datagrams wait for the end of the turn, they wait no longer.
+/// Callbacks that send fewer than this have each leave at once: to hold two or three costs more than it saves.
+const SEVERAL: u8 = 4;
+
+/// So many datagrams of a callback leave together.
 const GATHERED: usize = 32;
 
-/// Nor do they once they weigh this much.
+/// Or as many as weigh this much.
 const GATHERED_BYTES: usize = 32 * 1024;
 
 /// Datagrams to a lost peer are warned of from this one on, as under asyncio.
 const LOUD_LOSSES: u32 = 5;
 
-/// What a `sendto` call found.
+/// What became of a datagram.
 enum Intake {
-    /// It waits for the end of the turn.
-    Later,
-    /// It is to leave now.
+    /// It has left.
+    Sent,
+    /// It has not, and will not.
+    Failed(io::Error),
+    /// It waits with others for the end of the turn, for some milliseconds at most.
+    Held,
+    /// So it does, as the first.
+    NewlyHeld,
+    /// It is to leave now, behind those that wait.
     Now,
     /// The kernel is full: it waits for the descriptor to become writable.
     Blocked,
@@ -40,6 +52,51 @@ enum Intake {
 enum Rest {
     Nothing,
     Something,
+}
+
+impl State {
+    /// Sends a datagram, or queues it: there is room.
+    fn take_in(
+        &mut self,
+        datagram: Outgoing<Chunk, Py<PyAny>>,
+        callback: Option<u32>,
+        holder: &Holder,
+    ) -> Intake {
+        let waits = callback.is_some_and(|callback| self.is_one_of_several(callback));
+        if !waits && self.socket.queue().is_empty() {
+            let sent = match &datagram.to {
+                Destination::Peer => self.socket.send(datagram.data.as_ref(), None),
+                Destination::Address(to) => self.socket.send(datagram.data.as_ref(), Some(to)),
+                Destination::Foreign(_) => Sent::WouldBlock,
+            };
+            match sent {
+                Sent::Whole => return Intake::Sent,
+                Sent::Failed(error) => return Intake::Failed(error),
+                Sent::WouldBlock => {}
+            }
+        }
+        self.socket.push(datagram);
+        if self.end.watching_writes {
+            return Intake::Blocked;
+        }
+        let queue = self.socket.queue();
+        let full =
+            queue.len() >= GATHERED || queue.weight() > GATHERED_BYTES.min(self.end.marks.high());
+        if !waits || full || !self.socket.hold(holder) {
+            return Intake::Now;
+        }
+        if std::mem::replace(&mut self.end.unsent, true) { Intake::Held } else { Intake::NewlyHeld }
+    }
+
+    /// Counts a datagram; answers whether it may wait for others of its callback.
+    fn is_one_of_several(&mut self, callback: u32) -> bool {
+        self.habit.count(callback);
+        if self.socket.waited_long() {
+            self.habit.forget();
+            return false;
+        }
+        self.habit.expected() >= SEVERAL && !self.habit.is_first()
+    }
 }
 
 type Place = Destination<Py<PyAny>>;
@@ -118,37 +175,18 @@ impl DatagramTransport {
         if slf.get().state.with(py, |state| state.end.losses > 0) {
             return Self::send_last(slf, datagram);
         }
-        let in_callback = event_loop.get().runs_here(py);
+        let callback = event_loop.get().callback_that_writes(py).map(|(number, _)| number);
+        let holder = event_loop.get().holder();
         let room = slf.get().state.with(py, |state| state.socket.reserve());
         room.map_err(|_| no_memory(py))?;
-        let (intake, newly_unsent) = slf.get().state.with(py, |state| {
-            let is_foreign = matches!(datagram.to, Destination::Foreign(_));
-            state.socket.push(datagram);
-            if state.end.watching_writes {
-                return (Intake::Blocked, false);
+        match slf.get().state.with(py, |state| state.take_in(datagram, callback, holder)) {
+            Intake::Sent | Intake::Held => Ok(()),
+            Intake::NewlyHeld => {
+                let unsent = Unsent::Datagrams(slf.clone().unbind());
+                let known = event_loop.get().send_later(py, unsent);
+                known.or_else(|_| Self::flush(slf, Within::Call))
             }
-            let queue = state.socket.queue();
-            let gathers = in_callback
-                && !is_foreign
-                && queue.len() < GATHERED
-                && queue.weight() <= GATHERED_BYTES.min(state.end.marks.high());
-            if gathers {
-                (Intake::Later, !std::mem::replace(&mut state.end.unsent, true))
-            } else {
-                (Intake::Now, false)
-            }
-        });
-        match intake {
-            Intake::Later => {
-                if newly_unsent {
-                    let unsent = Unsent::Datagrams(slf.clone().unbind());
-                    if event_loop.get().send_later(py, unsent).is_err() {
-                        slf.get().state.with(py, |state| state.end.unsent = false);
-                        return Self::flush(slf, Within::Call);
-                    }
-                }
-                Ok(())
-            }
+            Intake::Failed(error) => Self::error_received(slf, &os_error(py, &error), Within::Call),
             Intake::Now => Self::flush(slf, Within::Call),
             Intake::Blocked => Self::maybe_pause(slf),
         }

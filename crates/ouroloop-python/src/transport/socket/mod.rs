@@ -27,7 +27,6 @@
 mod class;
 mod closing;
 mod extra;
-mod habit;
 mod lending;
 mod read;
 mod write;
@@ -52,8 +51,8 @@ use crate::standard::Standard;
 use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
+use crate::transport::habit::Habit;
 use crate::transport::server::Server;
-use habit::Habit;
 
 use crate::transport::tls::TlsProtocol;
 use crate::transport::{descriptor, protocol};

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use super::lower::Lower;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
+use crate::event_loop::Loop;
 use crate::fresh;
 use crate::standard::{Standard, exception_of};
 
@@ -28,7 +29,7 @@ impl TlsProtocol {
                 (intern!(py, "%r starts SSL handshake"), slf),
             )?;
         }
-        let now = event_loop.get().time(py);
+        let now = Loop::time(event_loop)?;
         slf.get().state.with(py, |state| {
             state.phase = Phase::Handshake;
             state.handshake_start = now;
@@ -77,10 +78,10 @@ impl TlsProtocol {
             }
             Err(error) => return Err(error),
         };
-        let event_loop = slf.get().event_loop(py).get();
-        if event_loop.is_debug(py) {
+        let event_loop = slf.get().event_loop(py);
+        if event_loop.get().is_debug(py) {
             let start = slf.get().state.with(py, |state| state.handshake_start);
-            let took = (event_loop.time(py) - start) * 1e3;
+            let took = (Loop::time(event_loop)? - start) * 1e3;
             let logger = Standard::get(py)?.logger.bind(py);
             let arguments = ("%r: SSL handshake took %.1f ms", slf, took);
             logger.call_method1(intern!(py, "debug"), arguments)?;

@@ -12,7 +12,9 @@
 //!    full the receiver is: there a watch comes back at once.
 //! 5. A read brings as many datagrams as wait, up to [`MOST`](batch::MOST); it asks for not many
 //!    more than last time, since the kernel is paid for each that it is asked for.
-//! 6. The owner watches [`DatagramSocket::fd`] and must stop watching before the socket is closed.
+//! 6. What is held ([`DatagramSocket::hold`]) is taken back before anything else happens to the queue or the
+//!    descriptor.
+//! 7. The owner watches [`DatagramSocket::fd`] and must stop watching before the socket is closed.
 
 pub mod batch;
 mod many;
@@ -25,9 +27,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
+use super::held::{Holder, Left, Ticket};
 use batch::Division;
 
 pub use batch::{Batch, Incoming};
+pub(super) use many::send_one;
 pub use queue::{DatagramQueue, Destination, Outgoing};
 
 /// A flush gives way to others after about this many datagrams.
@@ -108,6 +112,10 @@ pub struct DatagramSocket<B, A> {
     division: Division,
     /// How many datagrams the next read asks for.
     wanted: usize,
+    /// Who has copies of what waits; nobody may change the queue before they are taken back.
+    held: Option<(Holder, Ticket)>,
+    /// What was held has waited so long that it left by itself.
+    waited_long: bool,
 }
 
 fn closed() -> io::Error {
@@ -123,7 +131,14 @@ impl<B: AsRef<[u8]>, A> DatagramSocket<B, A> {
             matches!(name.address_family(), AddressFamily::INET | AddressFamily::INET6)
         });
         let division = if internet { Division::INTERNET } else { Division::OTHER };
-        Self { fd: Some(fd), queue: DatagramQueue::new(header), division, wanted: 1 }
+        Self {
+            fd: Some(fd),
+            queue: DatagramQueue::new(header),
+            division,
+            wanted: 1,
+            held: None,
+            waited_long: false,
+        }
     }
 
     /// On any datagram socket, which becomes non-blocking and closed on exec.
@@ -169,8 +184,8 @@ impl<B: AsRef<[u8]>, A> DatagramSocket<B, A> {
     pub fn send(&self, data: &[u8], to: Option<&SocketAddrAny>) -> Sent {
         debug_assert!(self.queue.is_empty(), "a datagram would overtake those that wait");
         let Some(fd) = &self.fd else { return Sent::Failed(closed()) };
-        match many::send(fd.as_fd(), std::iter::once((data, to))) {
-            Ok(_) => Sent::Whole,
+        match send_one(fd.as_fd(), (data, to)) {
+            Ok(()) => Sent::Whole,
             Err(Errno::AGAIN) => Sent::WouldBlock,
             Err(error) => Sent::Failed(error.into()),
         }
@@ -192,6 +207,41 @@ impl<B: AsRef<[u8]>, A> DatagramSocket<B, A> {
         self.queue.push(datagram);
     }
 
+    /// Has the datagram that was pushed last wait a moment for others, some milliseconds at most; answers
+    /// whether it does. If not, the queue is to be flushed.
+    pub fn hold(&mut self, holder: &Holder) -> bool {
+        let (Some(fd), Some(datagram)) = (&self.fd, self.queue.last()) else { return false };
+        let to = match &datagram.to {
+            Destination::Peer => None,
+            Destination::Address(address) => Some(address),
+            Destination::Foreign(_) => return false,
+        };
+        let content = datagram.data.as_ref();
+        if let Some((holder, ticket)) = &self.held {
+            return holder.hold_another(ticket, content, to);
+        }
+        if self.queue.len() > 1 {
+            return false;
+        }
+        let ticket = holder.hold_datagram(fd.as_fd(), content, to);
+        self.held = ticket.map(|ticket| (holder.clone(), ticket));
+        self.held.is_some()
+    }
+
+    /// Whether what was held has waited so long that it left by itself; asked once, it is forgotten.
+    pub fn waited_long(&mut self) -> bool {
+        std::mem::take(&mut self.waited_long)
+    }
+
+    /// Forgets what of the queue has left meanwhile; answers the one that has failed, and why.
+    fn reclaim(&mut self) -> Option<(Outgoing<B, A>, io::Error)> {
+        let (holder, ticket) = self.held.take()?;
+        let Left { sent, error } = holder.reclaim(&ticket);
+        self.waited_long |= sent > 0 || error.is_some();
+        (0..sent).for_each(|_| drop(self.queue.pop()));
+        error.and_then(|error| Some((self.queue.pop()?, error)))
+    }
+
     /// Puts a datagram that was taken out by [`DatagramSocket::flush`] before all others.
     pub fn put_back(&mut self, datagram: Outgoing<B, A>) {
         self.queue.put_back(datagram);
@@ -200,6 +250,9 @@ impl<B: AsRef<[u8]>, A> DatagramSocket<B, A> {
     /// Sends what waits, many datagrams with one system call, until nothing waits, the kernel has
     /// no room, or about 512 datagrams are sent.
     pub fn flush(&mut self) -> Flushed<B, A> {
+        if let Some((datagram, error)) = self.reclaim() {
+            return Flushed::Failed(datagram, error);
+        }
         let mut flushed = 0;
         while !self.queue.is_empty() {
             if flushed >= FLUSHED_DATAGRAMS {
@@ -233,12 +286,22 @@ impl<B: AsRef<[u8]>, A> DatagramSocket<B, A> {
 
     /// Gives up on what waits and hands it to the caller, who decides when it is dropped.
     pub fn take_queue(&mut self) -> VecDeque<Outgoing<B, A>> {
+        self.reclaim();
         self.queue.take_all()
     }
 
     /// Gives the descriptor away, open; `None` once closed. What waits stays.
     pub fn take_fd(&mut self) -> Option<OwnedFd> {
+        self.reclaim();
         self.fd.take()
+    }
+}
+
+impl<B, A> Drop for DatagramSocket<B, A> {
+    fn drop(&mut self) {
+        if let Some((holder, ticket)) = self.held.take() {
+            let _ = holder.reclaim(&ticket);
+        }
     }
 }
 

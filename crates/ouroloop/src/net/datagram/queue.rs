@@ -93,6 +93,13 @@ impl<B: AsRef<[u8]>, A> DatagramQueue<B, A> {
         Some(first)
     }
 
+    /// The one that was added last.
+    #[inline]
+    #[must_use]
+    pub fn last(&self) -> Option<&Outgoing<B, A>> {
+        self.datagrams.back()
+    }
+
     /// What all datagrams weigh.
     #[inline]
     #[must_use]

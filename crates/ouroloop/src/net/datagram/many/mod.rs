@@ -8,7 +8,8 @@
 //!   at least one. An error is that of the first datagram, which stays unsent; that of a later
 //!   one is found by the next call, which begins with it.
 //!
-//! Neither blocks, whatever the descriptor's own flags say.
+//! Neither blocks, whatever the descriptor's own flags say, and neither does [`send_one`], which is there
+//! because a call for many that is given one takes a tenth longer.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod mmsg;
@@ -16,8 +17,10 @@ mod mmsg;
 mod one_by_one;
 
 use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 
-use rustix::net::SocketAddrAny;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, SocketAddrAny};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) use mmsg::{receive, send};
@@ -29,6 +32,24 @@ pub(super) const MANY: usize = 64;
 
 /// A datagram to be sent: its content, and where to if not to the connected peer.
 pub(super) type Addressed<'a> = (&'a [u8], Option<&'a SocketAddrAny>);
+
+#[cfg(target_vendor = "apple")]
+const FLAGS: SendFlags = SendFlags::DONTWAIT;
+#[cfg(not(target_vendor = "apple"))]
+const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// Writes one datagram.
+#[inline]
+pub(in crate::net) fn send_one(
+    fd: BorrowedFd<'_>,
+    (content, to): Addressed<'_>,
+) -> Result<(), Errno> {
+    let sent = rustix::io::retry_on_intr(|| match to {
+        Some(to) => rustix::net::sendto(fd, content, FLAGS, to),
+        None => rustix::net::send(fd, content, FLAGS),
+    });
+    sent.map(drop)
+}
 
 /// What the kernel told of a datagram that has come.
 #[derive(Clone, Copy)]
@@ -84,10 +105,8 @@ const NAME_ROOM: libc::socklen_t = size_of::<libc::sockaddr_storage>() as libc::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixDatagram;
-
-    use rustix::io::Errno;
 
     type Receive = fn(
         BorrowedFd<'_>,

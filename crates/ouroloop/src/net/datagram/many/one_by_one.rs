@@ -4,15 +4,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::net::SendFlags;
 
-use super::{Addressed, Arrival, MANY};
+use super::{Addressed, Arrival, MANY, send_one};
 use crate::net::last_error;
-
-#[cfg(target_vendor = "apple")]
-const FLAGS: SendFlags = SendFlags::DONTWAIT;
-#[cfg(not(target_vendor = "apple"))]
-const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 pub(in super::super) fn receive(
     fd: BorrowedFd<'_>,
@@ -43,14 +37,7 @@ pub(in super::super) fn send<'a>(
     datagrams: impl Iterator<Item = Addressed<'a>>,
 ) -> Result<usize, Errno> {
     let mut datagrams = datagrams.take(MANY);
-    until_refused(|| {
-        let (content, to) = datagrams.next()?;
-        let sent = rustix::io::retry_on_intr(|| match to {
-            Some(to) => rustix::net::sendto(fd, content, FLAGS, to),
-            None => rustix::net::send(fd, content, FLAGS),
-        });
-        Some(sent.map(drop))
-    })
+    until_refused(|| Some(send_one(fd, datagrams.next()?)))
 }
 
 /// Repeats `step` until it has nothing to do or fails; a failure counts only at the first step,

@@ -14,6 +14,8 @@
 //!    made when it holds again; the child may hold by holders that it makes itself, and never waits for a lock
 //!    of its parent's.
 
+mod datagrams;
+
 use std::cell::RefCell;
 use std::io;
 use std::mem;
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 use crate::fork::Process;
 use crate::net::stream::{Sent, send};
+use datagrams::Datagram;
 
 /// A write of more than this is not worth a copy: the call that it may save costs no more.
 pub const LARGEST: usize = 512;
@@ -58,6 +61,16 @@ pub struct Holder {
     process: Option<Process>,
 }
 
+/// What has become of what was held of a socket.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Left {
+    /// So many bytes, or datagrams, of the first have left.
+    pub(crate) sent: usize,
+    /// Why no more have, if they could not: of datagrams, the next one has failed.
+    pub(crate) error: Option<io::Error>,
+}
+
 /// What is held of one socket.
 #[derive(Debug)]
 pub(crate) struct Ticket {
@@ -69,6 +82,8 @@ struct Held {
     /// The bytes of all entries, one behind the other.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// In the order in which they were held, whichever socket's.
+    datagrams: Vec<Datagram>,
     /// How many entries have not been taken back.
     live: usize,
     /// Something was held since the thread looked.
@@ -95,11 +110,14 @@ struct Entry {
     fd: RawFd,
     /// What has not left, in `bytes`.
     rest: Range<usize>,
+    /// How many bytes or datagrams have left.
     sent: usize,
     /// Why nothing more leaves.
     failure: Option<io::Error>,
     /// The thread has seen it once.
     seen: bool,
+    /// It has been taken back, or one of its datagrams has not left.
+    is_over: bool,
 }
 
 impl Holder {
@@ -154,10 +172,9 @@ impl Holder {
         watched
     }
 
-    /// Takes back what is held; answers how many bytes of it have left, and why no more did if they could not.
-    #[must_use]
-    pub(crate) fn reclaim(&self, ticket: &Ticket) -> (usize, Option<io::Error>) {
-        if self.is_usable() { lock(&self.held).remove(ticket) } else { (0, None) }
+    /// Takes back what is held.
+    pub(crate) fn reclaim(&self, ticket: &Ticket) -> Left {
+        if self.is_usable() { lock(&self.held).remove(ticket) } else { Left::default() }
     }
 
     /// Whether this is the process that made it.
@@ -174,16 +191,22 @@ impl Default for Holder {
 
 impl Held {
     fn add(&mut self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Option<Ticket> {
-        if !self.has_room(bytes) || self.entries.try_reserve(1).is_err() {
+        if !self.has_room(bytes) {
             return None;
         }
-        let place = self.entries.len();
         let start = self.bytes.len();
+        let ticket = self.add_entry(fd, start..start + bytes.len())?;
         self.bytes.extend_from_slice(bytes);
-        let rest = start..self.bytes.len();
-        self.entries.push(Entry { fd: fd.as_raw_fd(), rest, sent: 0, failure: None, seen: false });
-        self.live += 1;
         self.used = true;
+        Some(ticket)
+    }
+
+    fn add_entry(&mut self, fd: BorrowedFd<'_>, rest: Range<usize>) -> Option<Ticket> {
+        self.entries.try_reserve(1).ok()?;
+        let place = self.entries.len();
+        let fd = fd.as_raw_fd();
+        self.entries.push(Entry { fd, rest, sent: 0, failure: None, seen: false, is_over: false });
+        self.live += 1;
         Some(Ticket { place })
     }
 
@@ -205,18 +228,22 @@ impl Held {
     }
 
     fn has_room(&mut self, bytes: &[u8]) -> bool {
-        bytes.len() <= LARGEST
-            && self.bytes.len() + bytes.len() <= MOST_HELD
-            && self.bytes.try_reserve(bytes.len()).is_ok()
+        bytes.len() <= LARGEST && self.reserve(bytes.len())
     }
 
-    fn remove(&mut self, ticket: &Ticket) -> (usize, Option<io::Error>) {
+    fn reserve(&mut self, count: usize) -> bool {
+        self.bytes.len() + count <= MOST_HELD && self.bytes.try_reserve(count).is_ok()
+    }
+
+    fn remove(&mut self, ticket: &Ticket) -> Left {
         let entry = &mut self.entries[ticket.place];
         entry.rest = 0..0;
-        let left = (entry.sent, entry.failure.take());
+        entry.is_over = true;
+        let left = Left { sent: entry.sent, error: entry.failure.take() };
         self.live -= 1;
         if self.live == 0 {
             self.entries.clear();
+            self.datagrams.clear();
             self.bytes.clear();
         }
         left
@@ -225,6 +252,9 @@ impl Held {
     /// Sends what was there at the last look.
     fn look(&mut self) -> Seen {
         let mut seen = if mem::take(&mut self.used) { Seen::Used } else { Seen::Nothing };
+        if self.send_datagrams(false) {
+            seen = Seen::Overdue;
+        }
         for entry in &mut self.entries {
             let found = if !mem::replace(&mut entry.seen, true) {
                 Seen::Waiting
@@ -242,6 +272,7 @@ impl Held {
         for entry in &mut self.entries {
             entry.send(&self.bytes);
         }
+        self.send_datagrams(true);
     }
 }
 

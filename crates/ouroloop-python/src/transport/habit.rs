@@ -1,4 +1,4 @@
-//! How many writes a callback makes on a connection, as far as that can be told beforehand.
+//! How many writes a callback makes on a transport, as far as that can be told beforehand.
 
 /// What the last callback that wrote did, and what the one that runs has done so far.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,12 @@ impl Habit {
         }
         self.writes = self.writes.saturating_add(1);
         self.expected > 1
+    }
+
+    /// Whether the write that was counted last was its callback's first.
+    #[inline]
+    pub(super) const fn is_first(self) -> bool {
+        self.writes == 1
     }
 
     /// What is expected of the connections that come after this one.

@@ -1,0 +1,174 @@
+//! The loop's time: the monotonic clock, or what a program has put in the place of `time`.
+//!
+//! A test's virtual clock is a derived class with a `time` of its own, or an attribute of the loop. Timers go by it
+//! then, as under asyncio: it is asked once for how long to wait, if there is something to wait for,
+//! and once for which timers are due. Who has none pays a comparison of the class's version and a
+//! look whether the object's dictionary is empty.
+
+use ouroloop::clock::{Nanos, as_seconds, from_seconds};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFloat};
+
+use super::Loop;
+use crate::fresh;
+use crate::handle::seconds_of;
+use crate::once::Once as _;
+use crate::overrides::{Attributes, Verdict};
+
+/// Timers due before this many seconds from now are due, unless the loop says otherwise.
+const RESOLUTION: f64 = 1e-9;
+
+static OWN: PyOnceLock<Attributes> = PyOnceLock::new();
+
+/// Whose time a loop goes by, as far as it was found out.
+#[derive(Debug, Default)]
+pub(super) struct Timekeeping {
+    /// Whether the class has the native method.
+    class: Option<Verdict<bool>>,
+    /// The object's own attributes.
+    pub(super) attributes: Option<Py<PyDict>>,
+    /// The engine was told of another time.
+    told: bool,
+}
+
+#[pymethods]
+impl Loop {
+    /// Seconds of the monotonic clock.
+    #[pyo3(name = "time")]
+    fn py_time<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFloat>> {
+        fresh::float(py, self.monotonic(py))
+    }
+}
+
+impl Loop {
+    fn monotonic(&self, py: Python<'_>) -> f64 {
+        as_seconds(self.engine.with(py, |engine| engine.now()))
+    }
+
+    /// What `time()` answers.
+    ///
+    /// # Errors
+    /// Those of the program's own method.
+    #[inline]
+    pub(crate) fn time(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        if Self::keeps_time(slf) {
+            return Ok(slf.get().monotonic(slf.py()));
+        }
+        seconds_of(&Self::ask_time(slf)?)
+    }
+
+    /// The same as an object, as the program gives it; `None` if the loop's own method stands.
+    pub(super) fn foreign_time<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if Self::keeps_time(slf) { Ok(None) } else { Self::ask_time(slf).map(Some) }
+    }
+
+    #[cold]
+    fn ask_time<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.call_method0(intern!(slf.py(), "time"))
+    }
+
+    /// Whether nothing stands in the place of the native `time`.
+    #[inline]
+    fn keeps_time(slf: &Bound<'_, Self>) -> bool {
+        let (class, plain) = slf.get().timekeeping.with(slf.py(), |known| {
+            let plain = known.attributes.as_ref().is_none_or(|own| {
+                // SAFETY: attached; this only reads the dictionary's size.
+                unsafe { ffi::PyDict_Size(own.as_ptr()) == 0 }
+            });
+            (Verdict::recall(known.class, slf.as_any()), plain)
+        });
+        if class == Some(true) && plain { true } else { Self::judge_time(slf) }
+    }
+
+    #[cold]
+    fn judge_time(slf: &Bound<'_, Self>) -> bool {
+        let py = slf.py();
+        let Ok(own) = OWN.find(py, || Attributes::of(&py.get_type::<Self>(), &["time"])) else {
+            return true;
+        };
+        let class = slf.as_any().get_type();
+        let known = slf.get().timekeeping.with(py, |known| known.class);
+        let plain = Verdict::recall(known, slf.as_any()).unwrap_or_else(|| {
+            let plain = own.are_those_of(&class).unwrap_or(false);
+            let (class, attributes) = (Verdict::new(&class, plain), attributes_of(slf));
+            let before = slf.get().timekeeping.with(py, |known| {
+                known.class = class;
+                std::mem::replace(&mut known.attributes, attributes)
+            });
+            drop(before);
+            plain
+        });
+        let attributes = slf
+            .get()
+            .timekeeping
+            .with(py, |known| known.attributes.as_ref().map(|own| own.clone_ref(py)));
+        plain
+            && attributes
+                .is_none_or(|own| !own.bind(py).contains(intern!(py, "time")).unwrap_or(true))
+    }
+
+    /// Whether this turn's timers go by another time than the loop's own, or the last turn's did.
+    #[inline]
+    pub(super) fn has_foreign_time(slf: &Bound<'_, Self>) -> bool {
+        !Self::keeps_time(slf) || slf.get().timekeeping.with(slf.py(), |known| known.told)
+    }
+
+    /// Tells the engine the program's time, for how long to wait.
+    ///
+    /// # Errors
+    /// Those of the program's own method.
+    #[cold]
+    pub(super) fn tell_time_before_wait(slf: &Bound<'_, Self>, stopping: bool) -> PyResult<()> {
+        let py = slf.py();
+        // Nothing tells when the program's clock moves: each turn looks.
+        let asks = slf.get().engine.with(py, |engine| {
+            engine.look();
+            engine.awaits_timer() && !stopping
+        });
+        if asks { Self::tell_time(slf, 0.0) } else { Ok(()) }
+    }
+
+    /// Tells the engine the program's time, for which timers are due.
+    ///
+    /// # Errors
+    /// Those of the program's own method.
+    #[cold]
+    pub(super) fn tell_time_after_wait(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let resolution = slf
+            .getattr_opt(intern!(slf.py(), "_clock_resolution"))?
+            .map_or(Ok(RESOLUTION), |resolution| seconds_of(&resolution))?;
+        Self::tell_time(slf, resolution)
+    }
+
+    fn tell_time(slf: &Bound<'_, Self>, resolution: f64) -> PyResult<()> {
+        let py = slf.py();
+        Self::leave_task(slf)?;
+        let time = Self::foreign_time(slf)
+            .and_then(|time| time.map(|time| seconds_of(&time)).transpose())
+            .map(|time| time.map(|time| last_due(time, resolution)));
+        // While the program cannot tell the time, no timer is due.
+        let told = time.as_ref().map_or(Some(0), |time| *time);
+        slf.get().engine.with(py, |engine| engine.go_by(told));
+        slf.get().timekeeping.with(py, |known| known.told = told.is_some());
+        time.map(drop)
+    }
+}
+
+/// The last deadline that has come at `time`.
+fn last_due(time: f64, resolution: f64) -> Nanos {
+    // A deadline is due before `time + resolution`; whatever is lost in the sum, it is at `time`.
+    from_seconds(time).max(from_seconds(time + resolution).saturating_sub(1))
+}
+
+/// The dictionary of an object whose class has one.
+fn attributes_of(event_loop: &Bound<'_, Loop>) -> Option<Py<PyDict>> {
+    let py = event_loop.py();
+    // SAFETY: attached; answers a new reference, or NULL with an error, which is taken.
+    let own = unsafe {
+        let own = ffi::PyObject_GenericGetDict(event_loop.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, own)
+    };
+    own.ok()?.cast_into().ok().map(Bound::unbind)
+}
