@@ -33,6 +33,19 @@ pub(super) struct Timekeeping {
     told: bool,
 }
 
+impl Timekeeping {
+    /// Whether a glance shows that nothing stands in the place of the native method.
+    #[inline]
+    fn is_plain(&self, event_loop: &Bound<'_, Loop>) -> bool {
+        let has_none = |own: &Py<PyDict>| {
+            // SAFETY: attached; a dictionary begins so in every version, and nothing writes to it meanwhile.
+            unsafe { (*own.as_ptr().cast::<ffi::PyDictObject>()).ma_used == 0 }
+        };
+        Verdict::recall(self.class, event_loop.as_any()) == Some(true)
+            && self.attributes.as_ref().is_none_or(has_none)
+    }
+}
+
 #[pymethods]
 impl Loop {
     /// Seconds of the monotonic clock.
@@ -72,14 +85,8 @@ impl Loop {
     /// Whether nothing stands in the place of the native `time`.
     #[inline]
     fn keeps_time(slf: &Bound<'_, Self>) -> bool {
-        let (class, plain) = slf.get().timekeeping.with(slf.py(), |known| {
-            let plain = known.attributes.as_ref().is_none_or(|own| {
-                // SAFETY: attached; this only reads the dictionary's size.
-                unsafe { ffi::PyDict_Size(own.as_ptr()) == 0 }
-            });
-            (Verdict::recall(known.class, slf.as_any()), plain)
-        });
-        if class == Some(true) && plain { true } else { Self::judge_time(slf) }
+        let plain = slf.get().timekeeping.with(slf.py(), |known| known.is_plain(slf));
+        plain || Self::judge_time(slf)
     }
 
     #[cold]
@@ -112,7 +119,9 @@ impl Loop {
     /// Whether this turn's timers go by another time than the loop's own, or the last turn's did.
     #[inline]
     pub(super) fn has_foreign_time(slf: &Bound<'_, Self>) -> bool {
-        !Self::keeps_time(slf) || slf.get().timekeeping.with(slf.py(), |known| known.told)
+        let timekeeping = &slf.get().timekeeping;
+        let plain = timekeeping.with(slf.py(), |known| !known.told && known.is_plain(slf));
+        !plain && (timekeeping.with(slf.py(), |known| known.told) || !Self::judge_time(slf))
     }
 
     /// Tells the engine the program's time, for how long to wait.

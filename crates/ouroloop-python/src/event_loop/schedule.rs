@@ -183,7 +183,7 @@ impl Method for CallLater {
         }
         let callback = callback.to_owned().unbind();
         if let Some(now) = Loop::foreign_time(slf)? {
-            let when = now.add(&delay)?;
+            let when = now.add(delay)?;
             return Ok(Loop::queue_at(slf, When::Given(&when), callback, args, context)?.into_any());
         }
         let when = Loop::time(slf)? + seconds_of(&delay)?;
