@@ -42,6 +42,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
+use crate::callback::{Callback, Refused, Watched};
 use crate::clock::{Clock, MonotonicClock, Nanos};
 use crate::fork::{self, Process};
 use crate::inbox::Inbox;
@@ -71,43 +72,6 @@ const CALLBACKS_OF_DESCRIPTOR: usize = 2;
 
 /// A timer that is due within so many nanoseconds of the last look may be due at once.
 const NEAR_NANOS: Nanos = 1_000_000_000;
-
-/// What the loop keeps for a watched descriptor and puts into the ready queue each time it is
-/// ready.
-pub trait Callback: Sized {
-    /// One more entry for the same work.
-    #[must_use]
-    fn again(&self) -> Self;
-
-    /// It was scheduled for `deadline`, is due, and is about to stand in the ready queue at `place`.
-    fn due(&mut self, place: Place, deadline: Nanos) {
-        let _ = (place, deadline);
-    }
-
-    /// It is about to leave the ready queue or the timers, where somebody else may have known it by
-    /// its place. Of a loop that is emptied or dropped, every callback is told before the first one goes.
-    fn leave(&mut self) {}
-}
-
-/// Why a descriptor is not watched, with the callback that it was to be watched for.
-///
-/// Whoever asked decides when the callback is dropped, which may run code that uses the loop.
-#[derive(Debug)]
-pub struct Refused<C> {
-    /// The reason.
-    pub error: io::Error,
-    /// What was to be called.
-    pub callback: C,
-}
-
-impl<C> From<Refused<C>> for io::Error {
-    fn from(refused: Refused<C>) -> Self {
-        refused.error
-    }
-}
-
-/// The callback that a watch replaces.
-pub type Watched<C> = Result<Option<C>, Refused<C>>;
 
 /// A planned look at the descriptors; performing it borrows nothing of the loop.
 #[derive(Debug)]

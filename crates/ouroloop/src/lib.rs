@@ -17,6 +17,7 @@
 //! ```
 
 pub mod blocking;
+pub mod callback;
 pub mod clock;
 pub mod event_loop;
 pub mod fork;
@@ -35,5 +36,6 @@ pub mod task;
 pub mod timers;
 pub mod waker;
 
-pub use event_loop::{Callback, EventLoop, Refused, Wait, Watched};
+pub use callback::{Callback, Refused, Watched};
+pub use event_loop::{EventLoop, Wait};
 pub use task::{JoinError, JoinHandle, Sleep, TcpListener, TcpStream, run, run_on, sleep, spawn};

@@ -23,7 +23,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use crate::event_loop::{Callback, Refused, Watched};
+use crate::callback::{Callback, Refused, Watched};
 use crate::multiplex::{Event, Interest, Multiplexer};
 use crate::ready::ReadyQueue;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use crate::event_loop::Callback;
+use crate::callback::Callback;
 use crate::inbox::Inbox;
 use crate::interrupt::InterruptDescriptor;
 use crate::task::runtime;
