@@ -125,6 +125,8 @@ pub struct EventLoop<C, K = MonotonicClock> {
     turn_ends: u32,
     /// How many looks in a row have found nothing.
     barren_looks: u8,
+    /// The turn of the last look ran nothing but what it found ready, and nothing was sent since.
+    found_all: bool,
 }
 
 impl<C: Callback> EventLoop<C> {
@@ -171,6 +173,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             popped: 0,
             turn_ends: 0,
             barren_looks: 0,
+            found_all: false,
         })
     }
 
@@ -414,6 +417,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     #[inline]
     pub fn expect_answer(&mut self) {
         self.barren_looks = 0;
+        self.found_all = false;
     }
 
     /// Plans this turn's look at descriptors and timers; `None` when it is left out.
@@ -453,6 +457,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         let called = self.waker.awake();
         self.found = 0;
         self.look_now = false;
+        let others = self.ready.len();
         for event in events.drain() {
             self.found += 1;
             if event.fd == self.waker.interrupt().descriptor() {
@@ -465,6 +470,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             }
         }
         self.spare_events = Some(events);
+        let found = self.ready.len();
         self.barren_looks =
             if self.found == 0 && !called { self.barren_looks.saturating_add(1) } else { 0 };
         let now = self.clock.now();
@@ -490,6 +496,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
                 self.ready.push(callback);
             }
         }
+        self.found_all = others == 0 && found > 0 && found == self.ready.len();
         self.unseen_callbacks = self.ready.len();
         self.ready.shrink();
         outcome
@@ -533,10 +540,11 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
     fn may_leave_out(&mut self) -> bool {
         self.unseen_callbacks += self.ready.len();
         self.unseen_turns += 1;
-        self.barren_looks >= BARREN_LOOKS
-            && self.unseen_callbacks < UNSEEN_CALLBACKS
-            && (!self.unseen_turns.is_multiple_of(self.turns_per_clock)
-                || self.clock.now() < self.seen.saturating_add(UNSEEN_NANOS))
+        std::mem::take(&mut self.found_all)
+            || self.barren_looks >= BARREN_LOOKS
+                && self.unseen_callbacks < UNSEEN_CALLBACKS
+                && (!self.unseen_turns.is_multiple_of(self.turns_per_clock)
+                    || self.clock.now() < self.seen.saturating_add(UNSEEN_NANOS))
     }
 
     /// How many descriptors are to bring as much as one look may, if each brings what those of the

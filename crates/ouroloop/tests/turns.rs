@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
@@ -231,6 +232,53 @@ fn every_turn_looks_where_looks_have_found_something() {
     for _ in 1..BARREN_LOOKS {
         let wait = turns.plan(true).expect("a look");
         turns.collect(wait).expect("a look");
+    }
+}
+
+/// Makes a descriptor ready and runs the turn that finds it, which wakes `Token(1)`.
+fn find(turns: &mut TestLoop, near: &UnixStream, far: &mut UnixStream) {
+    far.write_all(b"x").expect("room");
+    turn(turns, |turns, token| {
+        if token == Token(0) {
+            turns.push(Token(1));
+        }
+    });
+    (&*near).read_exact(&mut [0]).expect("a byte");
+}
+
+#[test]
+fn the_turn_of_what_a_look_has_woken_does_not_look() {
+    let (mut turns, _) = test_loop();
+    let (near, mut far) = pair();
+    turns.set_reader(number(&near), Token(0)).expect("a watch");
+    find(&mut turns, &near, &mut far);
+    assert!(turns.plan(true).is_none(), "it was left out");
+    assert!(turns.plan(true).is_some(), "once");
+}
+
+#[test]
+fn it_looks_if_anything_else_ran_or_was_done() {
+    let prepare: [fn(&mut TestLoop); 2] = [
+        |turns| _ = turns.push(Token(2)),
+        |turns| turns.inbox().send(Token(2)).expect("an open loop"),
+    ];
+    for prepare in prepare {
+        let (mut turns, _) = test_loop();
+        let (near, mut far) = pair();
+        turns.set_reader(number(&near), Token(0)).expect("a watch");
+        prepare(&mut turns);
+        find(&mut turns, &near, &mut far);
+        assert!(turns.plan(true).is_some());
+    }
+    let afterwards: [fn(&mut TestLoop); 3] =
+        [TestLoop::expect_answer, TestLoop::look, |turns| _ = turns.schedule(1, Token(2))];
+    for afterwards in afterwards {
+        let (mut turns, _) = test_loop();
+        let (near, mut far) = pair();
+        turns.set_reader(number(&near), Token(0)).expect("a watch");
+        find(&mut turns, &near, &mut far);
+        afterwards(&mut turns);
+        assert!(turns.plan(true).is_some());
     }
 }
 
