@@ -41,6 +41,7 @@ OF_ITS_OWN = {"BaseEventLoop", "BaseSelectorEventLoop", "_UnixSelectorEventLoop"
 EXCEPT = {
     ("future", "_log_destroy_pending"): "set, on what a loop runs: a task",
     ("future", "_Future__asyncio_awaited_by"): "of asyncio's own futures written in Python",
+    ("future", "_get_snapshot"): "of futures of concurrent.futures",
     ("server", "_attach"): "a stock transport is given a stock loop's server",
     ("server", "_detach"): "the same",
     ("transport", "_process_exited"): "called by a stock loop that has spawned the process",
