@@ -51,6 +51,9 @@ def call_a_method() -> None:
     name = world.chance.one(names_of(type(found)))
     if name.startswith("__") and world.chance.odds(0.6):
         return
+    if name == "__init__" and type(found).__module__ == "_asyncio":
+        # A second one that fails leaves a task without a loop, whose finalizer dereferences that.
+        return
     attribute = call(getattr, found, name)
     if callable(attribute):
         call(attribute, *arguments(), **named())
