@@ -405,3 +405,38 @@ def test_a_context_is_a_context(loop: Loop, task_class: Any) -> None:
     with pytest.raises(TypeError, match=r"^a contextvars\.Context was expected, got int$"):
         task_class(coroutine, loop=loop, context=3)
     coroutine.close()
+
+
+@pytest.mark.parametrize("base", [asyncio.Task, ouroloop.Task])
+def test_a_cancellation_goes_through_derived_tasks(loop: Loop, base: Any) -> None:
+    """It asks for a ``cancel`` of their own, in the class or on the object, and for no other."""
+    asked: list[str] = []
+
+    class Inherits(base):  # type: ignore[misc]
+        pass
+
+    class Overrides(base):  # type: ignore[misc]
+        def cancel(self, msg: Any = None) -> bool:
+            asked.append("class")
+            return bool(super().cancel(msg))
+
+    def shadow(msg: Any = None) -> bool:
+        asked.append("object")
+        return bool(Inherits.cancel(tasks[1], msg))
+
+    async def waits(task: "asyncio.Task[None]") -> None:
+        await task
+
+    tasks: list[Any] = [Overrides(forever(), loop=loop)]
+    tasks.append(Inherits(waits(tasks[-1]), loop=loop))
+    tasks.append(Inherits(waits(tasks[-1]), loop=loop))
+    tasks.append(loop.create_task(waits(tasks[-1])))
+    tasks[1].cancel = shadow
+    for _ in tasks:
+        turn(loop)
+    assert tasks[-1].cancel("message")
+    assert asked == ["object", "class"]
+    with pytest.raises(asyncio.CancelledError, match="message"):
+        loop.run_until_complete(tasks[-1])
+    assert all(task.cancelled() and task.cancelling() == 1 for task in tasks)
+    del tasks[1].cancel

@@ -24,6 +24,7 @@ use std::sync::OnceLock;
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 use crate::callback::Callback;
@@ -34,6 +35,7 @@ use crate::event_loop::Loop;
 use crate::fresh::{self, Text};
 use crate::future::{Future, Home, Phase};
 use crate::instance_dict;
+use crate::overrides::{self, Attributes};
 use crate::recursion::Level;
 use crate::shelf::{self, Shelf, Shelved};
 use crate::slots::Deallocate;
@@ -292,8 +294,8 @@ impl Task {
         loop {
             let passed_on = match awaited.take().map(|object| object.into_bound(py)) {
                 None => false,
-                Some(object) => match object.cast_exact::<Self>() {
-                    Ok(next) => {
+                Some(object) => match Self::with_own_cancel(&object) {
+                    Some(next) => {
                         if let Request::Counted(further) = Self::request_cancel(next) {
                             left = left.checked_sub(1).ok_or_else(|| {
                                 fresh::error::<PyRecursionError>("maximum recursion depth exceeded")
@@ -304,7 +306,7 @@ impl Task {
                         }
                         false
                     }
-                    Err(_) => cancel_awaited(&object, message.as_ref())?,
+                    None => cancel_awaited(&object, message.as_ref())?,
                 },
             };
             if !passed_on {
@@ -318,6 +320,16 @@ impl Task {
             }
             return Ok(true);
         }
+    }
+
+    /// The object as a task whose `cancel` is this class's, be it of a derived one.
+    fn with_own_cancel<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Self>> {
+        static ORIGINAL: PyOnceLock<Attributes> = PyOnceLock::new();
+        if let Ok(task) = object.cast_exact::<Self>() {
+            return Some(task);
+        }
+        let task = object.cast::<Self>().ok()?;
+        overrides::judge(task, &["cancel", "__getattribute__"], &ORIGINAL).0.then_some(task)
     }
 
     /// Counts a request to cancel a task.
