@@ -6,10 +6,13 @@ use ouroloop::EventLoop;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 use super::{Loop, Phase, closed, debug};
 use crate::containment::contained_result;
 use crate::fresh;
+use crate::once::Once as _;
 use crate::recursion::Level;
 use crate::standard::Standard;
 
@@ -224,7 +227,7 @@ impl Loop {
         let mut owed = this.owed_call(py);
         let wait = this.engine.with(py, |engine| engine.plan(!stopping));
         if let Some(mut wait) = wait {
-            if wait.blocks() {
+            if wait.blocks() || has_other_threads(py)? {
                 // Other threads run now, and may ask.
                 Self::leave_task(slf)?;
                 py.detach(|| {
@@ -267,4 +270,17 @@ impl Loop {
         }
         Self::send_now(slf)
     }
+}
+
+/// Whether the program has other threads than this one, which get the GIL at each look then. Without that a loop
+/// that always has something to do would keep it until the interpreter takes it away, milliseconds later.
+fn has_other_threads(py: Python<'_>) -> PyResult<bool> {
+    // `threading` adds and removes threads, and keeps the object for good.
+    static LIVING: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let living = LIVING.find(py, || {
+        let threading = crate::modules::module(py, intern!(py, "threading"))?;
+        let living = threading.getattr(intern!(py, "_active"))?.cast_into::<PyDict>()?;
+        Ok::<_, PyErr>(living.unbind())
+    })?;
+    Ok(living.bind(py).len() > 1)
 }

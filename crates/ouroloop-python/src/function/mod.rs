@@ -43,11 +43,11 @@ enum Kind {
     Plain,
 }
 
-/// A native function, or a method that is not bound.
-///
-/// It lives as long as the module, which makes all of them and goes with the process, so the garbage collector has no
-/// part in it. (Before Python 3.13 the collector could come while the Rust value is not yet written: a new object
-/// gets its dictionary first.)
+// A native function, or a method that is not bound. (No documentation, which would be that of each function.)
+//
+// It lives as long as the module, which makes all of them and goes with the process, so the garbage collector has no
+// part in it. (Before Python 3.13 the collector could come while the Rust value is not yet written: a new object
+// gets its dictionary first.)
 #[pyclass(frozen, dict, weakref, immutable_type, name = "function", module = "ouroloop")]
 #[derive(Debug)]
 pub(crate) struct Function {
