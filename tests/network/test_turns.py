@@ -58,59 +58,50 @@ async def linked(log: Log) -> tuple[asyncio.Transport, asyncio.Transport]:
     return ends[0], ends[1]
 
 
-async def written() -> Log:
-    log: Log = []
-    a, b = await linked(log)
+def write(a: asyncio.Transport, b: asyncio.Transport) -> None:
     a.write(b"x")
-    await count(log)
-    b.write(b"y")
-    b.writelines([b"z"])
-    await count(log)
-    a.abort()
-    b.abort()
-    return log
+    b.writelines([b"y", b"z"])
 
 
-async def shut() -> Log:
-    log: Log = []
-    a, b = await linked(log)
+def shut(a: asyncio.Transport, _: asyncio.Transport) -> None:
     a.write_eof()
-    await count(log)
-    a.abort()
-    b.abort()
-    return log
 
 
-async def closed() -> Log:
-    log: Log = []
-    a, b = await linked(log)
+def close(a: asyncio.Transport, _: asyncio.Transport) -> None:
     a.write(b"x")
     a.close()
-    await count(log)
-    b.abort()
-    return log
 
 
-async def closed_on_both_sides() -> Log:
-    log: Log = []
-    a, b = await linked(log)
+def close_on_both_sides(a: asyncio.Transport, b: asyncio.Transport) -> None:
     a.write(b"x")
     b.write(b"y")
     a.write_eof()
     b.close()
-    await count(log)
-    a.abort()
-    return log
 
 
-async def aborted() -> Log:
-    log: Log = []
-    a, b = await linked(log)
+def abort(a: asyncio.Transport, _: asyncio.Transport) -> None:
     a.write(b"x")
     a.abort()
-    await count(log)
-    b.abort()
-    return log
+
+
+ACTS = [write, shut, close, close_on_both_sides, abort]
+
+
+async def answered() -> Log:
+    """What the two ends of a connection on one loop hear after each act, twice where they can."""
+    logs: Log = []
+    for act in ACTS:
+        log: Log = []
+        ends = await linked(log)
+        act(*ends)
+        await count(log)
+        if act is write:
+            act(*ends)
+            await count(log)
+        for end in ends:
+            end.abort()
+        logs.append((act.__name__, log))
+    return logs
 
 
 async def accepted() -> Log:
@@ -176,11 +167,7 @@ async def waited_for() -> Log:
 @pytest.mark.parametrize(
     "scenario",
     [
-        written,
-        shut,
-        closed,
-        closed_on_both_sides,
-        aborted,
+        answered,
         accepted,
         accepted_by_a_server_that_closes,
         connected,

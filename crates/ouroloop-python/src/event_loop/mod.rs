@@ -24,6 +24,7 @@ mod multiplexer;
 mod pipes;
 mod run;
 mod schedule;
+mod selector_view;
 pub(crate) mod sendfile;
 mod serving;
 mod signals;

@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 
+use ouroloop::EventLoop;
 use pyo3::exceptions::{
     PyAttributeError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError,
 };
@@ -29,11 +30,7 @@ impl Loop {
 
     /// Stops watching `fd` for readability; answers whether it was watched.
     fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = slf.py();
-        let Some(number) = Self::watched_descriptor(slf, fd)? else { return Ok(false) };
-        let before = slf.get().engine.with(py, |engine| engine.clear_reader(number));
-        slf.get().forget_file(py, number);
-        cancel(py, before)
+        Self::unwatch_for_program(slf, fd, EventLoop::clear_reader)
     }
 
     /// Calls `callback(*args)` whenever `fd` is writable.
@@ -49,11 +46,7 @@ impl Loop {
 
     /// Stops watching `fd` for writability; answers whether it was watched.
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = slf.py();
-        let Some(number) = Self::watched_descriptor(slf, fd)? else { return Ok(false) };
-        let before = slf.get().engine.with(py, |engine| engine.clear_writer(number));
-        slf.get().forget_file(py, number);
-        cancel(py, before)
+        Self::unwatch_for_program(slf, fd, EventLoop::clear_writer)
     }
 
     /// `add_reader` as asyncio's own transports and child watchers call it; answers the handle.
@@ -64,13 +57,7 @@ impl Loop {
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
     ) -> PyResult<Py<Handle>> {
-        let py = slf.py();
-        let (number, handle) = Self::prepare_watch(slf, fd, callback, args)?;
-        let entry = Callback::Call(handle.clone_ref(py));
-        let before = slf.get().watch_readable(py, number, entry)?;
-        slf.get().remember_file(fd, number);
-        cancel(py, before)?;
-        Ok(handle)
+        Self::watch_for_program(slf, fd, callback, args, Self::watch_readable)
     }
 
     /// `add_writer` as asyncio's own transports call it; answers the handle.
@@ -81,13 +68,7 @@ impl Loop {
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
     ) -> PyResult<Py<Handle>> {
-        let py = slf.py();
-        let (number, handle) = Self::prepare_watch(slf, fd, callback, args)?;
-        let entry = Callback::Call(handle.clone_ref(py));
-        let before = slf.get().watch_writable(py, number, entry)?;
-        slf.get().remember_file(fd, number);
-        cancel(py, before)?;
-        Ok(handle)
+        Self::watch_for_program(slf, fd, callback, args, Self::watch_writable)
     }
 
     /// `remove_reader` under the name that they use.
@@ -104,17 +85,34 @@ impl Loop {
 }
 
 impl Loop {
-    fn prepare_watch(
+    fn watch_for_program(
         slf: &Bound<'_, Self>,
         fd: &Bound<'_, PyAny>,
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
-    ) -> PyResult<(RawFd, Py<Handle>)> {
-        let _level = Level::enter(slf.py())?;
+        watch: impl FnOnce(&Self, Python<'_>, RawFd, Callback) -> PyResult<Option<Callback>>,
+    ) -> PyResult<Py<Handle>> {
+        let py = slf.py();
+        let _level = Level::enter(py)?;
         let number = Self::user_descriptor(slf, fd)?;
-        slf.get().check_closed(slf.py())?;
-        let handle = Self::make_handle(slf, callback, args.clone(), None)?;
-        Ok((number, handle.unbind()))
+        slf.get().check_closed(py)?;
+        let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
+        let before = watch(slf.get(), py, number, Callback::Call(handle.clone_ref(py)))?;
+        slf.get().remember_file(fd, number);
+        cancel(py, before)?;
+        Ok(handle)
+    }
+
+    fn unwatch_for_program(
+        slf: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        clear: impl FnOnce(&mut EventLoop<Callback>, RawFd) -> Option<Callback>,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let Some(number) = Self::watched_descriptor(slf, fd)? else { return Ok(false) };
+        let before = slf.get().engine.with(py, |engine| clear(engine, number));
+        slf.get().forget_file(py, number);
+        cancel(py, before)
     }
 
     /// The number of what is to be watched no longer. A file object that was closed in the meantime
