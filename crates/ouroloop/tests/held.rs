@@ -1,40 +1,14 @@
 //! Bytes that wait for more: they leave once, in order, and by themselves if nobody comes.
 #![cfg(not(loom))]
 
+mod support;
+
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::sync::Barrier;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ouroloop::net::{Flushed, Holder, Stream};
-
-/// A stream, and its peer's end.
-fn stream() -> (Stream<Vec<u8>>, UnixStream) {
-    let (near, far) = UnixStream::pair().expect("two sockets");
-    far.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket that waits");
-    (Stream::adopt(near.into()).expect("a stream"), far)
-}
-
-fn hold(stream: &mut Stream<Vec<u8>>, holder: &Holder, bytes: &[u8]) -> bool {
-    stream.reserve().expect("room");
-    let _ = stream.push(bytes.to_vec());
-    stream.hold(holder)
-}
-
-fn read(far: &mut UnixStream, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    far.read_exact(&mut bytes).expect("the bytes");
-    bytes
-}
-
-fn has_nothing(far: &UnixStream) -> bool {
-    far.set_nonblocking(true).expect("a socket");
-    let read = (&*far).read(&mut [0]);
-    far.set_nonblocking(false).expect("a socket");
-    read.is_err()
-}
+use support::held::{has_nothing, hold, read, stream};
 
 #[test]
 fn what_is_held_leaves_in_one_piece_with_the_flush() {
@@ -143,72 +117,4 @@ fn what_is_closed_before_is_not_sent() {
     assert!(hold(&mut last, &holder, b"last"));
     assert_eq!(read(&mut far, 4), b"last");
     assert!(others.iter().all(|(_, far)| has_nothing(far)));
-}
-
-/// Makes a child that ends at once, and sees its end.
-fn fork() {
-    // SAFETY: the child calls nothing but `_exit`; the parent waits for its own child.
-    unsafe {
-        match libc::fork() {
-            0 => libc::_exit(0),
-            child => assert_eq!(libc::waitpid(child, std::ptr::null_mut(), 0), child),
-        }
-    }
-}
-
-fn spin(time: Duration) {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        std::hint::spin_loop();
-    }
-}
-
-#[test]
-fn it_leaves_though_another_thread_forks_meanwhile() {
-    let holder = Holder::new();
-    for round in 0..100 {
-        let (mut stream, mut far) = stream();
-        let together = Barrier::new(2);
-        let held = thread::scope(|scope| {
-            scope.spawn(|| {
-                together.wait();
-                fork();
-            });
-            together.wait();
-            // Somewhere between the beginning of the fork and its end.
-            spin(Duration::from_micros(round % 50 * 4));
-            hold(&mut stream, &holder, b"word")
-        });
-        if !held {
-            assert!(matches!(stream.flush(), Flushed::Drained));
-        }
-        assert_eq!(read(&mut far, 4), b"word");
-        assert!(matches!(stream.flush(), Flushed::Drained));
-        assert!(has_nothing(&far));
-    }
-}
-
-#[test]
-fn a_thread_may_fork_when_its_locals_are_gone() {
-    struct ForksAtLast;
-    impl Drop for ForksAtLast {
-        fn drop(&mut self) {
-            fork();
-        }
-    }
-    thread_local!(static LAST: ForksAtLast = const { ForksAtLast });
-
-    let holder = Holder::new();
-    let (mut one, mut far) = stream();
-    assert!(hold(&mut one, &holder, b"one"));
-    let thread = thread::spawn(|| {
-        // What is made first goes last.
-        LAST.with(|_| ());
-        fork();
-    });
-    thread.join().expect("two forks");
-    assert_eq!(read(&mut far, 3), b"one");
-    let (mut other, mut peer) = stream();
-    assert!(hold(&mut other, &holder, b"other"));
-    assert_eq!(read(&mut peer, 5), b"other");
 }
