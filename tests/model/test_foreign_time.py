@@ -47,6 +47,28 @@ def test_an_attribute_that_is_put_there_and_taken_away(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("start", [1.7e12, 1e18])
+def test_a_clock_of_milliseconds_or_of_ages(base: type[Any], start: float) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        fired: list[int] = []
+        now = start
+        with mock.patch.object(loop, "time", side_effect=lambda: now):
+            for number in (3, 1, 2):
+                loop.call_later(number * 1000.0, fired.append, number)
+            assert loop.call_later(5000.0, fired.append, 5).when() == start + 5000.0
+            await turns(2)
+            assert fired == []
+            for number in (1, 2, 3):
+                now = start + number * 1000.0 + 500.0
+                await turns(2)
+                assert fired == list(range(1, number + 1))
+
+    loop = base()
+    loop.run_until_complete(main())
+    loop.close()
+
+
 class Virtual:
     """A mixin whose clock the program moves."""
 

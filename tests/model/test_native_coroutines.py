@@ -31,7 +31,10 @@ def coroutine(request: pytest.FixtureRequest, loop: Loop) -> Any:
 def test_is_a_coroutine(coroutine: Any) -> None:
     known: Any = asyncio.iscoroutine(coroutine), inspect.isawaitable(coroutine)
     assert known == (True, True)
-    assert issubclass(type(coroutine), collections.abc.Coroutine)
+    assert isinstance(coroutine, collections.abc.Coroutine)
+    # What asks whether to iterate or to await takes these for something else.
+    for other in (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator):
+        assert not isinstance(coroutine, other)
     assert coroutine.__name__ in MAKERS
     assert coroutine.__qualname__.endswith(f".{coroutine.__name__}")
     assert repr(coroutine).startswith(f"<coroutine object {coroutine.__qualname__} at 0x")

@@ -52,7 +52,7 @@ async def streams():
     server.close()
 
 CASES = [
-    (semaphores, asyncio.Semaphore, "acquire release"),
+    (semaphores, asyncio.Semaphore, "acquire release locked _wake_up_next"),
     (locks, asyncio.Lock, "acquire release"),
     (locks, asyncio.Condition, "notify"),
     (queues, asyncio.Queue, "_put _get full empty put_nowait get_nowait"),

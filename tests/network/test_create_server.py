@@ -363,6 +363,9 @@ def test_a_server_that_nobody_gets_is_closed(run_native: Run, end: str) -> None:
     async def main() -> None:
         before = open_descriptors()
         creation: Any = asyncio.get_running_loop().create_server(Serving, HOST, 0)
+        lookup = creation.send(None)
+        lookup._asyncio_future_blocking = False
+        await lookup
         assert creation.send(None) is None
         assert len(open_descriptors()) == len(before) + 1
         if end == "throw":

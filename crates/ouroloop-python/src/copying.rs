@@ -8,18 +8,34 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::attributes::{Native, WAITERS};
 use crate::fresh::{self, Text, pack};
+use crate::instance_dict;
 use crate::recursion::Level;
-use crate::standard::Standard;
 
-/// Attributes with those who wait, of whom a copy has none.
-const WAITERS: [&str; 3] = ["_waiters", "_getters", "_putters"];
-
-/// Gives a class the methods by which its objects are copied: these attributes, which have setters, are the state.
+/// Gives a class the methods by which its objects are copied, and their `__dict__`: these attributes, which have
+/// setters, are the state.
 macro_rules! is_copied_by {
     ($class:ty, $names:expr) => {
+        impl $class {
+            const NATIVE: $crate::attributes::Native = $crate::attributes::Native {
+                names: &$names,
+                restore: |object, state| $crate::copying::restore(object, &$names, state),
+            };
+        }
+
         #[pymethods]
         impl $class {
+            #[getter(__dict__)]
+            fn attributes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+                $crate::attributes::Attributes::of(slf.as_any(), Self::NATIVE)
+            }
+
+            #[setter(__dict__)]
+            fn set_attributes(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+                $crate::attributes::Attributes::replace(slf.as_any(), value, Self::NATIVE)
+            }
+
             fn __reduce_ex__<'py>(
                 slf: &Bound<'py, Self>,
                 protocol: &Bound<'py, PyAny>,
@@ -31,14 +47,14 @@ macro_rules! is_copied_by {
             fn __getstate__<'py>(
                 slf: &Bound<'py, Self>,
             ) -> PyResult<Bound<'py, pyo3::types::PyDict>> {
-                $crate::copying::state(slf.as_any(), &$names)
+                $crate::copying::state(slf.as_any(), &Self::NATIVE)
             }
 
             fn __setstate__(
                 slf: &Bound<'_, Self>,
                 state: &Bound<'_, pyo3::types::PyDict>,
             ) -> PyResult<()> {
-                $crate::copying::restore(slf.as_any(), &$names, state)
+                $crate::copying::restore(slf.as_any(), Self::NATIVE.names, state)
             }
         }
     };
@@ -66,27 +82,16 @@ pub(crate) fn reduce<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyT
     Ok(pack!(py, new, pack!(py, class), state))
 }
 
-/// The attributes of these names, and those that a program has put on the object.
+/// The attributes of an object, as a copy of it shall have them.
 pub(crate) fn state<'py>(
     object: &Bound<'py, PyAny>,
-    names: &[&str],
+    native: &Native,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let py = object.py();
-    let _level = Level::enter(py)?;
-    let state = fresh::dict(py)?;
-    for name in names {
-        let value = object.getattr(Text(name))?;
-        if WAITERS.contains(name) {
-            if value.is_truthy()? {
-                return Err(in_use("Future"));
-            }
-            state.set_item(Text(name), Standard::get(py)?.deque.bind(py).call0()?)?;
-        } else if *name != "_loop" || !value.is_none() {
-            state.set_item(Text(name), value)?;
+    let state = native.all(object)?;
+    for name in WAITERS {
+        if state.get_item(Text(name))?.map_or(Ok(false), |waiters| waiters.is_truthy())? {
+            return Err(in_use("Future"));
         }
-    }
-    for (name, value) in own_attributes(object)? {
-        state.set_item(name, value)?;
     }
     for name in slots(object)?.try_iter()? {
         let name = name?.cast_into::<PyString>()?;
@@ -105,7 +110,7 @@ pub(crate) fn restore(
 ) -> PyResult<()> {
     let _level = Level::enter(object.py())?;
     let slots = slots(object)?;
-    let own = own_attributes(object)?;
+    let own = instance_dict::get(object)?;
     for (name, value) in state.copy()? {
         let text = name.cast::<PyString>()?;
         let known = names.contains(&&*text.to_string_lossy());
@@ -119,10 +124,6 @@ pub(crate) fn restore(
         }
     }
     Ok(())
-}
-
-fn own_attributes<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-    Ok(object.getattr(intern!(object.py(), "__dict__"))?.cast_into()?)
 }
 
 /// The names of the slots of derived classes.

@@ -3,6 +3,7 @@
 #[macro_use]
 mod names;
 
+mod attributes;
 mod binding;
 mod callback;
 mod cell;

@@ -323,14 +323,25 @@ fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
 /// Gives class `T` its `am_send`, `__next__`, `__await__` and `__iter__` slots; it is its own iterator.
 pub(crate) fn install_resume<T: Resume>(py: Python<'_>) {
     let class = T::type_object_raw(py);
+    // SAFETY: as for `install_steps`.
+    unsafe {
+        (*class).tp_iter = Some(itself);
+        if let Some(methods) = (*class).tp_as_async.as_mut() {
+            methods.am_await = Some(itself);
+        }
+    }
+    install_steps::<T>(py);
+}
+
+/// Gives class `T` its `am_send` and `__next__` slots.
+pub(crate) fn install_steps<T: Resume>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
     // SAFETY: see the top of the file; a heap type made from a spec with an async or iterator
     // slot has room for both, and a null table is left alone.
     unsafe {
         (*class).tp_iternext = Some(next::<T>);
-        (*class).tp_iter = Some(itself);
         if let Some(methods) = (*class).tp_as_async.as_mut() {
             methods.am_send = Some(send::<T>);
-            methods.am_await = Some(itself);
         }
         ffi::PyType_Modified(class);
     }

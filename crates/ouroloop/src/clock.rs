@@ -53,18 +53,27 @@ impl Clock for ManualClock {
     }
 }
 
+/// From here on a number is that of a float: a program's own clock may count milliseconds, or years, and whoever
+/// is earlier than another stays so.
+const FAR: Nanos = 9_000_000_000 * NANOS_PER_SECOND;
+const FAR_SECONDS: f64 = 9e9;
+
 /// The time as floating-point seconds, as Python's `loop.time()` gives it.
 #[inline]
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "seconds are a float by asyncio's contract")]
 pub fn as_seconds(nanos: Nanos) -> f64 {
-    nanos as f64 / 1e9
+    if nanos < FAR {
+        return nanos as f64 / 1e9;
+    }
+    let bits = (nanos - FAR).saturating_add(FAR_SECONDS.to_bits());
+    f64::from_bits(bits.min(f64::INFINITY.to_bits()))
 }
 
 /// The first instant whose [`as_seconds`] is not before `seconds`.
 ///
 /// Rounds up, so that a timer asked for `seconds` never finds `loop.time()` below it. Negative
-/// and NaN times are in the past; a time beyond the clock's range is its end.
+/// and NaN times are in the past.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
@@ -72,11 +81,24 @@ pub fn as_seconds(nanos: Nanos) -> f64 {
     reason = "`as` saturates, which is the rounding that the documentation promises"
 )]
 pub fn from_seconds(seconds: f64) -> Nanos {
+    if seconds >= FAR_SECONDS {
+        return FAR + (seconds.to_bits() - FAR_SECONDS.to_bits());
+    }
     let mut nanos = (seconds * 1e9).ceil() as Nanos;
-    while as_seconds(nanos) < seconds && nanos != Nanos::MAX {
-        nanos = nanos.saturating_add((nanos >> 53).max(1));
+    while as_seconds(nanos) < seconds {
+        nanos += (nanos >> 53).max(1);
     }
     nanos
+}
+
+/// How long it is from `now` to `then`; nothing, if that is past.
+#[inline]
+#[must_use]
+pub fn until(then: Nanos, now: Nanos) -> Nanos {
+    if then < FAR {
+        return then.saturating_sub(now);
+    }
+    from_seconds(as_seconds(then) - as_seconds(now))
 }
 
 #[cfg(test)]
@@ -91,17 +113,33 @@ mod tests {
     }
 
     #[test]
-    fn odd_times_are_the_past_or_the_end() {
+    fn odd_times_are_the_past_or_far() {
         assert_eq!(from_seconds(-1.0), 0);
         assert_eq!(from_seconds(f64::NAN), 0);
-        assert_eq!(from_seconds(f64::INFINITY), Nanos::MAX);
-        assert_eq!(from_seconds(1e300), Nanos::MAX);
+        for far in [9e9, 1.8e12, 1e300, f64::INFINITY] {
+            assert_eq!(as_seconds(from_seconds(far)).to_bits(), far.to_bits());
+        }
+        assert_eq!(as_seconds(Nanos::MAX).to_bits(), f64::INFINITY.to_bits());
+    }
+
+    #[test]
+    fn it_is_as_long_until_a_far_time_as_its_seconds_say() {
+        let (now, then) = (from_seconds(1.8e12), from_seconds(1.8e12 + 2.0));
+        assert_eq!(until(then, now), 2 * NANOS_PER_SECOND);
+        assert_eq!(until(now, then), 0);
+        assert_eq!(until(from_seconds(3.0), from_seconds(1.0)), 2 * NANOS_PER_SECOND);
     }
 
     proptest! {
         #[test]
         fn a_deadline_is_never_before_its_seconds(seconds in 0.0..1e9_f64) {
             prop_assert!(as_seconds(from_seconds(seconds)) >= seconds);
+        }
+
+        #[test]
+        fn what_is_earlier_stays_earlier(one in 0.0..1e13_f64, other in 0.0..1e13_f64) {
+            prop_assert!((one < other) <= (from_seconds(one) <= from_seconds(other)));
+            prop_assert!(as_seconds(from_seconds(one)) >= one);
         }
 
         #[test]

@@ -43,7 +43,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::callback::{Callback, Refused, Watched};
-use crate::clock::{Clock, MonotonicClock, Nanos};
+use crate::clock::{Clock, MonotonicClock, Nanos, until};
 use crate::fork::{self, Process};
 use crate::inbox::Inbox;
 use crate::interrupt::InterruptDescriptor;
@@ -567,7 +567,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
 
     fn patience(&mut self) -> Timeout {
         let Some(deadline) = self.timers.next_deadline() else { return Timeout::Never };
-        match deadline.saturating_sub(self.told_time.unwrap_or_else(|| self.clock.now())) {
+        match until(deadline, self.told_time.unwrap_or_else(|| self.clock.now())) {
             0 => Timeout::Zero,
             nanos => Timeout::After(nanos),
         }

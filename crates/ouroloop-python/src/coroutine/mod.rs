@@ -16,6 +16,7 @@ mod body;
 mod frame;
 mod origin;
 mod scope;
+mod wrapper;
 
 use std::fmt;
 use std::future::Future;
@@ -44,6 +45,7 @@ pub(crate) use body::{Body, Incoming, iterator_of, left_by, step_into};
 pub(crate) use scope::{Kept, Scope, nothing};
 
 use scope::AsyncBody;
+use wrapper::Wrapper;
 
 /// An `async fn` as a body to which another one may hand over.
 #[cfg(Py_3_12)]
@@ -309,17 +311,9 @@ fn answer(py: Python<'_>, resumed: Resumed) -> PyResult<Py<PyAny>> {
 
 #[pymethods]
 impl Coroutine {
-    fn __await__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    /// Replaced by the slots that [`Resume`] describes; here so that the type has them.
-    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        answer(slf.py(), Self::step(slf, Ok(slf.py().None().into_bound(slf.py())))).map(Some)
+    /// For who asks by name; an `await` goes by the slot that [`Resume`] describes.
+    fn __await__(slf: Py<Self>) -> Wrapper {
+        Wrapper::new(slf)
     }
 
     fn send<'py>(slf: &Bound<'py, Self>, value: Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
@@ -507,5 +501,6 @@ impl Shelved for Coroutine {
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     crate::slots::install_deallocate::<Coroutine>(py);
     crate::slots::install_resume::<Coroutine>(py);
+    wrapper::install(py);
     origin::find(py)
 }

@@ -90,11 +90,6 @@ impl Queue {
         PyGenericAlias::new(cls.py(), cls.as_any(), item)
     }
 
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
-    }
-
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
         let name = slf.get_type().name()?;
         in_brackets(slf, &format!("{name} at {:#x}", slf.as_ptr().addr()))

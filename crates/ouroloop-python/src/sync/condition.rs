@@ -11,6 +11,7 @@ use super::{Lock, LoopBound, class_of, is_cancellation, is_plain, manager, repr_
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::fresh::{self, Text};
+use crate::instance_dict;
 use crate::standard::raised;
 use crate::waiter::Waiter;
 
@@ -62,6 +63,24 @@ impl Condition {
             borrowed.release = Some(lock.getattr(intern!(py, "release"))?.unbind());
         }
         self.borrowed.set(py, borrowed);
+        Ok(())
+    }
+
+    /// Has the lock's methods come before those that a derived class defines, as attributes of the object do.
+    fn shadow(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.is_exact_instance_of::<Self>() {
+            return Ok(());
+        }
+        let py = slf.py();
+        let Some(lock) = slf.get().lock(py) else { return Ok(()) };
+        let lock = lock.bind(py);
+        let (class, ours) = (slf.get_type(), py.get_type::<Self>());
+        for name in [intern!(py, "locked"), intern!(py, "acquire"), intern!(py, "release")] {
+            if !class.getattr(name)?.is(ours.getattr(name)?) {
+                let method = lock.getattr(name)?;
+                instance_dict::get(slf.as_any())?.set_item(name, method)?;
+            }
+        }
         Ok(())
     }
 
@@ -274,9 +293,10 @@ impl Condition {
         let py = slf.py();
         LoopBound::begin(slf.as_super());
         match lock {
-            Some(lock) => slf.get().borrow_from(&lock),
-            None => slf.get().borrow_from(Lock::create(py)?.as_any()),
+            Some(lock) => slf.get().borrow_from(&lock)?,
+            None => slf.get().borrow_from(Lock::create(py)?.as_any())?,
         }
+        Self::shadow(slf)
     }
 
     /// The standard class for native objects proper, so that `isinstance` holds.

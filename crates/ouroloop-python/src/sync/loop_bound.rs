@@ -68,11 +68,6 @@ impl LoopBound {
 
 #[pymethods]
 impl LoopBound {
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
-    }
-
     #[getter(_loop)]
     fn loop_or_none(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.binding.get(py)
@@ -91,6 +86,20 @@ impl LoopBound {
     #[getter(_waiters)]
     fn waiters_view(slf: Bound<'_, Self>) -> PyResult<Bound<'_, WaitersView>> {
         WaitersView::create(slf)
+    }
+
+    /// Futures, or nothing.
+    #[setter(_waiters)]
+    fn set_waiters(&self, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = waiters.py();
+        let fresh = Waiters::new();
+        if !waiters.is_none() {
+            for waiter in waiters.try_iter()? {
+                fresh.push(py, Waiter::of(waiter?))?;
+            }
+        }
+        self.waiters.take_over(py, &fresh);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -135,11 +135,6 @@ impl Semaphore {
         PyClassInitializer::from(LoopBound::new()).add_subclass(Self { value: Count::new() })
     }
 
-    /// Whether it is exactly of one of the two classes of this file.
-    fn is_ours(slf: &Bound<'_, Self>) -> bool {
-        slf.is_exact_instance_of::<Self>() || slf.is_exact_instance_of::<BoundedSemaphore>()
-    }
-
     /// [`is_plain`], for both classes.
     fn is_plain(slf: &Bound<'_, Self>) -> bool {
         is_plain(slf)
@@ -155,10 +150,18 @@ impl Semaphore {
     /// `self.locked()`.
     #[inline]
     fn is_locked(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        if Self::is_ours(slf) {
+        if Self::is_plain(slf) {
             return Self::has_none(slf);
         }
         slf.call_method0(intern!(slf.py(), "locked"))?.is_truthy()
+    }
+
+    /// `self._wake_up_next()`.
+    fn wake(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        if Self::is_plain(slf) {
+            return Self::wake_next(slf);
+        }
+        slf.call_method0(intern!(slf.py(), "_wake_up_next"))?.is_truthy()
     }
 
     /// Gives a permit to the first who waits for one; answers whether anybody does.
@@ -178,13 +181,13 @@ impl Semaphore {
     #[inline]
     fn give_back(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().value.add(slf.py(), 1)?;
-        Self::wake_next(slf).map(drop)
+        Self::wake(slf).map(drop)
     }
 
     /// Hands out what is left to those who came while somebody else's turn was under way.
     fn serve_the_rest(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        while slf.get().value.is_positive(py)? && Self::wake_next(slf)? {}
+        while slf.get().value.is_positive(py)? && Self::wake(slf)? {}
         Ok(())
     }
 

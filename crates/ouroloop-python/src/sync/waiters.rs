@@ -49,6 +49,11 @@ impl Waiters {
         removed.is_some()
     }
 
+    /// Has those of `other` wait here, and nobody else.
+    pub(super) fn take_over(&self, py: Python<'_>, other: &Self) {
+        self.queue.set(py, other.queue.with(py, std::mem::take));
+    }
+
     pub(super) fn clear(&self, py: Python<'_>) {
         self.queue.set(py, VecDeque::new());
     }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::{Alarm, Phase, State, Timeout, When};
+use crate::attributes::Native;
 use crate::cell::AttachedCell;
 use crate::copying;
 use crate::coroutine::{Body, Coroutine, Incoming};
@@ -55,6 +56,24 @@ impl Body for Passing {
             }
         }
     }
+}
+
+/// What a timeout consists of, under asyncio's names.
+const NATIVE: Native = Native { names: &["_state", "_timeout_handler", "_task", "_when"], restore };
+
+/// Makes it one that was not entered.
+fn restore(timeout: &Bound<'_, PyAny>, state: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = timeout.py();
+    let when = state.get_item(Text("_when"))?.unwrap_or_else(|| py.None().into_bound(py));
+    let own = state.copy()?;
+    for name in NATIVE.names {
+        if own.contains(Text(name))? {
+            own.del_item(Text(name))?;
+        }
+    }
+    let fresh = State::new(When::of(when));
+    drop(timeout.cast::<Timeout>()?.get().state.replace(py, fresh));
+    copying::restore(timeout, &[], &own)
 }
 
 #[pymethods]
@@ -194,20 +213,11 @@ impl Timeout {
         if slf.get().phase(slf.py()) != Phase::Created {
             return Err(copying::in_use("Task"));
         }
-        copying::state(slf.as_any(), &["_state", "_timeout_handler", "_task", "_when"])
+        copying::state(slf.as_any(), &NATIVE)
     }
 
     fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyDict>) -> PyResult<()> {
-        let py = slf.py();
-        let when = state.get_item(Text("_when"))?.unwrap_or_else(|| py.None().into_bound(py));
-        let own = state.copy()?;
-        for name in ["_state", "_timeout_handler", "_task", "_when"] {
-            if own.contains(Text(name))? {
-                own.del_item(Text(name))?;
-            }
-        }
-        drop(slf.get().state.replace(py, State::new(When::of(when))));
-        copying::restore(slf.as_any(), &[], &own)
+        restore(slf.as_any(), state)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -55,11 +55,6 @@ impl StreamReader {
         class_of(slf, |standard| &standard.stream_reader)
     }
 
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
-    }
-
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let _level = Level::enter(py)?;
