@@ -235,7 +235,7 @@ impl Callback {
             (Self::Signal, None) => return Ok(String::from("<signal>")),
             (_, None) => return Ok(String::new()),
         };
-        Ok(shown.to_string())
+        fresh::content(&shown)
     }
 
     /// Shows the garbage collector what the entry holds.

@@ -3,6 +3,7 @@
 //! PyO3's constructors of these panic when the interpreter has no memory, and the panic of a method that
 //! cannot even make the exception which tells of it ends the process. These answer `MemoryError`.
 
+use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -64,6 +65,22 @@ pub(crate) fn interned<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, 
     unsafe {
         ffi::PyUnicode_InternInPlace(&raw mut name);
         made(py, name)
+    }
+}
+
+/// What a `str` says, with marks in the place of what is no text.
+///
+/// PyO3's own conversion panics where there is no memory.
+pub(crate) fn content(text: &Bound<'_, PyString>) -> PyResult<String> {
+    let py = text.py();
+    match text.to_str() {
+        Ok(content) => Ok(content.to_owned()),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {
+            let how = (intern!(py, "utf-8"), intern!(py, "surrogatepass"));
+            let bytes = text.call_method1(intern!(py, "encode"), how)?;
+            Ok(String::from_utf8_lossy(bytes.cast::<PyBytes>()?.as_bytes()).into_owned())
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -11,7 +11,7 @@ use super::child::{self, Ending};
 use super::ensure::{is_coroutine, is_future};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::fresh;
+use crate::fresh::{self, Text};
 use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::room::{Grow, taken, vector};
 use crate::slots::Resumed;
@@ -32,7 +32,7 @@ impl Until {
             ("FIRST_EXCEPTION", Self::FirstException),
             ("ALL_COMPLETED", Self::AllCompleted),
         ] {
-            if name.eq(known)? {
+            if name.eq(Text(known))? {
                 return Ok(until);
             }
         }

@@ -92,20 +92,32 @@ fn asked(py: Python<'_>) -> c_int {
 /// `MemoryError`.
 pub(super) fn here(py: Python<'_>) -> PyResult<Py<PyTuple>> {
     let (mut frames, mut left) = (Vec::new(), depth(py));
-    // SAFETY: attached; the answers are new references, or NULL where there is no frame.
-    let mut frame = unsafe {
-        let innermost = ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get());
-        Bound::from_owned_ptr_or_opt(py, innermost.cast())
-    };
+    // SAFETY: attached; the answer is a new reference, or NULL.
+    let mut frame =
+        unsafe { frame_or_none(py, ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get()))? };
     while let Some(that) = frame.filter(|_| left > 0) {
         left -= 1;
         taken(py, frames.grow(described(&that)?))?;
         // SAFETY: as above, and it is a frame.
-        frame = unsafe {
-            Bound::from_owned_ptr_or_opt(py, ffi::PyFrame_GetBack(that.as_ptr().cast()).cast())
-        };
+        frame = unsafe { frame_or_none(py, ffi::PyFrame_GetBack(that.as_ptr().cast()))? };
     }
     fresh::tuple(py, frames).map(Bound::unbind)
+}
+
+/// A frame that there is memory for: NULL alone does not tell.
+///
+/// # Safety
+/// It must be an owned reference, or NULL.
+unsafe fn frame_or_none(
+    py: Python<'_>,
+    frame: *mut ffi::PyFrameObject,
+) -> PyResult<Option<Bound<'_, PyAny>>> {
+    // SAFETY: the caller's promise.
+    let frame = unsafe { Bound::from_owned_ptr_or_opt(py, frame.cast()) };
+    match frame {
+        None => PyErr::take(py).map_or(Ok(None), Err),
+        frame => Ok(frame),
+    }
 }
 
 /// The entry of one frame.

@@ -418,7 +418,7 @@ fn failure(py: Python<'_>, errors: Vec<PyErr>, all_errors: bool) -> PyResult<PyE
         return Ok(fresh::error::<PyTimeoutError>("create_connection failed"));
     };
     let texts =
-        errors.iter().map(|error| Ok(error.str()?.to_string())).collect::<PyResult<Vec<_>>>()?;
+        errors.iter().map(|error| fresh::content(&error.str()?)).collect::<PyResult<Vec<_>>>()?;
     if texts.iter().all(|text| *text == texts[0]) {
         return Ok(PyErr::from_value(first));
     }

@@ -42,7 +42,7 @@ impl Loop {
     ) -> PyResult<()> {
         let py = slf.py();
         let message = match context.get_item(intern!(py, "message"))? {
-            Some(message) if message.is_truthy()? => message.str()?.to_string(),
+            Some(message) if message.is_truthy()? => fresh::content(&message.str()?)?,
             _ => String::from("Unhandled exception in event loop"),
         };
         let exc_info = match context.get_item(intern!(py, "exception"))? {
@@ -72,7 +72,7 @@ impl Loop {
             let text = match key.as_str() {
                 "source_traceback" => created_at("Object", &value)?,
                 "handle_traceback" => created_at("Handle", &value)?,
-                _ => value.repr()?.to_string(),
+                _ => fresh::content(&value.repr()?)?,
             };
             lines.push(format!("{key}: {text}"));
         }

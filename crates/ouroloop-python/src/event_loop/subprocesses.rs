@@ -177,7 +177,7 @@ fn describe_stream(stream: &Bound<'_, PyAny>) -> PyResult<String> {
     } else if stream.eq(STDOUT)? {
         String::from("<stdout>")
     } else {
-        stream.repr()?.to_string()
+        fresh::content(&stream.repr()?)?
     })
 }
 

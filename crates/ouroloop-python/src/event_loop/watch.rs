@@ -136,7 +136,7 @@ impl Loop {
                 return Ok(Some(number));
             }
         }
-        Self::check_unused(slf, number, || Ok(fd.repr()?.to_string()))?;
+        Self::check_unused(slf, number, || fresh::content(&fd.repr()?))?;
         Ok(Some(number))
     }
 
@@ -158,7 +158,7 @@ impl Loop {
     /// The number of a descriptor or file object that no transport of this loop uses.
     pub(super) fn user_descriptor(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
         let number = descriptor_number(fd)?;
-        Self::check_unused(slf, number, || Ok(fd.repr()?.to_string()))?;
+        Self::check_unused(slf, number, || fresh::content(&fd.repr()?))?;
         Ok(number)
     }
 

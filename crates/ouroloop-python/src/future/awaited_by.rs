@@ -62,7 +62,7 @@ fn task_behind<'py>(callback: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, 
     } else {
         return Ok(None);
     };
-    if callback.getattr(intern!(py, "__name__"))?.ne(name)? {
+    if callback.getattr(intern!(py, "__name__"))?.ne(Text(name))? {
         return Ok(None);
     }
     let owner = callback.getattr(intern!(py, "__self__"))?;

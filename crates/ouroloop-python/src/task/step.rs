@@ -130,7 +130,7 @@ fn advance(
 }
 
 fn already_done(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyErr {
-    let shown = |object: &Bound<'_, PyAny>| object.repr().map(|text| text.to_string());
+    let shown = |object: &Bound<'_, PyAny>| object.repr().and_then(|text| fresh::content(&text));
     let text = error.map_or(Ok(String::from("''")), |error| shown(error.value(task.py()).as_any()));
     match shown(task.as_any()).and_then(|task| Ok((task, text?))) {
         Ok((shown, text)) => {
