@@ -50,7 +50,7 @@ impl Native {
             }
         }
         if let Some(own) = own(object) {
-            for (name, value) in own.copy()? {
+            for (name, value) in fresh::items(&own)? {
                 all.set_item(name, value)?;
             }
         }
@@ -137,12 +137,12 @@ impl Attributes {
         let after = before.copy()?;
         let answer = change(&after)?;
         let changed = fresh::dict(py)?;
-        for (name, value) in &after {
+        for (name, value) in fresh::items(&after)? {
             if before.get_item(&name)?.is_none_or(|before| !before.is(&value)) {
                 changed.set_item(name, value)?;
             }
         }
-        for name in before.keys() {
+        for (name, _) in fresh::items(&before)? {
             match own(&object) {
                 _ if after.contains(&name)? => {}
                 Some(own) if own.contains(&name)? => own.del_item(&name)?,

@@ -111,7 +111,7 @@ pub(crate) fn restore(
     let _level = Level::enter(object.py())?;
     let slots = slots(object)?;
     let own = instance_dict::get(object)?;
-    for (name, value) in state.copy()? {
+    for (name, value) in fresh::items(state)? {
         let text = name.cast::<PyString>()?;
         let known = names.contains(&&*text.to_string_lossy());
         if WAITERS.contains(&&*text.to_string_lossy()) {

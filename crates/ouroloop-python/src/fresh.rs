@@ -10,6 +10,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString
 use pyo3::{IntoPyObjectExt, PyTypeInfo};
 
 use crate::pending::Pending;
+use crate::room::{Grow, taken};
 
 /// The length as the interpreter has it; no slice is longer.
 fn signed(length: usize) -> ffi::Py_ssize_t {
@@ -82,6 +83,39 @@ pub(crate) fn content(text: &Bound<'_, PyString>) -> PyResult<String> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// What is in a dictionary now, whatever becomes of it while that is looked at.
+///
+/// PyO3's own iterator panics if the dictionary grows meanwhile, and what it refers to finds it by the garbage
+/// collector, however private it is.
+pub(crate) fn items<'py>(
+    dict: &Bound<'py, PyDict>,
+) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+    let py = dict.py();
+    let mut items = Vec::new();
+    // Nothing runs meanwhile that could change it.
+    for item in dict {
+        taken(py, items.grow(item))?;
+    }
+    Ok(items)
+}
+
+/// The slice from `start` to `stop`, or to the end.
+///
+/// PyO3's own keeps the numbers for ever.
+pub(crate) fn slice(
+    py: Python<'_>,
+    start: usize,
+    stop: Option<usize>,
+) -> PyResult<Bound<'_, PyAny>> {
+    let start = size(py, start)?;
+    let stop = match stop {
+        Some(stop) => size(py, stop)?.into_any(),
+        None => py.None().into_bound(py),
+    };
+    // SAFETY: attached; answers a new reference, or NULL with an error.
+    unsafe { made(py, ffi::PySlice_New(start.as_ptr(), stop.as_ptr(), std::ptr::null_mut())) }
 }
 
 /// A text that becomes a `str` where it is given to Python.

@@ -147,6 +147,11 @@ unsafe fn finalize_and_take_apart<T: Deallocate>(object: *mut ffi::PyObject) {
         if ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return; // Resurrected.
         }
+        let py = Python::assume_attached();
+        // What the last words have done is to be undone once more.
+        T::detach(&std::mem::ManuallyDrop::new(
+            Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>(),
+        ));
         if collected {
             ffi::PyObject_GC_UnTrack(object.cast());
         }

@@ -57,7 +57,7 @@ use crate::waker::{Sleep, Waker};
 /// At most about this many callbacks run between two looks at the descriptors.
 pub const UNSEEN_CALLBACKS: usize = 128;
 /// Looks are left out after so many that found neither a descriptor nor a letter.
-pub const BARREN_LOOKS: u8 = 16;
+pub const BARREN_LOOKS: u8 = 64;
 /// At most about this many nanoseconds pass between two looks at the descriptors.
 pub const UNSEEN_NANOS: Nanos = 50_000;
 /// The clock is asked once in this many turns while looks are left out and turns are quick.

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use super::layout::Layout;
 use super::{copy_current, run_in};
 use crate::cell::AttachedCell;
+use crate::shelf::has_weak_references;
 
 /// A context object, or the variables of one.
 #[derive(Debug)]
@@ -108,7 +109,7 @@ impl Snapshot {
         drop(layout.exchange(spare.context.bind(py), self.0));
         match run_in(py, &spare.context, body) {
             // A token of a variable refers to the context in which it was set.
-            Ok(answer) if is_unshared(&spare.context) => {
+            Ok(answer) if is_unshared(spare.context.bind(py)) => {
                 let empty = spare.empty.clone_ref(py);
                 let used = layout.exchange(spare.context.bind(py), empty);
                 SPARE.set(py, Some(spare));
@@ -141,11 +142,11 @@ impl Drop for Spare {
     }
 }
 
-/// Whether this is the only reference.
+/// Whether this is the only reference, weak ones counted.
 #[inline]
-fn is_unshared(context: &Py<PyAny>) -> bool {
+fn is_unshared(context: &Bound<'_, PyAny>) -> bool {
     // SAFETY: the object is alive.
-    unsafe { ffi::Py_REFCNT(context.as_ptr()) == 1 }
+    unsafe { ffi::Py_REFCNT(context.as_ptr()) == 1 && !has_weak_references(context) }
 }
 
 #[cold]

@@ -3,7 +3,7 @@
 
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 
 use super::Loop;
 use super::keywords::Keywords;
@@ -165,7 +165,7 @@ pub(super) async fn resolve(
         if let Some(info) = numeric(address, &hints)? {
             return Ok(Found::Now(fresh::list(py, [info])?.into_any().unbind()));
         }
-        let [host, port] = unpack(&slice(address, 0, 2)?)?;
+        let [host, port] = unpack(&address.get_item(fresh::slice(py, 0, Some(2))?)?)?;
         Ok(Found::Later(look_up(event_loop.bind(py), &host, &port, &hints)?.unbind()))
     })?;
     match found {
@@ -197,7 +197,7 @@ fn numeric<'py>(
     hints: &Hints,
 ) -> PyResult<Option<Bound<'py, PyTuple>>> {
     let py = address.py();
-    let [host, port] = unpack(&slice(address, 0, 2)?)?;
+    let [host, port] = unpack(&address.get_item(fresh::slice(py, 0, Some(2))?)?)?;
     let scope = Ipv6Scope::of(address)?;
     let any = |value: &Py<PyAny>, numbers: &[i32]| -> PyResult<bool> {
         numbers.iter().try_fold(false, |found, number| Ok(found || value.bind(py).eq(number)?))
@@ -255,7 +255,10 @@ struct Ipv6Scope<'py> {
 impl<'py> Ipv6Scope<'py> {
     fn of(address: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = address.py();
-        let mut rest = slice(address, 2, isize::MAX)?.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let mut rest = address
+            .get_item(fresh::slice(py, 2, None)?)?
+            .try_iter()?
+            .collect::<PyResult<Vec<_>>>()?;
         if rest.len() > 2 {
             return Err(fresh::error::<PyTypeError>(format!(
                 "_ipaddr_info() takes from 5 to 7 positional arguments but {} were given",
@@ -285,14 +288,6 @@ fn port_number<'py>(port: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
         }
         Err(error) => Err(error),
     }
-}
-
-fn slice<'py>(
-    sequence: &Bound<'py, PyAny>,
-    start: isize,
-    stop: isize,
-) -> PyResult<Bound<'py, PyAny>> {
-    sequence.get_item(PySlice::new(sequence.py(), start, stop, 1))
 }
 
 /// The `N` items of an iterable, with Python's errors for any other number of them.

@@ -2,12 +2,13 @@
 
 use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use super::Loop;
 use crate::fresh::{self, Text};
 use crate::handled::while_handling;
 use crate::recursion::Level;
+use crate::room::{Grow, taken};
 use crate::standard::{Standard, exception_of};
 
 #[pymethods]
@@ -38,14 +39,14 @@ impl Loop {
     /// Logs an error with everything that its context tells.
     fn default_exception_handler(
         slf: &Bound<'_, Self>,
-        context: &Bound<'_, PyDict>,
+        context: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let message = match context.get_item(intern!(py, "message"))? {
+        let message = match entry(context, intern!(py, "message"))? {
             Some(message) if message.is_truthy()? => fresh::content(&message.str()?)?,
             _ => String::from("Unhandled exception in event loop"),
         };
-        let exc_info = match context.get_item(intern!(py, "exception"))? {
+        let exc_info = match entry(context, intern!(py, "exception"))? {
             Some(error) if !error.is_none() => {
                 let traceback = error.getattr(intern!(py, "__traceback__"))?;
                 fresh::tuple(py, [error.get_type().into_any(), error, traceback])?.into_any()
@@ -63,12 +64,12 @@ impl Loop {
         }
         let mut lines = vec![message];
         let mut keys: Vec<String> = Vec::new();
-        for (key, _) in context {
-            keys.push(key.extract()?);
+        for key in context.try_iter()? {
+            taken(py, keys.grow(key?.extract()?))?;
         }
         keys.sort();
         for key in keys.iter().filter(|key| !matches!(key.as_str(), "message" | "exception")) {
-            let Some(value) = context.get_item(Text(key))? else { continue };
+            let value = context.get_item(Text(key))?;
             let text = match key.as_str() {
                 "source_traceback" => created_at("Object", &value)?,
                 "handle_traceback" => created_at("Handle", &value)?,
@@ -82,7 +83,7 @@ impl Loop {
     /// Gives an error to the handler in force. The context is a dictionary with `message` and,
     /// where they apply, `exception`, `future`, `task`, `handle`, `protocol`, `transport`,
     /// `socket`, `server`, `source_traceback`, `handle_traceback` and `asyncgen`.
-    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let _level = Level::enter(py)?;
         let Some(handler) = slf.get().get_exception_handler(py) else {
@@ -123,7 +124,7 @@ pub(crate) fn report_caught(
         ordered.set_item(message, text)?;
     }
     ordered.set_item(exception, error)?;
-    for (key, value) in context {
+    for (key, value) in fresh::items(context)? {
         if !ordered.contains(&key)? {
             ordered.set_item(key, value)?;
         }
@@ -137,12 +138,12 @@ pub(crate) fn report_caught(
 fn call_handler<'py>(
     event_loop: &Bound<'py, Loop>,
     handler: &Bound<'py, PyAny>,
-    context: &Bound<'py, PyDict>,
+    context: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
     if cfg!(Py_3_12) {
-        for key in ["task", "future", "handle"] {
-            let Some(thing) = context.get_item(Text(key))?.filter(|thing| !thing.is_none()) else {
+        for key in [intern!(py, "task"), intern!(py, "future"), intern!(py, "handle")] {
+            let Some(thing) = entry(context, key)?.filter(|thing| !thing.is_none()) else {
                 continue;
             };
             let Some(get_context) = thing.getattr_opt(intern!(py, "get_context"))? else { break };
@@ -154,6 +155,17 @@ fn call_handler<'py>(
         }
     }
     handler.call1((event_loop, context))
+}
+
+/// `context.get(name)`, of a dictionary or whatever a program has for one.
+fn entry<'py>(
+    context: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match context.cast::<PyDict>() {
+        Ok(context) => context.get_item(name),
+        Err(_) => context.call_method1(intern!(context.py(), "get"), (name,)).map(Some),
+    }
 }
 
 /// Lets `SystemExit` and `KeyboardInterrupt` through and any other error to `otherwise`.

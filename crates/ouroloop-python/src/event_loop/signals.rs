@@ -21,6 +21,7 @@ use crate::fresh::{self, Text};
 use crate::handle::Handle;
 use crate::recursion::Level;
 use crate::standard::warner;
+use crate::waiter::running_loop;
 
 /// The pipe between the interpreter's signal handler and the loop, and who is to be called.
 #[derive(Debug)]
@@ -38,13 +39,29 @@ impl Signals {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         Ok(Self { read, write, attached: false, handlers: HashMap::new() })
     }
+
+    /// Takes the numbers out of the pipe.
+    fn arrived(&self) -> Vec<i32> {
+        let mut arrived = Vec::new();
+        let mut numbers = [0_u8; 256];
+        while let Ok(count @ 1..) = rustix::io::read(&self.read, &mut numbers) {
+            arrived.extend(numbers[..count].iter().map(|&number| i32::from(number)));
+        }
+        arrived
+    }
 }
 
-/// What a signal with a handler of ours does in the interpreter: nothing; the pipe has its number.
+/// What a signal with a handler of ours does in the interpreter: the pipe has its number, and the running loop
+/// looks there in the next turn.
 #[pyfunction]
 #[pyo3(name = "_sighandler_noop")]
 fn ignore(signum: &Bound<'_, PyAny>, frame: &Bound<'_, PyAny>) {
-    let _ = (signum, frame);
+    let _ = frame;
+    if let Ok(running) = running_loop(signum.py())
+        && let Ok(running) = running.cast::<Loop>()
+    {
+        running.get().expect_answer(signum.py());
+    }
 }
 
 #[pymethods]
@@ -72,6 +89,7 @@ impl Loop {
             });
         }
         let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
+        slf.get().forget_arrived(py);
         let before = slf.get().state.with(py, |state| {
             let signals = state.signals.as_mut()?;
             signals.attached = true;
@@ -241,20 +259,21 @@ impl Loop {
         slf.get().state.with(slf.py(), |state| state.signals.as_mut()?.handlers.remove(&number))
     }
 
+    /// Signals that came while nobody had a handler were for nobody: asyncio has no pipe then.
+    fn forget_arrived(&self, py: Python<'_>) {
+        self.state.with(py, |state| {
+            if let Some(signals) = state.signals.as_ref().filter(|it| it.handlers.is_empty()) {
+                signals.arrived();
+            }
+        });
+    }
+
     /// Empties the pipe and schedules the handlers of the signals in it.
     pub(crate) fn read_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let arrived = slf.get().state.with(py, |state| {
-            let mut arrived = Vec::new();
-            if let Some(signals) = &state.signals {
-                let mut numbers = [0_u8; 256];
-                while let Ok(count @ 1..) = rustix::io::read(&signals.read, &mut numbers) {
-                    arrived.extend(numbers[..count].iter().map(|&number| i32::from(number)));
-                }
-            }
-            arrived
-        });
-        for number in arrived {
+        let arrived =
+            slf.get().state.with(py, |state| state.signals.as_ref().map(Signals::arrived));
+        for number in arrived.into_iter().flatten() {
             let handler = slf.get().state.with(py, |state| {
                 let signals = state.signals.as_ref()?;
                 signals.handlers.get(&number).map(|handle| handle.clone_ref(py))

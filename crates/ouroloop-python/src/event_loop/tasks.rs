@@ -186,7 +186,8 @@ impl<'py> Making<'py> {
     /// # Errors
     /// `TypeError` for a keyword that `Task` does not know.
     fn with(mut self, keywords: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
-        for (key, value) in keywords.into_iter().flat_map(pyo3::types::PyDictMethods::iter) {
+        let Some(keywords) = keywords else { return Ok(self) };
+        for (key, value) in fresh::items(keywords)? {
             match key.extract::<&str>()? {
                 "name" => self.name = Some(value).filter(|value| !value.is_none()),
                 "context" => self.context = Some(value).filter(|value| !value.is_none()),
@@ -210,8 +211,9 @@ fn check_keywords(others: &Bound<'_, PyDict>) -> PyResult<()> {
     if takes_any_keyword(&of_a_standard_loop(intern!(py, "create_task"))?)? {
         return Ok(());
     }
-    let name = others.keys().get_item(0)?;
-    Err(unexpected("Loop.create_task", name.extract()?))
+    let others = fresh::items(others)?;
+    let name = others.first().map_or(Ok(""), |(name, _)| name.extract())?;
+    Err(unexpected("Loop.create_task", name))
 }
 
 #[cfg(not(Py_3_14))]

@@ -7,7 +7,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use crate::fresh::Text;
+use crate::fresh::{self, Text};
 
 /// A piece of a write queue: a `bytes` object that is alive as long as its address is used.
 ///
@@ -67,11 +67,6 @@ pub(crate) fn copy_from<'py>(
         let flat = view.call_method0(intern!(py, "tobytes"))?;
         PyMemoryView::from(&flat).map(Bound::into_any)
     })?;
-    let rest = view.get_item(pyo3::types::PySlice::new(
-        py,
-        isize::try_from(start).unwrap_or(isize::MAX),
-        isize::MAX,
-        1,
-    ))?;
+    let rest = view.get_item(fresh::slice(py, start, None)?)?;
     Ok(rest.call_method0(intern!(py, "tobytes"))?.cast_into()?)
 }

@@ -9,6 +9,7 @@ pub(crate) mod endpoint;
 mod failure;
 mod habit;
 pub(crate) mod lent_frame;
+mod limits;
 pub(crate) mod listener;
 pub(crate) mod pipe;
 pub(crate) mod protocol;

@@ -4,6 +4,7 @@ use ouroloop::net::{Pressure, Watermarks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 
+use super::limits::{Limit, limits};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
@@ -37,21 +38,14 @@ pub(super) fn set_limits<T>(
     py: Python<'_>,
     state: &AttachedCell<T>,
     marks: impl FnOnce(&mut T) -> &mut Watermarks,
-    high: Option<i64>,
-    low: Option<i64>,
+    high: Option<Limit>,
+    low: Option<Limit>,
 ) -> PyResult<()> {
-    let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
-    let low = low.unwrap_or_else(|| high.div_euclid(4));
-    let set = match (usize::try_from(high), usize::try_from(low)) {
-        (Ok(high), Ok(low)) => {
-            state.with(py, |state| marks(state).set(Some(high), Some(low)).is_ok())
-        }
-        _ => false,
-    };
-    if set {
-        return Ok(());
-    }
-    Err(fresh::error::<PyValueError>(format!("high ({high}) must be >= low ({low}) must be >= 0")))
+    let (high, low) = limits(high, low, 64 * 1024)?;
+    // They are in order.
+    state
+        .with(py, |state| marks(state).set(Some(high), Some(low)))
+        .map_err(|error| fresh::error::<PyValueError>(error.to_string()))
 }
 
 /// What a transport calls it when its descriptor cannot be watched.

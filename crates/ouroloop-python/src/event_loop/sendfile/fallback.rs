@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyMemoryView, PySlice};
+use pyo3::types::{PyByteArray, PyMemoryView};
 
 use super::arguments::Part;
 use super::flow::Flow;
@@ -48,7 +48,7 @@ impl Reader {
             }
         }
         let view = PyMemoryView::from(self.room.bind(py))?;
-        let view = view.as_any().get_item(first(py, self.piece))?;
+        let view = view.as_any().get_item(first(py, self.piece)?)?;
         let method = self.file.bind(py).getattr(intern!(py, "readinto"))?;
         let name = intern!(py, "run_in_executor");
         let reading = self.event_loop.bind(py).call_method1(name, (py.None(), method, &view))?;
@@ -64,7 +64,7 @@ impl Reader {
             return Ok(None);
         }
         let read: u64 = read.extract()?;
-        Ok(Some((view.get_item(first(view.py(), read))?, read)))
+        Ok(Some((view.get_item(first(view.py(), read)?)?, read)))
     }
 
     /// Moves the file's position behind what was sent.
@@ -82,8 +82,8 @@ impl Reader {
 }
 
 /// The slice of the first `length` bytes.
-fn first(py: Python<'_>, length: u64) -> Bound<'_, PySlice> {
-    PySlice::new(py, 0, isize::try_from(length).unwrap_or(isize::MAX), 1)
+fn first(py: Python<'_>, length: u64) -> PyResult<Bound<'_, PyAny>> {
+    fresh::slice(py, 0, Some(usize::try_from(length).unwrap_or(usize::MAX)))
 }
 
 /// Sends to a socket by `sock_sendall`.

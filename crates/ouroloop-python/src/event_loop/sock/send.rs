@@ -8,7 +8,7 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
@@ -71,9 +71,7 @@ impl SendAll {
         let rest = if self.sent == 0 {
             data.clone()
         } else {
-            let start = isize::try_from(self.sent).unwrap_or(isize::MAX);
-            let rest = PySlice::new(py, start, isize::MAX, 1);
-            PyMemoryView::from(data)?.as_any().get_item(rest)?
+            PyMemoryView::from(data)?.as_any().get_item(fresh::slice(py, self.sent, None)?)?
         };
         let sent = by_method(socket, intern!(py, "send"), &fresh::tuple(py, [rest])?)?;
         let length = data.len()?;

@@ -12,6 +12,7 @@ use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
+use crate::transport::limits::Limit;
 
 #[pymethods]
 impl DatagramTransport {
@@ -115,8 +116,8 @@ impl DatagramTransport {
     #[pyo3(signature = (high=None, low=None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<i64>,
-        low: Option<i64>,
+        high: Option<Limit>,
+        low: Option<Limit>,
     ) -> PyResult<()> {
         Self::set_limits(slf, high, low)
     }

@@ -13,6 +13,7 @@ use crate::method::{Arguments, Described, Method, install_method, needed_argumen
 use crate::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
+use crate::transport::limits::Limit;
 use crate::transport::protocol::is_of_stream;
 
 #[pymethods]
@@ -143,8 +144,8 @@ impl SocketTransport {
     #[pyo3(signature = (high=None, low=None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<i64>,
-        low: Option<i64>,
+        high: Option<Limit>,
+        low: Option<Limit>,
     ) -> PyResult<()> {
         Self::set_limits(slf, high, low)
     }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -18,6 +18,7 @@ use crate::fresh::{self, Text};
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
 use crate::standard::warner;
+use crate::transport::limits::{Limit, limits};
 use crate::transport::protocol::is_of_stream;
 
 /// What a transport has of its machine.
@@ -201,8 +202,8 @@ impl TlsTransport {
     fn set_write_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<i64>,
-        low: Option<i64>,
+        high: Option<Limit>,
+        low: Option<Limit>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 512)?;
         let Some(machine) = self.machine(py) else { return Ok(()) };
@@ -228,8 +229,8 @@ impl TlsTransport {
     fn set_read_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<i64>,
-        low: Option<i64>,
+        high: Option<Limit>,
+        low: Option<Limit>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 256)?;
         let Some(machine) = self.machine(py) else { return Ok(()) };
@@ -371,14 +372,7 @@ impl Deallocate for TlsTransport {
 }
 
 /// asyncio's marks from a user's, of which either may be missing.
-fn marks(high: Option<i64>, low: Option<i64>, kib: i64) -> PyResult<Marks> {
-    let high = high.unwrap_or_else(|| low.map_or(kib * 1024, |low| low.saturating_mul(4)));
-    let low = low.unwrap_or_else(|| high.div_euclid(4));
-    match (usize::try_from(low), usize::try_from(high)) {
-        (Ok(low), Ok(high)) if high >= low => Ok(Marks { low, high }),
-        _ => {
-            let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
-            Err(fresh::error::<PyValueError>(message))
-        }
-    }
+fn marks(high: Option<Limit>, low: Option<Limit>, kib: i64) -> PyResult<Marks> {
+    let (high, low) = limits(high, low, kib * 1024)?;
+    Ok(Marks { low, high })
 }
