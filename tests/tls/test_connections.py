@@ -337,6 +337,37 @@ def test_an_error_of_data_received_ends_the_connection(run: Run, contexts: Conte
     run(main())
 
 
+@pytest.mark.parametrize("end", ["raise", "abort"])
+def test_what_was_written_before_an_end_has_left(run: Run, contexts: Contexts, end: str) -> None:
+    """Of a connection whose callbacks write twice, so that the first write waits for the second."""
+
+    class Ending(Recorder):
+        times = 0
+
+        def data_received(self, _data: bytes) -> None:
+            self.times += 1
+            self.transport.write(b"a")
+            if self.times <= 20:
+                self.transport.write(b"b")
+            elif end == "abort":
+                self.transport.abort()
+            else:
+                raise ZeroDivisionError
+
+    async def main() -> None:
+        async with serving(contexts, Ending) as (address, made):
+            client = await connect(contexts, Recorder, address)
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            for times in range(1, 21):
+                client.transport.write(b"x")
+                await until(lambda times=times: len(client.data) == 2 * times)  # type: ignore[misc]
+            client.transport.write(b"x")
+            await until(lambda: client.lost and made[0].lost)
+            assert client.data == b"ab" * 20 + b"a"
+
+    run(main())
+
+
 def test_streams(run: Run, contexts: Contexts) -> None:
     async def main() -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

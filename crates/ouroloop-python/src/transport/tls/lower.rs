@@ -76,8 +76,10 @@ impl Lower {
         }
     }
 
-    /// Closes without writing what waits; `error` is for `connection_lost`.
+    /// Closes without writing what waits; `error` is for `connection_lost`. What is held has been written under
+    /// asyncio.
     pub(super) fn force_close(&self, py: Python<'_>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        self.flush(py)?;
         match self {
             Self::Socket(socket) => SocketTransport::force_close(socket.bind(py), error),
             Self::Other(other) => {
