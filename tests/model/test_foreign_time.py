@@ -204,3 +204,90 @@ def test_it_is_asked_twice_a_turn_at_most(base: type[Any]) -> None:
     # With something to run, nothing has to be waited for.
     assert loop.run_until_complete(count()) == [1, 1, 1]
     loop.close()
+
+
+class Faster:
+    """A mixin that has every wait be a thousandth, wherever asyncio comes by."""
+
+    asked = 0
+
+    def call_at(self, when: float, *args: Any, **keywords: Any) -> Any:
+        self.asked += 1
+        parent: Any = super()
+        return parent.call_at(parent.time() + (when - parent.time()) / 1000, *args, **keywords)
+
+
+class Counting:
+    """A mixin that counts who waits some seconds."""
+
+    asked = 0
+
+    def call_later(self, *args: Any, **keywords: Any) -> Any:
+        self.asked += 1
+        parent: Any = super()
+        return parent.call_later(*args, **keywords)
+
+
+async def wait_in_every_way() -> list[int]:
+    loop: Any = asyncio.get_running_loop()
+    asked = []
+
+    def count() -> None:
+        asked.append(loop.asked)
+        loop.asked = 0
+
+    done = asyncio.Event()
+    loop.call_later(FAR / 100, done.set)
+    count()
+    await done.wait()
+    count()
+    await asyncio.sleep(FAR / 100)
+    count()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(loop.create_future(), FAR / 100)
+    count()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(FAR / 100):
+            await loop.create_future()
+    count()
+    waiting = loop.create_future()
+    await asyncio.wait([waiting], timeout=FAR / 100)
+    count()
+    waiting.cancel()
+    return asked
+
+
+@pytest.mark.parametrize("mixin", [Faster, Counting])
+def test_timers_go_by_methods_that_a_class_overrides(
+    mixin: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mixin is Counting:
+        monkeypatch.setitem(globals(), "FAR", 1.0)
+    asked = []
+    for base, installed in ((asyncio.SelectorEventLoop, False), (ouroloop.Loop, True)):
+        derived = type("Derived", (mixin, base), {})
+        if installed:
+            ouroloop.install()
+        try:
+            loop = derived()
+            asked.append(loop.run_until_complete(wait_in_every_way()))
+            loop.close()
+        finally:
+            if installed:
+                ouroloop.uninstall()
+    assert asked[0] == asked[1]
+    assert sum(asked[0]) > 2
+
+
+@pytest.mark.parametrize("method", ["call_later", "call_at"])
+def test_timers_go_by_methods_put_on_the_loop(run: Run, method: str) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with mock.patch.object(loop, method, wraps=getattr(loop, method)) as spy:
+            loop.call_later(FAR, print).cancel()
+            assert spy.call_count == 1
+            await asyncio.sleep(0.001)
+        loop.call_later(FAR, print).cancel()
+        assert spy.call_count >= 1
+
+    run(main())

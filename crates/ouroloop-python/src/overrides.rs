@@ -69,7 +69,7 @@ impl Attributes {
     }
 
     /// Whether none of the names is a key.
-    fn are_not_in(&self, own: &Bound<'_, PyDict>) -> PyResult<bool> {
+    pub(crate) fn are_not_in(&self, own: &Bound<'_, PyDict>) -> PyResult<bool> {
         let py = own.py();
         if own.len() > self.originals.len() {
             for (name, _) in &self.originals {

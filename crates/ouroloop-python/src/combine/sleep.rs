@@ -120,7 +120,7 @@ impl Sleep {
             return Err(fresh::error::<PyValueError>("Invalid delay: NaN (not a number)"));
         }
         let event_loop = running_loop(py)?;
-        if let Ok(native) = event_loop.cast::<Loop>() {
+        if let Some(native) = Loop::with_own_timers(&event_loop) {
             let future = Future::create(native)?;
             let when = Loop::time(native)? + seconds_of(&delay)?;
             let callback = Callback::Expire(future.clone().unbind(), result);

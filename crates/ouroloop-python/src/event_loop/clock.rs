@@ -20,13 +20,25 @@ use crate::overrides::{Attributes, Verdict};
 /// Timers due before this many seconds from now are due, unless the loop says otherwise.
 const RESOLUTION: f64 = 1e-9;
 
-static OWN: PyOnceLock<Attributes> = PyOnceLock::new();
+static TIME: PyOnceLock<Attributes> = PyOnceLock::new();
+static TIMERS: PyOnceLock<Attributes> = PyOnceLock::new();
+
+/// What of time is the native class's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Own {
+    /// `time`.
+    time: bool,
+    /// `call_later` and `call_at`, by which asyncio waits for a time.
+    timers: bool,
+}
+
+const ALL: Own = Own { time: true, timers: true };
 
 /// Whose time a loop goes by, as far as it was found out.
 #[derive(Debug, Default)]
 pub(super) struct Timekeeping {
-    /// Whether the class has the native method.
-    class: Option<Verdict<bool>>,
+    /// What the class has of the native one's.
+    class: Option<Verdict<Own>>,
     /// The object's own attributes.
     pub(super) attributes: Option<Py<PyDict>>,
     /// The engine was told of another time.
@@ -34,14 +46,14 @@ pub(super) struct Timekeeping {
 }
 
 impl Timekeeping {
-    /// Whether a glance shows that nothing stands in the place of the native method.
+    /// Whether a glance shows that nothing stands in the place of the native methods.
     #[inline]
     fn is_plain(&self, event_loop: &Bound<'_, Loop>) -> bool {
         let has_none = |own: &Py<PyDict>| {
             // SAFETY: attached; a dictionary begins so in every version, and nothing writes to it meanwhile.
             unsafe { (*own.as_ptr().cast::<ffi::PyDictObject>()).ma_used == 0 }
         };
-        Verdict::recall(self.class, event_loop.as_any()) == Some(true)
+        Verdict::recall(self.class, event_loop.as_any()) == Some(ALL)
             && self.attributes.as_ref().is_none_or(has_none)
     }
 }
@@ -86,34 +98,55 @@ impl Loop {
     #[inline]
     fn keeps_time(slf: &Bound<'_, Self>) -> bool {
         let plain = slf.get().timekeeping.with(slf.py(), |known| known.is_plain(slf));
-        plain || Self::judge_time(slf)
+        plain || Self::judge_time(slf).time
+    }
+
+    /// The loop, if it is a native one and nothing stands in the place of its `time`, `call_later` and `call_at`:
+    /// native code may schedule without them.
+    #[inline]
+    pub(crate) fn with_own_timers<'a, 'py>(
+        event_loop: &'a Bound<'py, PyAny>,
+    ) -> Option<&'a Bound<'py, Self>> {
+        event_loop.cast::<Self>().ok().filter(|native| Self::keeps_timers(native))
+    }
+
+    #[inline]
+    pub(super) fn keeps_timers(slf: &Bound<'_, Self>) -> bool {
+        let plain = slf.get().timekeeping.with(slf.py(), |known| known.is_plain(slf));
+        plain || Self::judge_time(slf) == ALL
     }
 
     #[cold]
-    fn judge_time(slf: &Bound<'_, Self>) -> bool {
+    fn judge_time(slf: &Bound<'_, Self>) -> Own {
         let py = slf.py();
-        let Ok(own) = OWN.find(py, || Attributes::of(&py.get_type::<Self>(), &["time"])) else {
-            return true;
-        };
+        let native = py.get_type::<Self>();
+        let found = TIME.find(py, || Attributes::of(&native, &["time"])).and_then(|time| {
+            let timers = || Attributes::of(&native, &["call_later", "call_at"]);
+            Ok((time, TIMERS.find(py, timers)?))
+        });
+        let Ok((time, timers)) = found else { return ALL };
         let class = slf.as_any().get_type();
         let known = slf.get().timekeeping.with(py, |known| known.class);
-        let plain = Verdict::recall(known, slf.as_any()).unwrap_or_else(|| {
-            let plain = own.are_those_of(&class).unwrap_or(false);
-            let (class, attributes) = (Verdict::new(&class, plain), attributes_of(slf));
+        let own = Verdict::recall(known, slf.as_any()).unwrap_or_else(|| {
+            let own = Own {
+                time: time.are_those_of(&class).unwrap_or(false),
+                timers: timers.are_those_of(&class).unwrap_or(false),
+            };
+            let (class, attributes) = (Verdict::new(&class, own), attributes_of(slf));
             let before = slf.get().timekeeping.with(py, |known| {
                 known.class = class;
                 std::mem::replace(&mut known.attributes, attributes)
             });
             drop(before);
-            plain
+            own
         });
         let attributes = slf
             .get()
             .timekeeping
             .with(py, |known| known.attributes.as_ref().map(|own| own.clone_ref(py)));
-        plain
-            && attributes
-                .is_none_or(|own| !own.bind(py).contains(intern!(py, "time")).unwrap_or(true))
+        let Some(attributes) = attributes else { return own };
+        let stands = |known: &Attributes| known.are_not_in(attributes.bind(py)).unwrap_or(false);
+        Own { time: own.time && stands(time), timers: own.timers && stands(timers) }
     }
 
     /// Whether this turn's timers go by another time than the loop's own, or the last turn's did.
@@ -121,7 +154,7 @@ impl Loop {
     pub(super) fn has_foreign_time(slf: &Bound<'_, Self>) -> bool {
         let timekeeping = &slf.get().timekeeping;
         let plain = timekeeping.with(slf.py(), |known| !known.told && known.is_plain(slf));
-        !plain && (timekeeping.with(slf.py(), |known| known.told) || !Self::judge_time(slf))
+        !plain && (timekeeping.with(slf.py(), |known| known.told) || !Self::judge_time(slf).time)
     }
 
     /// Tells the engine the program's time, for how long to wait.

@@ -13,6 +13,8 @@ use crate::context::Snapshot;
 use crate::fresh;
 use crate::handle::{Contents, Handle, TimerHandle, When, seconds_of};
 use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
+use crate::recursion::Level;
+use crate::room::gathered;
 use crate::task::standard_step::StandardStep;
 use crate::tricks;
 
@@ -181,14 +183,32 @@ impl Method for CallLater {
         if delay.is_none() {
             return Err(fresh::error::<PyTypeError>("delay must not be None"));
         }
-        let callback = callback.to_owned().unbind();
-        if let Some(now) = Loop::foreign_time(slf)? {
-            let when = now.add(delay)?;
-            return Ok(Loop::queue_at(slf, When::Given(&when), callback, args, context)?.into_any());
+        if !Loop::keeps_timers(slf) {
+            return call_at_by_method(slf, &delay, &callback, &args, context);
         }
+        let callback = callback.to_owned().unbind();
         let when = Loop::time(slf)? + seconds_of(&delay)?;
         Ok(Loop::queue_at(slf, When::Seconds(when), callback, args, context)?.into_any())
     }
+}
+
+/// `self.call_at(self.time() + delay, callback, *args, context=context)`, by whatever stands there.
+#[cold]
+fn call_at_by_method<'py>(
+    slf: &Bound<'py, Loop>,
+    delay: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let _level = Level::enter(py)?;
+    let when = slf.call_method0(intern!(py, "time"))?.add(delay)?;
+    let all = [when, callback.clone()].into_iter().chain(args.iter());
+    let all = gathered(py, all.map(Ok))?;
+    let keywords = fresh::dict(py)?;
+    keywords.set_item(intern!(py, "context"), context)?;
+    slf.call_method(intern!(py, "call_at"), fresh::tuple(py, all)?, Some(&keywords))
 }
 
 /// `call_at(when, callback, *args, context=None)`.

@@ -174,7 +174,7 @@ impl Timeout {
         if matches!(when, When::Never) {
             return Ok(());
         }
-        let Ok(native) = event_loop.cast::<Loop>() else {
+        let Some(native) = Loop::with_own_timers(event_loop) else {
             let now = event_loop.call_method0(intern!(py, "time"))?;
             let callback = slf.getattr(intern!(py, "_on_timeout"))?;
             let when = when.clone_ref(py).object(py)?;

@@ -32,7 +32,8 @@ impl Timer {
     ) -> PyResult<Self> {
         let py = delay.py();
         let future = waiter.bind(py);
-        if let (Ok(native), Ok(future)) = (event_loop.cast::<Loop>(), future.cast_exact::<Future>())
+        if let (Some(native), Ok(future)) =
+            (Loop::with_own_timers(event_loop), future.cast_exact::<Future>())
         {
             let when = Loop::time(native)? + seconds_of(delay)?;
             let callback = Callback::Expire(future.clone().unbind(), py.None());
