@@ -175,7 +175,7 @@ pub(super) async fn resolve(
 }
 
 /// An awaitable of the loop's `getaddrinfo`, which programs replace and subclasses override.
-fn look_up<'py>(
+pub(super) fn look_up<'py>(
     event_loop: &Bound<'py, Loop>,
     host: &Bound<'py, PyAny>,
     port: &Bound<'py, PyAny>,
@@ -192,7 +192,7 @@ fn look_up<'py>(
 
 /// The address info of a host that is an address already; `None` where `getaddrinfo` must be
 /// asked.
-fn numeric<'py>(
+pub(super) fn numeric<'py>(
     address: &Bound<'py, PyAny>,
     hints: &Hints,
 ) -> PyResult<Option<Bound<'py, PyTuple>>> {

@@ -9,7 +9,7 @@ use super::Loop;
 use super::closing::Closing;
 use super::connect::refuse_ssl_socket;
 use super::connection::{bind_error, expect_stream};
-use super::dns::{Hints, resolve, socket_function, unpack};
+use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
 use crate::fresh;
@@ -236,50 +236,68 @@ pub(crate) fn next_turn(py: Python<'_>) -> PyResult<Py<PyAny>> {
     Standard::get(py)?.sleep.call1(py, (0,))
 }
 
-/// The address infos of all hosts, each once; each host has a task that looks it up.
+/// A turn for the tasks, one for `gather` to hear of them, one for who awaits it.
+const TURNS_OF_GATHERING: usize = 3;
+
+/// The address infos of all hosts, each once.
+///
+/// Hosts that are addresses already take the turns that asyncio's tasks for them take, by no tasks: a task that
+/// lacks memory for its end would never be heard of.
 async fn resolve_all(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyResult<Py<PyList>> {
-    let lookups = Python::attach(|py| -> PyResult<_> {
-        let coroutines = order
-            .hosts(py)?
-            .into_iter()
-            .map(|host| infos_of(event_loop.bind(py), host, order))
+    let (hosts, mut found, lookups) = Python::attach(|py| -> PyResult<_> {
+        let hosts = order.hosts(py)?;
+        let hints = order.hints(py)?;
+        let mut found = Vec::new();
+        for host in &hosts {
+            let info = numeric(fresh::pack!(py, host, &order.port).as_any(), &hints)?;
+            let infos = info.map(|info| fresh::list(py, [info])).transpose()?;
+            found.push(infos.map(|infos| infos.into_any().unbind()));
+        }
+        let port = order.port.as_ref().map(|port| port.bind(py).clone());
+        let port = port.unwrap_or_else(|| py.None().into_bound(py));
+        let lookups = hosts
+            .iter()
+            .zip(&found)
+            .filter(|(_, infos)| infos.is_none())
+            .map(|(host, _)| look_up(event_loop.bind(py), host, &port, &hints))
             .collect::<PyResult<Vec<_>>>()?;
+        let hosts: Vec<_> = hosts.into_iter().map(Bound::unbind).collect();
+        if lookups.is_empty() {
+            return Ok((hosts, found, None));
+        }
         let gather = Standard::get(py)?.gather.bind(py);
-        Ok(gather.call1(fresh::tuple(py, coroutines)?)?.unbind())
+        Ok((hosts, found, Some(gather.call1(fresh::tuple(py, lookups)?)?.unbind())))
     })?;
-    let found = scope.wait(lookups).await?;
+    if let Some(lookups) = lookups {
+        let answers = scope.wait(lookups).await?;
+        Python::attach(|py| {
+            let missing = found.iter_mut().filter(|infos| infos.is_none());
+            answers.bind(py).try_iter()?.zip(missing).try_for_each(|(answer, place)| {
+                *place = Some(answer?.unbind());
+                Ok::<_, PyErr>(())
+            })
+        })?;
+    } else if !hosts.is_empty() {
+        for _ in 0..TURNS_OF_GATHERING {
+            let pause = Python::attach(next_turn)?;
+            scope.wait(pause).await?;
+        }
+    }
     Python::attach(|py| {
         let unique = fresh::dict(py)?;
-        for infos in found.bind(py).try_iter()? {
-            for info in infos?.try_iter()? {
+        for (host, infos) in hosts.iter().zip(found) {
+            let infos = infos.unwrap_or_else(|| py.None()).into_bound(py);
+            if !infos.is_truthy()? {
+                let message = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
+                return Err(fresh::error::<PyOSError>(message));
+            }
+            for info in infos.try_iter()? {
                 unique.set_item(info?, py.None())?;
             }
         }
         // SAFETY: attached; a new list, or NULL with an error set.
         let keys = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDict_Keys(unique.as_ptr()))? };
         Ok(keys.cast_into::<PyList>()?.unbind())
-    })
-}
-
-/// A coroutine of the address infos of one host.
-fn infos_of<'py>(
-    event_loop: &Bound<'py, Loop>,
-    host: Bound<'py, PyAny>,
-    order: &Order,
-) -> PyResult<Bound<'py, Coroutine>> {
-    let py = event_loop.py();
-    let hints = order.hints(py)?;
-    let address = fresh::pack!(py, &host, &order.port).into_any().unbind();
-    let (host, event_loop) = (host.unbind(), event_loop.clone().unbind());
-    Coroutine::new(py, "BaseEventLoop._create_server_getaddrinfo", |scope| async move {
-        let infos = resolve(&scope, &event_loop, address, hints).await?;
-        Python::attach(|py| {
-            if infos.bind(py).is_truthy()? {
-                return Ok(infos);
-            }
-            let message = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
-            Err(fresh::error::<PyOSError>(message))
-        })
     })
 }
 
