@@ -2,13 +2,13 @@
 
 import asyncio
 import gc
-import subprocess
-import sys
 import weakref
 from typing import Any
 
 import ouroloop
 import pytest
+
+from tests.both_ways import outputs
 
 PROGRAM = """
 import asyncio, copy, pickle
@@ -139,17 +139,9 @@ asyncio.run(conditions())
 
 @pytest.mark.parametrize("tail", ["attributes()", ""], ids=["attributes", "copies"])
 def test_as_with_stock_asyncio(tail: str) -> None:
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-W", "ignore", *how, "-c", PROGRAM % tail],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for how in ([], ["-m", "ouroloop"])
-    ]
-    assert len(outputs[0].splitlines()) > 15
-    assert outputs[0] == outputs[1]
+    stock, native = outputs(PROGRAM % tail)
+    assert len(stock.splitlines()) > 15
+    assert native == stock
 
 
 def test_they_keep_their_object_alive_and_nothing_for_ever() -> None:

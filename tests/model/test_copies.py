@@ -11,6 +11,8 @@ from typing import Any
 import ouroloop
 import pytest
 
+from tests.both_ways import outputs
+
 Copy = Callable[[Any], Any]
 
 PROGRAM = """
@@ -94,17 +96,9 @@ asyncio.run(main())
 
 
 def test_as_with_stock_asyncio() -> None:
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-W", "ignore", *how, "-c", PROGRAM],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for how in ([], ["-m", "ouroloop"])
-    ]
-    assert len(outputs[0].splitlines()) > 70
-    assert outputs[0] == outputs[1]
+    stock, native = outputs(PROGRAM)
+    assert len(stock.splitlines()) > 70
+    assert native == stock
 
 
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])

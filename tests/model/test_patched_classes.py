@@ -1,7 +1,6 @@
 """Methods that a program patches on asyncio's classes are called where asyncio calls them."""
 
-import subprocess
-import sys
+from tests.both_ways import outputs
 
 PROGRAM = """
 import asyncio
@@ -91,15 +90,6 @@ try:
 except ValueError as error:
     print("refused", error)
 """
-
-
-def outputs(program: str) -> list[str]:
-    return [
-        subprocess.run(
-            [sys.executable, *how, "-c", program], capture_output=True, text=True, check=True
-        ).stdout
-        for how in ([], ["-m", "ouroloop"])
-    ]
 
 
 def test_as_with_stock_asyncio() -> None:

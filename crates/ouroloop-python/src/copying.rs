@@ -8,17 +8,17 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::attributes::{Native, WAITERS};
 use crate::fresh::{self, Text, pack};
 use crate::instance_dict;
+use crate::live_dict::{Native, WAITERS};
 use crate::recursion::Level;
 
-/// Gives a class the methods by which its objects are copied, and their `__dict__`: these attributes, which have
-/// setters, are the state.
-macro_rules! is_copied_by {
+/// Tells of what a class's objects consist: attributes which have setters. Gives them the methods by which they are
+/// copied, and a `__dict__` that shows all this.
+macro_rules! consists_of {
     ($class:ty, $names:expr) => {
         impl $class {
-            const NATIVE: $crate::attributes::Native = $crate::attributes::Native {
+            const NATIVE: $crate::live_dict::Native = $crate::live_dict::Native {
                 names: &$names,
                 restore: |object, state| $crate::copying::restore(object, &$names, state),
             };
@@ -27,13 +27,13 @@ macro_rules! is_copied_by {
         #[pymethods]
         impl $class {
             #[getter(__dict__)]
-            fn attributes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-                $crate::attributes::Attributes::of(slf.as_any(), Self::NATIVE)
+            fn live_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+                $crate::live_dict::LiveDict::of(slf.as_any(), Self::NATIVE)
             }
 
             #[setter(__dict__)]
-            fn set_attributes(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-                $crate::attributes::Attributes::replace(slf.as_any(), value, Self::NATIVE)
+            fn set_dict(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+                $crate::live_dict::LiveDict::replace(slf.as_any(), value, Self::NATIVE)
             }
 
             fn __reduce_ex__<'py>(
@@ -54,7 +54,7 @@ macro_rules! is_copied_by {
                 slf: &Bound<'_, Self>,
                 state: &Bound<'_, pyo3::types::PyDict>,
             ) -> PyResult<()> {
-                $crate::copying::restore(slf.as_any(), Self::NATIVE.names, state)
+                (Self::NATIVE.restore)(slf.as_any(), state)
             }
         }
     };

@@ -3,7 +3,6 @@
 #[macro_use]
 mod names;
 
-mod attributes;
 mod binding;
 mod callback;
 mod cell;
@@ -28,6 +27,7 @@ mod instance_dict;
 mod kinship;
 #[cfg(ouroloop_check_lent)]
 mod lent;
+mod live_dict;
 mod method;
 mod modules;
 mod once;

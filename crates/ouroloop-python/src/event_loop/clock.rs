@@ -2,7 +2,8 @@
 //!
 //! A test's virtual clock is a derived class with a `time` of its own, or an attribute of the loop. Timers go by it
 //! then, as under asyncio: it is asked once for how long to wait, if there is something to wait for,
-//! and once for which timers are due. Who has none pays a comparison of the class's version and a
+//! and once for which timers are due. Nor does native code leave out a `call_later` or `call_at` of the program's own,
+//! by which virtual clocks may go as well. Who has none pays a comparison of the class's version and a
 //! look whether the object's dictionary is empty.
 
 use ouroloop::clock::{Nanos, as_seconds, from_seconds};
@@ -32,6 +33,7 @@ struct Own {
     timers: bool,
 }
 
+/// Nothing of the program's stands in their place.
 const ALL: Own = Own { time: true, timers: true };
 
 /// Whose time a loop goes by, as far as it was found out.

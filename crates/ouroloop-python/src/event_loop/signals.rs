@@ -55,7 +55,7 @@ impl Signals {
 /// looks there in the next turn.
 #[pyfunction]
 #[pyo3(name = "_sighandler_noop")]
-fn ignore(signum: &Bound<'_, PyAny>, frame: &Bound<'_, PyAny>) {
+fn note_arrival(signum: &Bound<'_, PyAny>, frame: &Bound<'_, PyAny>) {
     let _ = frame;
     if let Ok(running) = running_loop(signum.py())
         && let Ok(running) = running.cast::<Loop>()
@@ -96,7 +96,7 @@ impl Loop {
             signals.handlers.insert(number, handle)
         });
         drop(before);
-        let handler = wrap_pyfunction!(ignore, py)?;
+        let handler = wrap_pyfunction!(note_arrival, py)?;
         if let Err(error) = set_disposition(sig, handler.as_any(), true) {
             let handler = Self::forget_handler(slf, number);
             drop(handler);

@@ -18,7 +18,7 @@ use crate::recursion::Level;
 use crate::room::{copies, gathered, no_memory};
 use crate::standard::Standard;
 
-is_copied_by!(Queue, STATE);
+consists_of!(Queue, STATE);
 
 /// What a queue consists of, under asyncio's names.
 const STATE: [&str; if cfg!(Py_3_13) { 8 } else { 7 }] = [

@@ -67,7 +67,7 @@ drops_its_dictionary!(Barrier);
 
 leaves_out!(Barrier, "wait");
 
-is_copied_by!(Barrier, ["_cond", "_parties", "_state", "_count"]);
+consists_of!(Barrier, ["_cond", "_parties", "_state", "_count"]);
 
 impl Barrier {
     fn stage(&self, py: Python<'_>) -> Stage {

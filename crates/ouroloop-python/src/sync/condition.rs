@@ -38,7 +38,7 @@ drops_its_dictionary!(Condition);
 
 leaves_out!(Condition, "wait", "notify");
 
-is_copied_by!(Condition, ["_lock", "_waiters", "_loop"]);
+consists_of!(Condition, ["_lock", "_waiters", "_loop"]);
 
 impl Condition {
     fn initializer() -> PyClassInitializer<Self> {

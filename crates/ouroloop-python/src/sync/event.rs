@@ -20,7 +20,7 @@ pub(crate) struct Event {
 
 drops_its_dictionary!(Event);
 
-is_copied_by!(Event, ["_value", "_waiters", "_loop"]);
+consists_of!(Event, ["_value", "_waiters", "_loop"]);
 
 struct Wait {
     event: Py<Event>,

@@ -32,7 +32,7 @@ drops_its_dictionary!(Lock);
 
 leaves_out!(Lock, "acquire", "release", "locked", "_wake_up_first");
 
-is_copied_by!(Lock, ["_locked", "_waiters", "_loop"]);
+consists_of!(Lock, ["_locked", "_waiters", "_loop"]);
 
 impl Lock {
     fn initializer() -> PyClassInitializer<Self> {

@@ -123,12 +123,12 @@ drops_its_dictionary!(Semaphore);
 
 leaves_out!(Semaphore, "acquire", "release", "locked", "_wake_up_next");
 
-is_copied_by!(Semaphore, ["_value", "_waiters", "_loop"]);
+consists_of!(Semaphore, ["_value", "_waiters", "_loop"]);
 drops_its_dictionary!(BoundedSemaphore);
 
 leaves_out!(BoundedSemaphore, "acquire", "release", "locked", "_wake_up_next");
 
-is_copied_by!(BoundedSemaphore, ["_bound_value", "_value", "_waiters", "_loop"]);
+consists_of!(BoundedSemaphore, ["_bound_value", "_value", "_waiters", "_loop"]);
 
 impl Semaphore {
     fn initializer() -> PyClassInitializer<Self> {

@@ -14,8 +14,8 @@ use pyo3::pyclass::PyClass;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyTuple;
 
+use super::buffer_limits::BufferLimit;
 use super::failure::{self, Step};
-use super::limits::Limit;
 use super::{descriptor, protocol, warn_unclosed};
 use crate::callback::Callback;
 use crate::cell::AttachedCell;
@@ -332,7 +332,11 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     ///
     /// # Errors
     /// `ValueError` unless `high >= low >= 0`; what the protocol raises that is told.
-    fn set_limits(slf: &Bound<'_, Self>, high: Option<Limit>, low: Option<Limit>) -> PyResult<()> {
+    fn set_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<BufferLimit>,
+        low: Option<BufferLimit>,
+    ) -> PyResult<()> {
         let state = slf.get().state();
         protocol::set_limits(slf.py(), state, |state| &mut state.endpoint().marks, high, low)?;
         Self::flush_unsent(slf)?;

@@ -1,6 +1,7 @@
 //! What stands between descriptors and protocols.
 
 pub(crate) mod address;
+mod buffer_limits;
 pub(crate) mod bytes;
 pub(crate) mod chunk;
 pub(crate) mod datagram;
@@ -9,7 +10,6 @@ pub(crate) mod endpoint;
 mod failure;
 mod habit;
 pub(crate) mod lent_frame;
-mod limits;
 pub(crate) mod listener;
 pub(crate) mod pipe;
 pub(crate) mod protocol;

@@ -4,7 +4,7 @@ use ouroloop::net::{Pressure, Watermarks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 
-use super::limits::{Limit, limits};
+use super::buffer_limits::{BufferLimit, buffer_limits};
 use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
@@ -38,10 +38,10 @@ pub(super) fn set_limits<T>(
     py: Python<'_>,
     state: &AttachedCell<T>,
     marks: impl FnOnce(&mut T) -> &mut Watermarks,
-    high: Option<Limit>,
-    low: Option<Limit>,
+    high: Option<BufferLimit>,
+    low: Option<BufferLimit>,
 ) -> PyResult<()> {
-    let (high, low) = limits(high, low, 64 * 1024)?;
+    let (high, low) = buffer_limits(high, low, 64 * 1024)?;
     // They are in order.
     state
         .with(py, |state| marks(state).set(Some(high), Some(low)))

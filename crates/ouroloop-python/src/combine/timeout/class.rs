@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::{Alarm, Phase, State, Timeout, When};
-use crate::attributes::Native;
 use crate::cell::AttachedCell;
 use crate::copying;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::fresh::{self, Text};
+use crate::live_dict::Native;
 use crate::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::running_loop;

@@ -24,7 +24,7 @@ use crate::standard::Standard;
 use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check_limit};
 use crate::waiter::Waiter;
 
-is_copied_by!(
+consists_of!(
     StreamReader,
     ["_limit", "_loop", "_buffer", "_eof", "_waiter", "_exception", "_transport", "_paused"]
 );

@@ -11,8 +11,8 @@ use crate::fresh::{self, Text};
 use crate::instance_dict;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::endpoint::SocketEnd;
-use crate::transport::limits::Limit;
 
 #[pymethods]
 impl DatagramTransport {
@@ -116,8 +116,8 @@ impl DatagramTransport {
     #[pyo3(signature = (high=None, low=None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<Limit>,
-        low: Option<Limit>,
+        high: Option<BufferLimit>,
+        low: Option<BufferLimit>,
     ) -> PyResult<()> {
         Self::set_limits(slf, high, low)
     }

@@ -23,9 +23,9 @@ use crate::os_error::os_error;
 use crate::room::no_memory;
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::failure::Step;
-use crate::transport::limits::Limit;
 use crate::transport::protocol;
 
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
@@ -419,8 +419,8 @@ impl WritePipeTransport {
     #[pyo3(signature = (high=None, low=None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<Limit>,
-        low: Option<Limit>,
+        high: Option<BufferLimit>,
+        low: Option<BufferLimit>,
     ) -> PyResult<()> {
         let py = slf.py();
         protocol::set_limits(py, &slf.get().state, |state| &mut state.marks, high, low)?;

@@ -12,8 +12,8 @@ use crate::instance_dict;
 use crate::method::{Arguments, Described, Method, install_method, needed_argument};
 use crate::slots::Deallocate;
 use crate::standard::Standard;
+use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::endpoint::SocketEnd;
-use crate::transport::limits::Limit;
 use crate::transport::protocol::is_of_stream;
 
 #[pymethods]
@@ -144,8 +144,8 @@ impl SocketTransport {
     #[pyo3(signature = (high=None, low=None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<Limit>,
-        low: Option<Limit>,
+        high: Option<BufferLimit>,
+        low: Option<BufferLimit>,
     ) -> PyResult<()> {
         Self::set_limits(slf, high, low)
     }

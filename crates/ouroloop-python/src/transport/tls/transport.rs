@@ -18,7 +18,7 @@ use crate::fresh::{self, Text};
 use crate::instance_dict::{self, ValueOffset};
 use crate::slots::Deallocate;
 use crate::standard::warner;
-use crate::transport::limits::{Limit, limits};
+use crate::transport::buffer_limits::{BufferLimit, buffer_limits};
 use crate::transport::protocol::is_of_stream;
 
 /// What a transport has of its machine.
@@ -202,8 +202,8 @@ impl TlsTransport {
     fn set_write_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<Limit>,
-        low: Option<Limit>,
+        high: Option<BufferLimit>,
+        low: Option<BufferLimit>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 512)?;
         let Some(machine) = self.machine(py) else { return Ok(()) };
@@ -229,8 +229,8 @@ impl TlsTransport {
     fn set_read_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<Limit>,
-        low: Option<Limit>,
+        high: Option<BufferLimit>,
+        low: Option<BufferLimit>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 256)?;
         let Some(machine) = self.machine(py) else { return Ok(()) };
@@ -372,7 +372,7 @@ impl Deallocate for TlsTransport {
 }
 
 /// asyncio's marks from a user's, of which either may be missing.
-fn marks(high: Option<Limit>, low: Option<Limit>, kib: i64) -> PyResult<Marks> {
-    let (high, low) = limits(high, low, kib * 1024)?;
+fn marks(high: Option<BufferLimit>, low: Option<BufferLimit>, kib: i64) -> PyResult<Marks> {
+    let (high, low) = buffer_limits(high, low, kib * 1024)?;
     Ok(Marks { low, high })
 }

@@ -10,12 +10,12 @@ use crate::fresh;
 
 /// A limit as a program gives it.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub(crate) enum Limit {
+pub(crate) enum BufferLimit {
     Whole(i64),
     Real(f64),
 }
 
-impl FromPyObject<'_, '_> for Limit {
+impl FromPyObject<'_, '_> for BufferLimit {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
@@ -28,7 +28,7 @@ impl FromPyObject<'_, '_> for Limit {
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for BufferLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(number) => number.fmt(f),
@@ -38,7 +38,7 @@ impl fmt::Display for Limit {
     }
 }
 
-impl Limit {
+impl BufferLimit {
     fn times_four(self) -> Self {
         match self {
             Self::Whole(number) => Self::Whole(number.saturating_mul(4)),
@@ -82,15 +82,16 @@ impl Limit {
 ///
 /// # Errors
 /// `ValueError` unless `high >= low >= 0`.
-pub(super) fn limits(
-    high: Option<Limit>,
-    low: Option<Limit>,
+pub(super) fn buffer_limits(
+    high: Option<BufferLimit>,
+    low: Option<BufferLimit>,
     default: i64,
 ) -> PyResult<(usize, usize)> {
-    let high = high.unwrap_or_else(|| low.map_or(Limit::Whole(default), Limit::times_four));
+    let high =
+        high.unwrap_or_else(|| low.map_or(BufferLimit::Whole(default), BufferLimit::times_four));
     let low = low.unwrap_or_else(|| high.quarter());
     let in_order = match (high, low) {
-        (Limit::Whole(high), Limit::Whole(low)) => high >= low && low >= 0,
+        (BufferLimit::Whole(high), BufferLimit::Whole(low)) => high >= low && low >= 0,
         _ => high.number() >= low.number() && low.number() >= 0.0,
     };
     if in_order {

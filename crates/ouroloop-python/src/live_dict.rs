@@ -72,15 +72,15 @@ pub(crate) fn own<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>>
 ///
 /// The dictionary that this is derived from has a copy of the program's own: the interpreter looks at its
 /// size before it asks for the keys.
-#[pyclass(frozen, extends = PyDict, name = "_Attributes", module = "ouroloop")]
-pub(crate) struct Attributes {
+#[pyclass(frozen, extends = PyDict, name = "_LiveDict", module = "ouroloop")]
+pub(crate) struct LiveDict {
     object: AttachedCell<Option<Py<PyAny>>>,
     native: Native,
 }
 
-made_at_the_start!(Attributes);
+made_at_the_start!(LiveDict);
 
-impl Attributes {
+impl LiveDict {
     /// # Errors
     /// `MemoryError`.
     pub(crate) fn of<'py>(
@@ -157,14 +157,14 @@ impl Attributes {
 /// A dictionary proper.
 fn plain<'py>(attributes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = attributes.py();
-    match attributes.cast::<Attributes>() {
+    match attributes.cast::<LiveDict>() {
         Ok(attributes) => attributes.get().all(py),
         Err(_) => Ok(py.get_type::<PyDict>().call1((attributes,))?.cast_into()?),
     }
 }
 
 #[pymethods]
-impl Attributes {
+impl LiveDict {
     fn __getitem__<'py>(&self, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = name.py();
         self.all(py)?.get_item(&name)?.ok_or_else(|| PyKeyError::new_err(name.unbind()))
