@@ -9,17 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections import Counter
 from pathlib import Path
 
-from .driver import Attack, Batch, Outcome, consecutive, limit
+from .driver import Attack, Batch, consecutive, limit
 from .regressions import REGRESSIONS, regressions
-from .verdict import Ending
-
-SHOWN = 80
-"""Lines of what a batch wrote before it crashed."""
 
 EPILOG = """\
 Each line of a finding ends with the command that replays it. With --trace N a replay prints the last N calls
@@ -82,7 +77,7 @@ def _run(chosen: argparse.Namespace, attack: Attack) -> int:
         count += 1
         endings[outcome.verdict.ending.value] += 1
         if outcome.verdict.bad:
-            _tell(outcome, attack.python)
+            print(outcome.account(attack.python), flush=True)
             places[outcome.verdict.place or "elsewhere"] += 1
     took = time.monotonic() - started
     print(f"{made:,} calls in {count} batches, {took:.0f} s ({made / took:,.0f} a second)")
@@ -111,19 +106,6 @@ def _attack(chosen: argparse.Namespace, options: tuple[str, ...]) -> Attack:
     return attack
 
 
-def _tell(outcome: Outcome, python: str) -> None:
-    verdict = outcome.verdict
-    print(
-        f"{verdict.ending.value} after {outcome.made} calls: {verdict.told} {verdict.place}\n"
-        f"    {outcome.batch.command(python)}",
-        flush=True,
-    )
-    if verdict.ending in (Ending.CRASH, Ending.HANG):
-        # It may not happen again.
-        lines = [line for line in outcome.errors.splitlines() if line.strip()]
-        print(textwrap.indent("\n".join(lines[:SHOWN]), "    | "), flush=True)
-
-
 def _replay(chosen: argparse.Namespace, attack: Attack) -> int:
     batch = Batch(chosen.replay, chosen.batch, attack.options)
     if chosen.shrink:
@@ -138,7 +120,7 @@ def _replay(chosen: argparse.Namespace, attack: Attack) -> int:
         print(outcome.errors)
         if path is not None:
             print(*path.read_text(errors="replace").splitlines()[-chosen.trace :], sep="\n")
-    _tell(outcome, attack.python)
+    print(outcome.account(attack.python), flush=True)
     return 1 if outcome.verdict.bad else 0
 
 

@@ -30,6 +30,8 @@ PATIENCE = 3
 HANG = 40.0
 """Seconds without an end of what was interrupted."""
 LOOPS = 2
+TIMERS = "call_at", "call_later", "time"
+"""What a loop's timers go by if a call has laid it over the loop's own: then turns do not end, and handles are not its."""
 MEMORY = 3 * 2**30
 
 
@@ -152,6 +154,8 @@ class _Turns:
                 world.loops[place] = self._new_loop()
         loop = world.loops[0] if chance.odds(0.95) else world.loops[1]
         kind.set_task_factory(loop, None)
+        for name in TIMERS:
+            vars(loop).pop(name, None)
         if chance.odds(0.02):
             chance.one(RARE_RECIPES)()
         if chance.odds(0.05):

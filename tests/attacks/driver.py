@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,7 +17,7 @@ from typing import Self
 
 import trustme
 
-from .verdict import Verdict, judge
+from .verdict import Ending, Verdict, judge
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 100.0
@@ -26,6 +27,8 @@ SEEDS_PER_CHECKED = 4
 FIXED_ADDRESSES = ("setarch", "--addr-no-randomize") if shutil.which("setarch") else ()
 """What is ordered by addresses comes in the same order each time."""
 KEPT_OF_ERRORS = 20_000
+SHOWN = 80
+"""Lines of what a batch wrote before it crashed."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,16 @@ class Outcome:
     verdict: Verdict
     made: int
     errors: str
+
+    def account(self, python: str) -> str:
+        """Return all that there is to know of a bad ending: it may not happen again."""
+        verdict = self.verdict
+        told = f"{verdict.ending.value} after {self.made} calls: {verdict.told} {verdict.place}\n"
+        told += f"    {self.batch.command(python)}"
+        if verdict.ending in (Ending.CRASH, Ending.HANG):
+            lines = [line for line in self.errors.splitlines() if line.strip()]
+            told += "\n" + textwrap.indent("\n".join(lines[:SHOWN]), "    | ")
+        return told
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .driver import Attack, Batch, Outcome, consecutive, limit
+from .driver import Attack, Batch, consecutive, limit
 from .regressions import regressions
 from .verdict import Ending, judge
 
@@ -36,15 +36,11 @@ def attack() -> Iterator[Attack]:
         yield attack
 
 
-def told(attack: Attack, outcome: Outcome) -> str:
-    return f"{outcome.verdict.ending.value}: {outcome.verdict.told}\nto replay: {outcome.batch.command(attack.python)}"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", regressions(), ids=lambda batch: batch.seed)
 def test_regression(attack: Attack, batch: Batch) -> None:
     outcome = attack.run_one(batch)
-    assert not outcome.verdict.bad, told(attack, outcome)
+    assert not outcome.verdict.bad, outcome.account(attack.python)
 
 
 @pytest.mark.slow
@@ -55,7 +51,7 @@ def test_random_batches(attack: Attack, part: int) -> None:
     made = 0
     for outcome in attack.run(batches, 1, limit(None, seconds)):
         made += outcome.made
-        assert not outcome.verdict.bad, told(attack, outcome)
+        assert not outcome.verdict.bad, outcome.account(attack.python)
     print(f"{made} calls from seed {SEED}")
     assert made
 

@@ -6,11 +6,13 @@
 import asyncio
 import contextvars
 import gc
+import itertools
 import re
 import sys
 import weakref
 from typing import Any
 
+import ouroloop
 import pytest
 
 from tests.releases import stock_has
@@ -290,6 +292,25 @@ def contexts(error: BaseException) -> list[BaseException]:
         error = error.__context__
         found.append(error)
     return found
+
+
+@pytest.mark.parametrize(("before", "ring"), [(0, 1), (0, 2), (1, 3), (5, 3), (40, 7)])
+def test_contexts_tied_to_a_ring(before: int, ring: int) -> None:
+    """asyncio's own walk never ends."""
+    errors = [KeyError(place) for place in range(before + ring)]
+    for error, context in itertools.pairwise(errors):
+        error.__context__ = context
+    errors[-1].__context__ = errors[before]
+
+    async def main() -> None:
+        async with ouroloop.timeout(0):
+            try:
+                await asyncio.sleep(FAR)
+            except asyncio.CancelledError:
+                raise errors[0] from None
+
+    with pytest.raises(KeyError, match="0"):
+        ouroloop.run(main())
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="since 3.13")

@@ -11,6 +11,8 @@
 //!    queue, is for an empty queue.
 //! 3. A failed write leaves the queue as it is.
 //! 4. The owner watches the descriptor and stops before it is closed.
+//! 5. Whoever shares the file may have made it blocking again. A wait that this leads to ends with
+//!    a signal, as if the call had not waited: the owner is to hear of the signal.
 
 use std::collections::{TryReserveError, VecDeque};
 use std::io::{self, IoSlice};
@@ -78,10 +80,8 @@ impl<F: AsFd> Reader<F> {
     #[inline]
     pub fn receive(&self, buffer: &mut [MaybeUninit<u8>]) -> Received {
         let room = buffer.len();
-        let read = rustix::io::retry_on_intr(|| {
-            rustix::io::read(&self.file, &mut *buffer).map(|(filled, _)| filled.len())
-        });
-        match read {
+        let read = rustix::io::read(&self.file, buffer).map_err(interrupted);
+        match read.map(|(filled, _)| filled.len()) {
             Ok(0) if room > 0 => Received::Eof,
             Ok(n) => Received::Data(n),
             Err(Errno::AGAIN) => Received::WouldBlock,
@@ -184,15 +184,23 @@ impl<F: AsFd, B: AsRef<[u8]>> Writer<F, B> {
     }
 }
 
+/// What a failed call says, by rule 5.
+const fn interrupted(error: Errno) -> Errno {
+    match error {
+        Errno::INTR => Errno::AGAIN,
+        error => error,
+    }
+}
+
 /// A descriptor as what a queue is written to.
 struct End<'fd>(BorrowedFd<'fd>);
 
 impl Sink for End<'_> {
     fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        rustix::io::retry_on_intr(|| rustix::io::write(self.0, bytes))
+        rustix::io::write(self.0, bytes).map_err(interrupted)
     }
 
     fn write_gathered(&self, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
-        rustix::io::retry_on_intr(|| rustix::io::writev(self.0, slices))
+        rustix::io::writev(self.0, slices).map_err(interrupted)
     }
 }

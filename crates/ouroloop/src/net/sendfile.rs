@@ -17,12 +17,10 @@ const LARGEST_MOVE: u64 = 0x7fff_f000;
 pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: u64) -> Sent {
     use rustix::io::Errno;
     let count = usize::try_from(count.min(LARGEST_MOVE)).unwrap_or(usize::MAX);
-    let moved = rustix::io::retry_on_intr(|| {
-        rustix::fs::sendfile(&socket, &file, Some(&mut offset.clone()), count)
-    });
-    match moved {
+    match rustix::fs::sendfile(socket, file, Some(&mut offset.clone()), count) {
         Ok(moved) => Sent::Bytes(moved),
-        Err(Errno::AGAIN) => Sent::WouldBlock,
+        // A signal interrupts only a blocking socket, and whoever sends is to hear of it.
+        Err(Errno::AGAIN | Errno::INTR) => Sent::WouldBlock,
         Err(error) => Sent::Failed(error.into()),
     }
 }

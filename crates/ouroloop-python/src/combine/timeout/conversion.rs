@@ -47,11 +47,15 @@ pub(in crate::combine) fn timeout_from(
     error
 }
 
-/// Puts a `TimeoutError` before the first cancellation among an exception's contexts.
+/// Puts a `TimeoutError` before the first cancellation among an exception's contexts, which a
+/// program may have tied to a ring: asyncio never comes back from one.
 fn insert_timeout(exception: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = exception.py();
     let cancelled = Standard::get(py)?.cancelled_error.bind(py);
     let mut exception = exception.clone();
+    // Brent's: the walk is held against where it was when its length was last a power of two.
+    let mut landmark = exception.clone();
+    let (mut steps, mut until) = (0_usize, 1_usize);
     loop {
         let context = exception.getattr(intern!(py, "__context__"))?;
         if context.is_none() {
@@ -61,6 +65,14 @@ fn insert_timeout(exception: &Bound<'_, PyAny>) -> PyResult<()> {
             let timeout = timeout_from(py, Some(&context)).into_value(py);
             return exception.setattr(intern!(py, "__context__"), timeout);
         }
+        if context.is(&landmark) {
+            return Ok(());
+        }
         exception = context;
+        steps += 1;
+        if steps == until {
+            landmark = exception.clone();
+            until *= 2;
+        }
     }
 }
