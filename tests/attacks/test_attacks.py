@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .driver import Attack, Batch, consecutive, limit
+from .interpreter import A_COLLECTION_WITHIN_A_COLLECTION, REFERENCES_THAT_DIE_TOGETHER, run
 from .regressions import regressions
 from .verdict import Ending, judge
 
@@ -104,3 +105,14 @@ def test_a_seed_draws_what_it_drew(attack: Attack, tmp_path: Path) -> None:
 def test_as_many_calls_as_asked_for(attack: Attack) -> None:
     outcomes = list(attack.run(consecutive(21, 500, ()), 2, limit(1500, None)))
     assert sum(outcome.made for outcome in outcomes) >= 1500
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="collections of older interpreters are not sound"
+)
+@pytest.mark.parametrize(
+    "program", [REFERENCES_THAT_DIE_TOGETHER, A_COLLECTION_WITHIN_A_COLLECTION]
+)
+def test_an_interpreter_that_is_not_to_blame(program: str) -> None:
+    """What docs say of older ones, the newer ones have repaired: there a crash in a collection is ours."""
+    assert not run(program).bad

@@ -5,7 +5,6 @@ Each program ran into freed memory, a panic or a leak once; a child's exit statu
 
 import asyncio
 import gc
-import os
 import signal
 import socket
 import subprocess
@@ -201,14 +200,15 @@ def test_limits_are_any_numbers(run: Run, high: Any, low: Any, limits: tuple[int
 def test_a_signal_from_before_there_was_a_handler() -> None:
     for factory in (asyncio.SelectorEventLoop, ouroloop.new_event_loop):
         loop = factory()
-        loop.call_soon(os.kill, os.getpid(), signal.SIGINT)
+        # os.kill would leave it to the system which thread hears of it, and when.
+        loop.call_soon(signal.raise_signal, signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()
         heard: list[str] = []
         loop.add_signal_handler(signal.SIGINT, heard.append, "SIGINT")
         loop.run_until_complete(asyncio.sleep(0.01))
         assert heard == []
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         loop.run_until_complete(asyncio.sleep(0.01))
         assert heard == ["SIGINT"]
         loop.close()
@@ -221,7 +221,7 @@ def test_a_signal_after_many_turns_comes_in_its_turn(run: Run) -> None:
         loop.add_signal_handler(signal.SIGUSR1, heard.append, "SIGUSR1")
         for _ in range(300):
             await asyncio.sleep(0)
-        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
         for _ in range(3):
             await asyncio.sleep(0)
         loop.remove_signal_handler(signal.SIGUSR1)
