@@ -257,3 +257,34 @@ def test_what_a_finalizer_does_at_the_end(
     done = run_python("-c", program, mode, holder)
     assert (done.returncode, done.stdout) == (0, "done")
     assert not any(word in done.stderr for word in CRASHES)
+
+
+@pytest.mark.parametrize("how", [[], ["-m", "ouroloop"]])
+def test_tasks_are_described_to_the_last(
+    run_python: RunPython, tmp_path: Path, how: list[str]
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import asyncio
+
+            async def group():
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(asyncio.sleep(100))
+                    tasks.create_task(asyncio.Event().wait())
+
+            async def main():
+                global task
+                task = asyncio.create_task(group())
+                await asyncio.sleep(0.01)
+
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(main())
+            """
+        )
+    )
+    done = run_python(*how, str(program))
+    told = done.stderr.splitlines()
+    assert told[::2] == ["Task was destroyed but it is pending!"] * 3
+    assert all(line.startswith("task: <Task pending name=") for line in told[1::2])

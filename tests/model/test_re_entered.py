@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections import ChainMap, UserDict
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -197,7 +198,15 @@ def test_limits_are_any_numbers(run: Run, high: Any, low: Any, limits: tuple[int
     run(main())
 
 
-def test_a_signal_from_before_there_was_a_handler() -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, though a shell has started this in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_from_before_there_was_a_handler(interruptible: None) -> None:
     for factory in (asyncio.SelectorEventLoop, ouroloop.new_event_loop):
         loop = factory()
         # os.kill would leave it to the system which thread hears of it, and when.

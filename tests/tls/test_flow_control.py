@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 from tests.certificates import Contexts
-from tests.loops import Run, until
+from tests.loops import Run, turns, until
 from tests.protocols import Echo, Recorder
 
 from .peers import ByHand, Refilling, accepted, connect, listening, serving
@@ -50,6 +50,32 @@ def test_a_paused_reader_holds_the_sender_up(run: Run, contexts: Contexts) -> No
             await until(lambda: sum(map(len, made[0].chunks)) == size)
             await until(lambda: client.calls[-1] == "resume")
             assert client.transport.get_write_buffer_size() == 0
+            client.transport.close()
+            await until(lambda: client.lost)
+
+    run(main())
+
+
+def test_one_write_holds_nobody_up(run: Run, contexts: Contexts) -> None:
+    """Two peers that both write much, drain, and then read depend on it."""
+
+    async def main() -> None:
+        size = 20_000_000
+        async with serving(contexts, Recorder) as (address, made):
+            client = await connect(contexts, Recorder, address)
+            await until(lambda: made and made[0].calls)
+            made[0].transport.pause_reading()
+            client.transport.write(b"y" * size)
+            assert client.transport.get_write_buffer_size() == 0
+            await turns()
+            assert client.calls == ["made"]
+            client.transport.write(b"y" * 500_000)
+            assert client.calls == ["made"]
+            client.transport.write(b"y" * 500_000)
+            assert client.calls == ["made", "pause"]
+            made[0].transport.resume_reading()
+            await until(lambda: sum(map(len, made[0].chunks)) == size + 1_000_000)
+            assert client.calls == ["made", "pause", "resume"]
             client.transport.close()
             await until(lambda: client.lost)
 

@@ -1,6 +1,7 @@
 """Peers that misbehave, and a process that runs out of descriptors."""
 
 import asyncio
+import errno
 import socket
 import subprocess
 import sys
@@ -43,6 +44,25 @@ def test_reset_in_mid_write(run: Run) -> None:
     # A protocol that was paused is not resumed by the end: there is nothing to go on with.
     assert protocol.calls[:2] == ["made", "pause"]
     assert protocol.calls[-1] == "lost"
+
+
+def test_an_end_that_a_reset_peer_will_not_read(run: Run) -> None:
+    protocol = Recorder()
+
+    async def main() -> None:
+        async with connected(protocol) as (transport, peer):
+            transport.pause_reading()
+            reset(peer)
+            with pytest.raises(OSError, match="not connected") as caught:
+                transport.write_eof()
+            assert caught.value.errno == errno.ENOTCONN
+            transport.write_eof()
+            transport.resume_reading()
+            await gone(transport)
+
+    run(main())
+    (error,) = protocol.lost
+    assert isinstance(error, ConnectionResetError)
 
 
 def test_a_peer_that_never_reads_and_aborts(run: Run) -> None:

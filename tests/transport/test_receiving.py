@@ -3,6 +3,7 @@
 import array
 import asyncio
 import mmap
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,36 @@ ROOMS: dict[str, Callable[[], Any]] = {
     "memoryview of shorts": lambda: memoryview(bytearray(1000)).cast("H"),
     "mmap": lambda: mmap.mmap(-1, 4096),
 }
+
+
+@pytest.mark.parametrize(
+    ("sent", "pieces"),
+    [
+        ([70_000], [70_000]),
+        ([200_000], [200_000]),
+        ([10, 150_000, 10], [150_020]),
+        ([300_000], [262_144, 37_856]),
+    ],
+)
+def test_what_lies_there_comes_in_one_piece(run: Run, sent: list[int], pieces: list[int]) -> None:
+    """Programs with a message a write rely on it, though no protocol promises that."""
+
+    async def main() -> list[int]:
+        near, far = socket.socketpair()
+        with far:
+            for end in (near, far):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+                end.setblocking(False)
+            if [far.send(bytes(size)) for size in sent] != sent:
+                pytest.skip("the system has no room for that much")
+            protocol = Recorder()
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(lambda: protocol, sock=near)
+            await until(lambda: len(protocol.data) == sum(sent))
+            transport.close()
+            return [len(chunk) for chunk in protocol.chunks]
+
+    assert run(main()) == pieces
 
 
 @pytest.mark.parametrize("kind", ROOMS)

@@ -43,7 +43,9 @@ const NAMES: &[&str] = &[
     "sys",
     "threading",
     "traceback",
+    "types",
     "warnings",
+    "weakref",
 ];
 
 static KEPT: PyOnceLock<Py<PyDict>> = PyOnceLock::new();

@@ -17,9 +17,6 @@ use crate::once::Once as _;
 const FILE: &str = "<ouroloop>";
 
 const FUNCTIONS: &str = "
-import types
-import weakref
-
 codes = {}
 stand_ins = weakref.WeakKeyDictionary()
 
@@ -47,7 +44,8 @@ def stand_in(coroutine, name):
 
 fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
     static DEFINED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let defined = DEFINED.find(py, || embedded::define(py, FUNCTIONS, FILE))?;
+    let defined =
+        DEFINED.find(py, || embedded::define(py, &["types", "weakref"], FUNCTIONS, FILE))?;
     Ok(defined.bind(py))
 }
 

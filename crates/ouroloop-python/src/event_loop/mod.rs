@@ -146,7 +146,7 @@ fn closed() -> PyErr {
     fresh::error::<PyRuntimeError>("Event loop is closed")
 }
 
-/// A transport's reads go through a buffer of this many bytes unless a transport has seen larger ones.
+/// The usual room for a read, and all that TLS reads or writes at a time.
 pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Loop {

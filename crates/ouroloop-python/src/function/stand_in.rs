@@ -59,7 +59,7 @@ def make(native, qualified, module, opening, calling):
 /// Those of running Python code.
 pub(super) fn make(py: Python<'_>, function: &Function) -> PyResult<Py<PyAny>> {
     static DEFINED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let defined = DEFINED.find(py, || embedded::define(py, MAKER, FILE))?;
+    let defined = DEFINED.find(py, || embedded::define(py, &[], MAKER, FILE))?;
     let (opening, calling) = match function.kind {
         Kind::Coroutine => ("async def", "return await"),
         Kind::Generator => ("def", "yield from"),

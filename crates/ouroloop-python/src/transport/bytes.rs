@@ -45,7 +45,7 @@ pub(crate) fn read<'py>(
         };
     }
     let mut scratch = Scratch::borrow(event_loop)?;
-    match receive(scratch.room()) {
+    match receive(&mut scratch.room()[..most.max(SCRATCH_BYTES)]) {
         // SAFETY: every caller reads by the engine, which initialises as many bytes as it answers.
         Received::Data(length) => fresh::bytes(py, unsafe { scratch.filled(length) }).map(Ok),
         nothing => Ok(Err(nothing)),
@@ -75,7 +75,8 @@ pub(crate) fn read_pair(
     Ok(Ok((first.finish(length.min(size))?, second)))
 }
 
-/// The loop's own buffer, borrowed for one read; who needs it meanwhile gets another.
+/// The loop's own buffer, borrowed for one read; who needs it meanwhile gets another. It has room for
+/// the largest: what a peer has sent comes in as many pieces as under asyncio.
 pub(crate) struct Scratch<'a, 'py> {
     event_loop: &'a Bound<'py, Loop>,
     memory: Vec<u8>,
@@ -88,13 +89,13 @@ impl<'a, 'py> Scratch<'a, 'py> {
         let py = event_loop.py();
         let mut memory = event_loop.get().scratch.replace(py, Vec::new());
         memory.clear();
-        memory.try_reserve(SCRATCH_BYTES).map_err(|_| no_memory(py))?;
+        memory.try_reserve(LARGEST_READ).map_err(|_| no_memory(py))?;
         Ok(Self { event_loop, memory })
     }
 
     /// Where to read to.
     pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-        &mut self.memory.spare_capacity_mut()[..SCRATCH_BYTES]
+        &mut self.memory.spare_capacity_mut()[..LARGEST_READ]
     }
 
     /// What was read.

@@ -47,12 +47,12 @@ impl LentFrame {
         static UNIX: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
         static BASE: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
         let py = path.py();
-        let unix = || UNIX.find(py, || embedded::define(py, UNIX_FUNCTIONS, UNIX_FILE));
+        let unix = || UNIX.find(py, || embedded::define(py, &[], UNIX_FUNCTIONS, UNIX_FILE));
         let (functions, name) = match self {
             Self::CreateUnixServer => (unix()?, intern!(py, "create_unix_server")),
             Self::StopServing => (unix()?, intern!(py, "_stop_serving")),
             Self::CreateDatagramEndpoint => (
-                BASE.find(py, || embedded::define(py, BASE_FUNCTIONS, BASE_FILE))?,
+                BASE.find(py, || embedded::define(py, &[], BASE_FUNCTIONS, BASE_FILE))?,
                 intern!(py, "create_datagram_endpoint"),
             ),
         };

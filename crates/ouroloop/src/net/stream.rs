@@ -304,14 +304,17 @@ impl<B: AsRef<[u8]>> Stream<B> {
         }
         if self.write_half == WriteHalf::Finishing {
             self.write_half = WriteHalf::Finished;
-            if let Err(error) = shutdown_write(fd.as_fd()) {
-                return Flushed::Failed(error);
+            match rustix::net::shutdown(fd, Shutdown::Write) {
+                // What waited was written, and the reader will hear of a reset since.
+                Ok(()) | Err(Errno::NOTCONN) => {}
+                Err(error) => return Flushed::Failed(error.into()),
             }
         }
         Flushed::Drained
     }
 
-    /// Ends the stream for the peer, once everything that waits has been flushed.
+    /// Ends the stream for the peer, once everything that waits has been flushed. `ENOTCONN` if the
+    /// peer has reset it.
     pub fn shutdown_write(&mut self) -> ShutDown {
         self.reclaim();
         let Some(fd) = &self.fd else { return ShutDown::Already };
@@ -323,7 +326,10 @@ impl<B: AsRef<[u8]>> Stream<B> {
             return ShutDown::Later;
         }
         self.write_half = WriteHalf::Finished;
-        shutdown_write(fd.as_fd()).map_or_else(ShutDown::Failed, |()| ShutDown::Now)
+        match rustix::net::shutdown(fd, Shutdown::Write) {
+            Ok(()) => ShutDown::Now,
+            Err(error) => ShutDown::Failed(error.into()),
+        }
     }
 
     /// Gives up on what waits and hands the chunks to the caller, who decides when they are
@@ -421,13 +427,5 @@ impl Sink for Socket<'_> {
             let mut control = SendAncillaryBuffer::default();
             rustix::net::sendmsg(self.0, slices, &mut control, SEND_FLAGS)
         })
-    }
-}
-
-fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
-    match rustix::net::shutdown(fd, Shutdown::Write) {
-        // A connection that the peer has reset needs no end any more; the reader will hear of it.
-        Ok(()) | Err(Errno::NOTCONN) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }

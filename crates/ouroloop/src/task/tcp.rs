@@ -210,7 +210,7 @@ impl TcpStream {
     /// on. A second call does nothing.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's: `ENOTCONN` after a reset.
     pub fn shutdown(&self) -> io::Result<()> {
         match self.stream.borrow_mut().shutdown_write() {
             ShutDown::Now | ShutDown::Later | ShutDown::Already => Ok(()),

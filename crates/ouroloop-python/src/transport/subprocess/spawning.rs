@@ -58,7 +58,7 @@ impl Spawner {
     /// The function whose frame the call has.
     fn caller(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         static CALLERS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-        let callers = CALLERS.find(py, || embedded::define(py, FUNCTIONS, FILE))?;
+        let callers = CALLERS.find(py, || embedded::define(py, &[], FUNCTIONS, FILE))?;
         callers.bind(py).as_any().get_item(match self {
             Self::Exec => intern!(py, "subprocess_exec"),
             Self::Shell => intern!(py, "subprocess_shell"),

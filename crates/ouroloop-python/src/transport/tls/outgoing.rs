@@ -108,29 +108,31 @@ impl TlsProtocol {
         }
     }
 
-    /// Encrypts the backlog and sends it.
+    /// Encrypts the backlog and sends it, all of it where the lower transport takes anything: the
+    /// application is told to wait by a later write, as under asyncio.
     ///
     /// # Errors
     /// OpenSSL's; those of the lower transport.
     pub(super) fn encrypt(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        let full = slf.get().state.with(py, |state| state.lower_full);
         let answer = Self::with_scratch(slf, |record, sealed| {
             while let Some(piece) = slf.get().next_piece(py, record) {
                 let data = match &piece {
                     Piece::Whole(bytes, start) => &bytes.as_bytes(py)[*start..],
                     Piece::Joined(length) => &record[..*length],
                 };
-                let full = slf.get().state.with(py, |state| state.lower_full);
                 let room = if full { &mut [][..] } else { &mut sealed.room[sealed.length..] };
                 let (step, length) = slf.get().session.encrypt(py, data, room)?;
                 sealed.length += length;
                 drop(piece);
                 let Step::Done(length) = step else { break };
                 slf.get().consume(py, length);
-                Self::drain(slf, sealed)?;
+                if !full {
+                    Self::drain(slf, sealed)?;
+                }
             }
-            Self::drain(slf, sealed)?;
-            Self::hand_down(slf, sealed)
+            if full { Ok(()) } else { Self::drain_to_the_end(slf, sealed) }
         });
         answer?;
         Self::control_writing(slf)
@@ -140,11 +142,9 @@ impl TlsProtocol {
     /// lower transport had no room for.
     pub(super) fn send_ciphertext(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if slf.get().session.pending_out(py)? > 0 {
-            Self::with_scratch(slf, |_, sealed| {
-                Self::drain(slf, sealed)?;
-                Self::hand_down(slf, sealed)
-            })?;
+        let full = slf.get().state.with(py, |state| state.lower_full);
+        if !full && slf.get().session.pending_out(py)? > 0 {
+            Self::with_scratch(slf, |_, sealed| Self::drain_to_the_end(slf, sealed))?;
         }
         Self::control_writing(slf)
     }
@@ -174,15 +174,17 @@ impl TlsProtocol {
             if sealed.room.len() - sealed.length < SEALED_RECORD {
                 Self::hand_down(slf, sealed)?;
             }
-            if slf.get().state.with(py, |state| state.lower_full) {
-                return Ok(());
-            }
             let length = slf.get().session.drain(py, &mut sealed.room[sealed.length..])?;
             sealed.length += length;
             if length == 0 {
                 return Ok(());
             }
         }
+    }
+
+    fn drain_to_the_end(slf: &Bound<'_, Self>, sealed: &mut Sealed<'_>) -> PyResult<()> {
+        Self::drain(slf, sealed)?;
+        Self::hand_down(slf, sealed)
     }
 
     fn hand_down(slf: &Bound<'_, Self>, sealed: &mut Sealed<'_>) -> PyResult<()> {
