@@ -45,7 +45,10 @@ def test_a_native_coroutine_can_be_stepped_by_a_generator() -> None:
         yield from ouroloop.sleep(0)  # type: ignore[misc]
         return "over"
 
-    assert asyncio.run(generator()) == "over"
+    async def main() -> str:
+        return await generator()
+
+    assert asyncio.run(main()) == "over"
     assert list(ouroloop.sleep(0)) == [None]  # type: ignore[call-overload]
 
 
