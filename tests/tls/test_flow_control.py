@@ -1,7 +1,9 @@
 """Pausing and resuming, both ways."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import AsyncIterator
 
 from tests.certificates import Contexts
 from tests.loops import Run, turns, until
@@ -33,25 +35,32 @@ def test_nothing_is_received_while_reading_is_paused(run: Run, contexts: Context
     run(main())
 
 
+@contextlib.asynccontextmanager
+async def reader_that_pauses(contexts: Contexts) -> AsyncIterator[tuple[Recorder, Recorder]]:
+    """Connect a client to a server that has paused reading; the client is closed after the block."""
+    async with serving(contexts, Recorder) as (address, made):
+        client = await connect(contexts, Recorder, address)
+        await until(lambda: made and made[0].calls)
+        made[0].transport.pause_reading()
+        yield client, made[0]
+        client.transport.close()
+        await until(lambda: client.lost)
+
+
 def test_a_paused_reader_holds_the_sender_up(run: Run, contexts: Contexts) -> None:
     async def main() -> None:
         size = 20_000_000
-        async with serving(contexts, Recorder) as (address, made):
-            client = await connect(contexts, Recorder, address)
-            await until(lambda: made and made[0].calls)
-            made[0].transport.pause_reading()
+        async with reader_that_pauses(contexts) as (client, reader):
             client.transport.write(b"y" * (size - 1_000_000))
             client.transport.write(b"y" * 1_000_000)
             assert client.calls == ["made", "pause"]
             assert client.transport.get_write_buffer_size() > 512 * 1024
-            lower = made[0].transport._ssl_protocol._transport
+            lower = reader.transport._ssl_protocol._transport
             await until(lambda: not lower.is_reading())
-            made[0].transport.resume_reading()
-            await until(lambda: sum(map(len, made[0].chunks)) == size)
+            reader.transport.resume_reading()
+            await until(lambda: sum(map(len, reader.chunks)) == size)
             await until(lambda: client.calls[-1] == "resume")
             assert client.transport.get_write_buffer_size() == 0
-            client.transport.close()
-            await until(lambda: client.lost)
 
     run(main())
 
@@ -61,10 +70,7 @@ def test_one_write_holds_nobody_up(run: Run, contexts: Contexts) -> None:
 
     async def main() -> None:
         size = 20_000_000
-        async with serving(contexts, Recorder) as (address, made):
-            client = await connect(contexts, Recorder, address)
-            await until(lambda: made and made[0].calls)
-            made[0].transport.pause_reading()
+        async with reader_that_pauses(contexts) as (client, reader):
             client.transport.write(b"y" * size)
             assert client.transport.get_write_buffer_size() == 0
             await turns()
@@ -73,11 +79,9 @@ def test_one_write_holds_nobody_up(run: Run, contexts: Contexts) -> None:
             assert client.calls == ["made"]
             client.transport.write(b"y" * 500_000)
             assert client.calls == ["made", "pause"]
-            made[0].transport.resume_reading()
-            await until(lambda: sum(map(len, made[0].chunks)) == size + 1_000_000)
+            reader.transport.resume_reading()
+            await until(lambda: sum(map(len, reader.chunks)) == size + 1_000_000)
             assert client.calls == ["made", "pause", "resume"]
-            client.transport.close()
-            await until(lambda: client.lost)
 
     run(main())
 

@@ -39,7 +39,7 @@ def test_what_lies_there_comes_in_one_piece(run: Run, sent: list[int], pieces: l
 
     async def main() -> list[int]:
         near, far = socket.socketpair()
-        with far:
+        with near, far:
             for end in (near, far):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
                 end.setblocking(False)

@@ -80,7 +80,7 @@ impl<F: AsFd> Reader<F> {
     #[inline]
     pub fn receive(&self, buffer: &mut [MaybeUninit<u8>]) -> Received {
         let room = buffer.len();
-        let read = rustix::io::read(&self.file, buffer).map_err(interrupted);
+        let read = rustix::io::read(&self.file, buffer).map_err(would_block_if_interrupted);
         match read.map(|(filled, _)| filled.len()) {
             Ok(0) if room > 0 => Received::Eof,
             Ok(n) => Received::Data(n),
@@ -184,8 +184,8 @@ impl<F: AsFd, B: AsRef<[u8]>> Writer<F, B> {
     }
 }
 
-/// What a failed call says, by rule 5.
-const fn interrupted(error: Errno) -> Errno {
+/// Rule 5.
+const fn would_block_if_interrupted(error: Errno) -> Errno {
     match error {
         Errno::INTR => Errno::AGAIN,
         error => error,
@@ -197,10 +197,10 @@ struct End<'fd>(BorrowedFd<'fd>);
 
 impl Sink for End<'_> {
     fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        rustix::io::write(self.0, bytes).map_err(interrupted)
+        rustix::io::write(self.0, bytes).map_err(would_block_if_interrupted)
     }
 
     fn write_gathered(&self, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
-        rustix::io::writev(self.0, slices).map_err(interrupted)
+        rustix::io::writev(self.0, slices).map_err(would_block_if_interrupted)
     }
 }

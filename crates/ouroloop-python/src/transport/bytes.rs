@@ -21,8 +21,8 @@ const KEPT_MEMORY: usize = 16 * 1024 * 1024;
 /// From this size on, the copy out of the loop's own buffer costs more than fresh room.
 pub(crate) const LARGE_READ: usize = 20 * 1024;
 
-/// One read into a `bytes` object of the right size, no larger than `most`; an error is a read that
-/// brought nothing.
+/// One read into a `bytes` object of the right size, no larger than `most` or [`SCRATCH_BYTES`]; an error
+/// is a read that brought nothing.
 ///
 /// A read of usual size goes through the loop's own buffer. One that is `expected` to be large,
 /// as the last one was, goes straight into a `bytes`, which is cut to size after.

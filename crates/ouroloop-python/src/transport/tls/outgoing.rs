@@ -132,7 +132,7 @@ impl TlsProtocol {
                     Self::drain(slf, sealed)?;
                 }
             }
-            if full { Ok(()) } else { Self::drain_to_the_end(slf, sealed) }
+            if full { Ok(()) } else { Self::drain_and_send(slf, sealed) }
         });
         answer?;
         Self::control_writing(slf)
@@ -144,7 +144,7 @@ impl TlsProtocol {
         let py = slf.py();
         let full = slf.get().state.with(py, |state| state.lower_full);
         if !full && slf.get().session.pending_out(py)? > 0 {
-            Self::with_scratch(slf, |_, sealed| Self::drain_to_the_end(slf, sealed))?;
+            Self::with_scratch(slf, |_, sealed| Self::drain_and_send(slf, sealed))?;
         }
         Self::control_writing(slf)
     }
@@ -182,7 +182,7 @@ impl TlsProtocol {
         }
     }
 
-    fn drain_to_the_end(slf: &Bound<'_, Self>, sealed: &mut Sealed<'_>) -> PyResult<()> {
+    fn drain_and_send(slf: &Bound<'_, Self>, sealed: &mut Sealed<'_>) -> PyResult<()> {
         Self::drain(slf, sealed)?;
         Self::hand_down(slf, sealed)
     }

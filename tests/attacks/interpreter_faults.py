@@ -1,4 +1,4 @@
-"""``python -m tests.attacks.interpreter``: programs of the standard library alone that crash or hang an interpreter.
+"""``python -m tests.attacks.interpreter_faults``: programs of the standard library alone that crash or hang an interpreter.
 
 What an attack meets there is not this project's. Each program is told by how it ends on the interpreter that runs this.
 """
@@ -72,7 +72,7 @@ PROGRAMS = {
 }
 
 
-def run(program: str) -> Verdict:
+def ending_of(program: str) -> Verdict:
     """Run a program to its end, or to that of its time."""
     command = [sys.executable, "-W", "ignore", "-c", program]
     try:
@@ -86,7 +86,7 @@ def main() -> None:
     """Tell how each program ends."""
     print(f"CPython {sys.version.split()[0]}")
     for name, program in PROGRAMS.items():
-        verdict = run(program)
+        verdict = ending_of(program)
         print(f"    {name}: {verdict.ending.value} {verdict.told}".rstrip())
 
 
