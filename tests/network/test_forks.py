@@ -34,15 +34,65 @@ def loop() -> Iterator[ouroloop.Loop]:
     loop.close()
 
 
-def test_an_inherited_loop_does_not_run(loop: ouroloop.Loop) -> None:
-    async def answer() -> str:
-        await asyncio.sleep(0)
-        return "answer"
+@pytest.mark.parametrize("multiplexer", ["epoll", "poll", "select"])
+def test_a_loop_that_did_not_run_is_the_childs(multiplexer: str) -> None:
+    """What daemons and servers with workers do: the loop is made first."""
+    loop = ouroloop.Loop(multiplexer=multiplexer)
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    heard: list[object] = []
+    loop.add_reader(near, lambda: heard.append(near.recv(10)))
+    loop.add_signal_handler(signal.SIGUSR1, heard.append, "before")
+    loop.call_soon(heard.append, "soon")
+    loop.call_later(0.001, heard.append, "timer")
+    letter = loop.create_future()
 
-    coroutine = answer()
-    assert in_child(loop.run_forever) == REFUSAL
-    assert in_child(lambda: loop.run_until_complete(coroutine)) == REFUSAL
-    assert loop.run_until_complete(coroutine) == "answer"
+    async def work() -> list[object]:
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR2)
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(letter.set_result, None))
+        thread.start()
+        await letter
+        thread.join()
+        far.send(b"data")
+        await until(lambda: len(heard) == 5)
+        return sorted(map(str, heard))
+
+    def run() -> list[object]:
+        loop.add_signal_handler(signal.SIGUSR2, heard.append, "after")
+        return loop.run_until_complete(work())
+
+    async def parent() -> None:
+        await until(lambda: "timer" in heard)
+
+    with near, far:
+        told = ["after", "b'data'", "before", "soon", "timer"]
+        assert in_child(run) == str(told)
+        # The parent's loop has heard of nothing.
+        loop.run_until_complete(parent())
+        assert heard == ["soon", "timer"]
+        heard.clear()
+        loop.call_soon(heard.append, "soon")
+        loop.call_later(0.001, heard.append, "timer")
+        assert str(run()) == str(told)
+        loop.close()
+
+
+def test_a_loop_that_has_run_in_the_parent_serves_in_the_child(loop: ouroloop.Loop) -> None:
+    async def serve() -> asyncio.Server:
+        return await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+
+    async def ask(server: asyncio.Server) -> bytes:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.close()
+        return await reader.read()
+
+    server = loop.run_until_complete(serve())
+    for _ in range(2):
+        assert in_child(lambda: loop.run_until_complete(ask(server))) == "b''"
+    assert loop.run_until_complete(ask(server)) == b""
+    server.close()
+    loop.run_until_complete(server.wait_closed())
 
 
 def test_a_run_ends_where_it_was_forked(loop: ouroloop.Loop) -> None:
@@ -199,13 +249,20 @@ def test_a_loop_that_is_collected_in_the_child() -> None:
         loops[0].close()
 
 
-def test_an_inherited_loop_watches_nothing(loop: ouroloop.Loop) -> None:
+def test_a_loop_that_ran_watches_nothing_in_the_child(loop: ouroloop.Loop) -> None:
     near, far = socket.socketpair()
+
+    def fork() -> tuple[str, str]:
+        return (
+            in_child(lambda: loop.add_reader(near, print)),
+            in_child(lambda: loop.add_writer(near, print)),
+        )
+
+    async def main() -> tuple[str, str]:
+        return fork()
+
     with near, far:
-        assert in_child(lambda: loop.add_reader(near, print)) == REFUSAL
-        assert in_child(lambda: loop.add_writer(near, print)) == REFUSAL
-        loop.call_later(0.01, loop.stop)
-        loop.run_forever()
+        assert loop.run_until_complete(main()) == (REFUSAL, REFUSAL)
         assert not loop.remove_writer(near)
 
 

@@ -359,6 +359,28 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         !self.process.is_current()
     }
 
+    /// Makes an inherited loop that does not run one of the child's own, which waits by `multiplexer`, a new
+    /// one. What was watched is watched on, what is ready and scheduled stays. The parent's loop notices
+    /// nothing; a descriptor that both watch tells both.
+    ///
+    /// # Errors
+    /// The kernel's refusal of the descriptors that the loop needs for itself; that of a child in which a
+    /// thread of the parent's left a lock behind. Then the loop is inherited as before.
+    pub fn take_over(&mut self, multiplexer: Arc<dyn Multiplexer>) -> io::Result<()> {
+        let process = Process::current()?;
+        let readable = Interest { readable: true, ..Interest::NONE };
+        if self.inbox.is_locked() {
+            return Err(fork::refusal());
+        }
+        self.waker.interrupt().take_over()?;
+        multiplexer.set(self.waker.interrupt().descriptor(), Interest::NONE, readable)?;
+        self.sources.move_to(Arc::clone(&multiplexer));
+        self.multiplexer = multiplexer;
+        self.process = process;
+        self.look_now = true;
+        Ok(())
+    }
+
     /// The way in for callbacks from other threads.
     pub fn inbox(&self) -> Inbox<C, InterruptDescriptor> {
         self.inbox.clone()

@@ -11,6 +11,10 @@
 //!    before each callback, and runs none of a loop that is: the child may have been forked by the
 //!    callback before.
 //!
+//! A loop that did not run when its process forked can be taken over by the child
+//! ([`EventLoop::take_over`](crate::EventLoop::take_over)): it gets kernel objects of the child's own,
+//! and watches by them what it watched in the parent.
+//!
 //! The child counts the fork itself (`pthread_atfork`), so that asking costs a load and no system
 //! call. A child made by bare `clone` or `_Fork` is not noticed; such a child may do little more
 //! than execute another program anyway.
@@ -52,6 +56,34 @@ impl Process {
     #[must_use]
     pub fn is_current(self) -> bool {
         FORKS.load(Ordering::Relaxed) == self.forks
+    }
+}
+
+/// The process to which something belongs: the one that made it, until a child takes its copy over.
+#[derive(Debug)]
+pub struct Owner {
+    forks: AtomicU64,
+}
+
+impl Owner {
+    /// The process that asks.
+    ///
+    /// # Errors
+    /// Those of [`Process::current`].
+    pub fn current() -> io::Result<Self> {
+        Ok(Self { forks: AtomicU64::new(Process::current()?.forks) })
+    }
+
+    /// Whether it is the process that asks.
+    #[inline]
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        FORKS.load(Ordering::Relaxed) == self.forks.load(Ordering::Relaxed)
+    }
+
+    /// It belongs to the process that asks from now on.
+    pub fn take_over(&self) {
+        self.forks.store(FORKS.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 

@@ -73,6 +73,11 @@ impl<C, I: Interrupt> Inbox<C, I> {
         std::mem::take(&mut letters.waiting)
     }
 
+    /// Whether a thread is in the middle of something, as one of the parent's may have been at a fork.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.letters.try_lock(), Err(std::sync::TryLockError::WouldBlock))
+    }
+
     #[cfg(not(loom))]
     fn lock(&self) -> std::sync::MutexGuard<'_, Letters<C>> {
         // No code of a caller runs under the lock, so a poisoned one is still consistent.

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use crate::fork::Process;
+use crate::fork::{self, Owner};
 use crate::waker::Interrupt;
 
 /// The open ends; on Linux they are one eventfd.
@@ -15,6 +16,42 @@ struct Ends {
     write: OwnedFd,
 }
 
+impl Ends {
+    fn new() -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::event::{EventfdFlags, eventfd};
+            Ok(Self { read: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let (read, write) = rustix::pipe::pipe()?;
+            for end in [&read, &write] {
+                rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+                rustix::io::ioctl_fionbio(end, true)?;
+            }
+            Ok(Self { read, write })
+        }
+    }
+
+    /// The same numbers lead to what is behind `others` from now on.
+    fn lead_to(&self, others: &Self) -> io::Result<()> {
+        let pairs = [
+            (&others.read, &self.read),
+            #[cfg(not(target_os = "linux"))]
+            (&others.write, &self.write),
+        ];
+        for (new, old) in pairs {
+            // SAFETY: both are open. The number stays its owner's, which closes it once.
+            if unsafe { libc::dup2(new.as_raw_fd(), old.as_raw_fd()) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            rustix::io::fcntl_setfd(old, rustix::io::FdFlags::CLOEXEC)?;
+        }
+        Ok(())
+    }
+}
+
 /// A descriptor that becomes readable when interrupted, until it is closed.
 ///
 /// Other threads may hold it longer than its loop lives: interrupting it then does nothing, and
@@ -23,7 +60,8 @@ struct Ends {
 pub struct InterruptDescriptor {
     ends: RwLock<Option<Ends>>,
     number: RawFd,
-    process: Process,
+    owner: Owner,
+    was_taken_over: AtomicBool,
 }
 
 impl InterruptDescriptor {
@@ -32,23 +70,25 @@ impl InterruptDescriptor {
     /// # Errors
     /// The kernel's: `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn new() -> io::Result<Self> {
-        let process = Process::current()?;
-        #[cfg(target_os = "linux")]
-        let ends = {
-            use rustix::event::{EventfdFlags, eventfd};
-            Ends { read: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? }
-        };
-        #[cfg(not(target_os = "linux"))]
-        let ends = {
-            let (read, write) = rustix::pipe::pipe()?;
-            for end in [&read, &write] {
-                rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
-                rustix::io::ioctl_fionbio(end, true)?;
-            }
-            Ends { read, write }
-        };
+        let owner = Owner::current()?;
+        let ends = Ends::new()?;
         let number = ends.read.as_raw_fd();
-        Ok(Self { ends: RwLock::new(Some(ends)), number, process })
+        let was_taken_over = AtomicBool::new(false);
+        Ok(Self { ends: RwLock::new(Some(ends)), number, owner, was_taken_over })
+    }
+
+    /// Gives a forked child an object of its own behind the same number.
+    ///
+    /// # Errors
+    /// The kernel's; [`fork::refusal`] if a thread of the parent's was closing it.
+    pub(crate) fn take_over(&self) -> io::Result<()> {
+        let ends = self.ends.try_read().map_err(|_| fork::refusal())?;
+        if let Some(ends) = &*ends {
+            ends.lead_to(&Ends::new()?)?;
+        }
+        self.was_taken_over.store(true, Ordering::Relaxed);
+        self.owner.take_over();
+        Ok(())
     }
 
     /// The descriptor to watch for readability.
@@ -69,7 +109,7 @@ impl InterruptDescriptor {
 
     /// Closes the descriptor, once.
     pub fn close(&self) {
-        if self.process.is_current() {
+        if self.owner.is_current() && !self.was_taken_over.load(Ordering::Relaxed) {
             drop(self.ends.write().unwrap_or_else(PoisonError::into_inner).take());
             return;
         }
@@ -81,7 +121,7 @@ impl InterruptDescriptor {
     }
 
     fn with_ends(&self, act: impl FnOnce(&Ends)) {
-        if !self.process.is_current() {
+        if !self.owner.is_current() {
             return;
         }
         // Nothing under the lock panics, so a poisoned one is still consistent.

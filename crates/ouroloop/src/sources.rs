@@ -245,9 +245,18 @@ impl<C: Callback> Sources<C> {
         })
     }
 
-    /// Watches by another mechanism from now on; nothing may be watched at present.
+    /// Watches by another mechanism from now on, which knows nothing yet.
     pub(crate) fn move_to(&mut self, multiplexer: Arc<dyn Multiplexer>) {
         self.multiplexer = multiplexer;
+        for (fd, source) in (0..).zip(&mut self.table) {
+            let wanted = source.interest();
+            source.told = Interest::NONE;
+            // Fails only for a descriptor that is gone already.
+            if wanted != Interest::NONE && self.multiplexer.set(fd, Interest::NONE, wanted).is_ok()
+            {
+                source.told = wanted;
+            }
+        }
     }
 
     pub(crate) fn take_all(&mut self) -> Vec<C> {

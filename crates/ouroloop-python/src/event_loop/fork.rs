@@ -1,9 +1,10 @@
-//! A loop in a forked child: its copy of the parent's, with which it may do nothing but let go.
+//! A loop in a forked child: its copy of the parent's, with which it may do nothing but let go, or run it.
 //!
-//! The engine sees to the kernel objects that both processes share ([`ouroloop::fork`]). On top
-//! of that, in the child:
+//! A loop that did not run when the process forked is the child's own as soon as it runs there
+//! ([`Loop::take_over`]). The engine sees to the kernel objects that both processes share
+//! ([`ouroloop::fork`]). On top of that, in the child and until then:
 //!
-//! 1. The loop does not run, and stops where it is if one of its callbacks made the fork. An exception
+//! 1. A loop that ran does not run again, and stops where it is if one of its callbacks made the fork. An exception
 //!    by which the child leaves it (`sys.exit` in a task) goes on to whoever runs the loop, whatever
 //!    is asked of the loop on its way: `asyncio.run` would have it finish its work first.
 //! 2. Transports neither send nor shut down; what was written before the fork is the parent's to
@@ -17,16 +18,44 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::Loop;
+use super::signals::Signals;
+use super::{Loop, Phase};
 use crate::fresh;
 use crate::handled::handled;
+use crate::os_error::os_error;
 use crate::standard::exception_of;
 
 impl Loop {
     /// Whether the loop was made by a process from which this one was forked.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        !self.process.is_current()
+        !self.owner.is_current()
+    }
+
+    /// Makes the loop this process's own if it did not run when this one was forked: a program that becomes
+    /// a daemon, or forks its workers, has often made its loop before.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn take_over(&self, py: Python<'_>) -> PyResult<()> {
+        let may = self.is_inherited()
+            && self
+                .state
+                .with(py, |state| state.phase == Phase::Stopped && !state.was_left_in_a_run);
+        if may {
+            let taken = self.mechanism.create().and_then(|multiplexer| {
+                self.state
+                    .with(py, |state| state.signals.as_mut().map_or(Ok(()), Signals::take_over))?;
+                self.engine.with(py, |engine| engine.take_over(multiplexer))
+            });
+            match taken {
+                Ok(()) => self.owner.take_over(),
+                // The kernel's, or the engine's own: then the loop stays the parent's.
+                Err(error) if error.raw_os_error().is_some() => return Err(os_error(py, &error)),
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -45,7 +45,7 @@ use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
 use ouroloop::blocking::Pool;
-use ouroloop::fork::Process;
+use ouroloop::fork::Owner;
 use ouroloop::interrupt::InterruptDescriptor;
 use ouroloop::multiplex::Mechanism;
 use ouroloop::net::Holder;
@@ -106,6 +106,8 @@ pub(crate) struct State {
     pub(crate) signals: Option<Signals>,
     /// The exception by which a forked child left this loop.
     left_by: Option<Py<PyAny>>,
+    /// The loop ran when this process was forked, and has been left here.
+    was_left_in_a_run: bool,
 }
 
 /// The native part of `ouroloop.Loop`.
@@ -114,7 +116,7 @@ pub(crate) struct State {
 pub(crate) struct Loop {
     pub(crate) engine: AttachedCell<EventLoop<Callback>>,
     pub(crate) state: AttachedCell<State>,
-    process: Process,
+    owner: Owner,
     mechanism: Mechanism,
     waker: Waker<InterruptDescriptor>,
     /// The task of ours that runs, or ran last.
@@ -401,7 +403,7 @@ impl Loop {
         let debug = coroutines.call_method0(intern!(py, "_is_debug_mode"))?.is_truthy()?;
         keep_read_memory();
         let event_loop = Self {
-            process: Process::current()?,
+            owner: Owner::current()?,
             mechanism,
             waker: engine.waker(),
             engine: AttachedCell::new(engine),
@@ -418,6 +420,7 @@ impl Loop {
                 asyncgens_shut_down: false,
                 current_source: None,
                 left_by: None,
+                was_left_in_a_run: false,
                 saved_origin_depth: None,
                 signals: None,
             }),

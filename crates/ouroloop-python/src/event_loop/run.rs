@@ -123,6 +123,7 @@ impl Loop {
     fn check_runnable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().check_closed(py)?;
+        slf.get().take_over(py)?;
         slf.get().refuse_to_run_inherited(py)?;
         if slf.get().is_running(py) {
             return Err(already_running());
@@ -173,6 +174,7 @@ impl Loop {
         slf.get().state.with(py, |state| {
             state.stopping = false;
             state.phase = Phase::Stopped;
+            state.was_left_in_a_run |= slf.get().is_inherited();
         });
         let signals = Self::detach_signals(slf);
         let running_loop = saved.running_loop.as_ref().map_or(Ok(()), |before| {

@@ -40,6 +40,16 @@ impl Signals {
         Ok(Self { read, write, attached: false, handlers: HashMap::new() })
     }
 
+    /// Gives a forked child a pipe of its own behind the same numbers.
+    pub(super) fn take_over(&mut self) -> std::io::Result<()> {
+        let own = Self::new()?;
+        for (new, old) in [(&own.read, &mut self.read), (&own.write, &mut self.write)] {
+            rustix::io::dup2(new, old)?;
+            rustix::io::fcntl_setfd(old, rustix::io::FdFlags::CLOEXEC)?;
+        }
+        Ok(())
+    }
+
     /// Takes the numbers out of the pipe.
     fn arrived(&self) -> Vec<i32> {
         let mut arrived = Vec::new();
@@ -78,6 +88,7 @@ impl Loop {
         debug::refuse_coroutine(callback.bind(py), "add_signal_handler")?;
         let number = checked_signal(sig)?;
         slf.get().check_closed(py)?;
+        slf.get().take_over(py)?;
         let (_, write) = Self::signal_pipe(slf)?;
         if let Err(error) = wakeup::lend(py, write) {
             let refused =
