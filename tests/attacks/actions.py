@@ -141,8 +141,11 @@ def _dead(reference: Any) -> None:
 
 
 def watch() -> None:
+    found, told = world.pick(), world.chance.one((None, _dead, _dead))
+    if type(found) is types.BuiltinMethodType:
+        return  # A built-in class's goes when there is no interpreter any more; up to 3.12 the callback is called then.
     try:
-        reference = weakref.ref(world.pick(), world.chance.one((None, _dead, _dead)))
+        reference = weakref.ref(found, told)
     except TypeError:
         return
     if len(_references) < MOST_REFERENCES:

@@ -65,9 +65,19 @@ except RuntimeError: pass
 del task
 """
 
+A_CALLBACK_AFTER_THE_END = """
+import ctypes, weakref
+
+def told(reference): return len("")
+
+reference = weakref.ref(bytes.maketrans, told)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(reference))  # it outlives its module, as one in a frozen cycle does
+"""
+
 PROGRAMS = {
     "references that die together": REFERENCES_THAT_DIE_TOGETHER,
     "a collection within a collection": A_COLLECTION_WITHIN_A_COLLECTION,
+    "a callback after the end": A_CALLBACK_AFTER_THE_END,
     "a task without a loop": A_TASK_WITHOUT_A_LOOP,
 }
 

@@ -15,6 +15,7 @@ import pytest
 
 from .driver import Attack, Batch, consecutive, limit
 from .interpreter_faults import (
+    A_CALLBACK_AFTER_THE_END,
     A_COLLECTION_WITHIN_A_COLLECTION,
     REFERENCES_THAT_DIE_TOGETHER,
     ending_of,
@@ -112,10 +113,12 @@ def test_as_many_calls_as_asked_for(attack: Attack) -> None:
 
 
 @pytest.mark.skipif(
-    sys.version_info < (3, 13), reason="collections of older interpreters are not sound"
+    sys.version_info < (3, 13),
+    reason="collections of older interpreters are not sound, nor is their end",
 )
 @pytest.mark.parametrize(
-    "program", [REFERENCES_THAT_DIE_TOGETHER, A_COLLECTION_WITHIN_A_COLLECTION]
+    "program",
+    [REFERENCES_THAT_DIE_TOGETHER, A_COLLECTION_WITHIN_A_COLLECTION, A_CALLBACK_AFTER_THE_END],
 )
 def test_an_interpreter_that_is_not_to_blame(program: str) -> None:
     """What docs say of older ones, the newer ones have repaired: there a crash in a collection is ours."""
