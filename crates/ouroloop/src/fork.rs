@@ -87,6 +87,12 @@ impl Owner {
     }
 }
 
+impl Clone for Owner {
+    fn clone(&self) -> Self {
+        Self { forks: AtomicU64::new(self.forks.load(Ordering::Relaxed)) }
+    }
+}
+
 extern "C" fn count() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }

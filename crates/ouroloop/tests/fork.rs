@@ -1,4 +1,4 @@
-//! Loops and forks: what a child does to the loop that it inherits does not reach the parent.
+//! Loops and forks: what a child does to the loop that it inherits does not reach the parent, also if it takes it over.
 #![cfg(not(loom))]
 
 mod support;
@@ -178,6 +178,58 @@ fn perform(turns: &mut EventLoop<Token>, mut wait: Wait) -> usize {
     wait.perform();
     turns.collect(wait).expect("a wait that succeeds");
     turns.ready_len()
+}
+
+#[test]
+fn a_child_takes_a_loop_over() {
+    for mechanism in Mechanism::ALL {
+        let create = || mechanism.create().expect("a mechanism of this system");
+        let mut turns = EventLoop::new(create()).expect("a loop");
+        let (near, mut far) = pair();
+        turns.set_reader(number(&near), READER).expect("a watch");
+        let waker = turns.waker();
+        let descriptor = waker.interrupt().descriptor();
+        assert!(holds_in_child(|| {
+            turns.take_over(create()).expect("a loop of the child's");
+            watches_another(&mut turns) && hears_a_thread(&mut turns) && {
+                let numbers_stay = turns.waker().interrupt().descriptor() == descriptor;
+                numbers_stay
+                    && holds_in_child(|| {
+                        turns.take_over(create()).expect("a loop of the grandchild's");
+                        watches_another(&mut turns) && hears_a_thread(&mut turns)
+                    })
+                    && hears_a_thread(&mut turns)
+            }
+        }));
+        assert!(!is_readable(descriptor), "the child's letters are the child's");
+        assert_eq!(turn(&mut turns, |_, _| {}), [], "what the child watches is the child's");
+        far.write_all(b"x").expect("room");
+        assert!(holds_in_child(|| {
+            turns.take_over(create()).expect("a loop of the child's");
+            let watched_on = turn(&mut turns, |_, _| {}) == [READER];
+            let cleared = turns.clear_reader(number(&near)) == Some(READER);
+            watched_on && cleared && turns.close().is_empty()
+        }));
+        assert_eq!(turn(&mut turns, |_, _| {}), [READER], "the parent's watch stays");
+    }
+}
+
+fn watches_another(turns: &mut EventLoop<Token>) -> bool {
+    let (other, mut far) = pair();
+    turns.set_reader(number(&other), WRITER).expect("a watch");
+    far.write_all(b"x").expect("room");
+    let watches = turn(turns, |_, _| {}) == [WRITER];
+    watches && turns.clear_reader(number(&other)) == Some(WRITER)
+}
+
+fn hears_a_thread(turns: &mut EventLoop<Token>) -> bool {
+    let wait = turns.plan(true).expect("a look");
+    let inbox = turns.inbox();
+    let sent = std::thread::spawn(move || inbox.send(WRITER).is_ok()).join();
+    let called = is_readable(turns.waker().interrupt().descriptor());
+    sent.expect("a thread that ends") && called && perform(turns, wait) == 1 && {
+        turn(turns, |_, _| {}) == [WRITER]
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A loop in a forked child: its copy of the parent's, with which it may do nothing but let go, or run it.
 //!
-//! A loop that did not run when the process forked is the child's own as soon as it runs there
-//! ([`Loop::take_over`]). The engine sees to the kernel objects that both processes share
-//! ([`ouroloop::fork`]). On top of that, in the child and until then:
+//! A loop that did not run when the process forked is the child's own as soon as the child runs it, or has it watch
+//! a descriptor or a signal ([`Loop::take_over`]), with its callbacks, timers, transports and servers. The engine
+//! sees to the kernel objects that both processes share ([`ouroloop::fork`]). On top of that, until then, and for
+//! good if the loop ran at the fork:
 //!
 //! 1. A loop that ran does not run again, and stops where it is if one of its callbacks made the fork. An exception
 //!    by which the child leaves it (`sys.exit` in a task) goes on to whoever runs the loop, whatever
@@ -49,7 +50,10 @@ impl Loop {
                 self.engine.with(py, |engine| engine.take_over(multiplexer))
             });
             match taken {
-                Ok(()) => self.owner.take_over(),
+                Ok(()) => {
+                    self.holder.take_over();
+                    self.owner.take_over();
+                }
                 // The kernel's, or the engine's own: then the loop stays the parent's.
                 Err(error) if error.raw_os_error().is_some() => return Err(os_error(py, &error)),
                 Err(_) => {}

@@ -26,7 +26,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::fork::Process;
+use crate::fork::Owner;
 use crate::net::stream::{Sent, send};
 use datagrams::Datagram;
 
@@ -58,7 +58,7 @@ const STACK_BYTES: usize = 128 * 1024;
 #[derive(Debug, Clone)]
 pub struct Holder {
     held: Arc<Mutex<Held>>,
-    process: Option<Process>,
+    owner: Option<Owner>,
 }
 
 /// What has become of what was held of a socket.
@@ -124,8 +124,19 @@ impl Holder {
     /// One that holds nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        let process = Process::current().ok().filter(|_| !LOST.load(Ordering::Relaxed));
-        Self { held: Arc::default(), process }
+        let owner = Owner::current().ok().filter(|_| !LOST.load(Ordering::Relaxed));
+        Self { held: Arc::default(), owner }
+    }
+
+    /// Belongs to a forked child from now on, whose parent held nothing any more; if another thread had the lock, nobody uses it.
+    pub fn take_over(&self) {
+        let Some(owner) = self.owner.as_ref().filter(|_| !LOST.load(Ordering::Relaxed)) else {
+            return;
+        };
+        if let Ok(mut held) = self.held.try_lock() {
+            held.watched = false;
+            owner.take_over();
+        }
     }
 
     /// Holds what is all that waits for a stream socket.
@@ -179,7 +190,7 @@ impl Holder {
 
     /// Whether this is the process that made it.
     fn is_usable(&self) -> bool {
-        self.process.is_some_and(Process::is_current)
+        self.owner.as_ref().is_some_and(Owner::is_current)
     }
 }
 

@@ -1,0 +1,160 @@
+"""Programs that make their loop first and then fork: daemons, workers, processes of ``multiprocessing``."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+
+import ouroloop
+import pytest
+
+from tests.loops import HOST, Factory, until
+
+from .forks import in_child
+
+PIECES = 30
+
+
+async def everything() -> list[object]:
+    """Use what a loop has: servers, connections, processes, threads."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), HOST, 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    got: list[object] = [await reader.read()]
+    writer.close()
+    server.close()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "print(1)", stdout=-1)
+    got += await process.communicate()
+    got += [process.returncode, await asyncio.to_thread(int, "42")]
+    return [*got, await asyncio.sleep(0.01, "slept")]
+
+
+@pytest.mark.parametrize("has_run", [False, True])
+def test_a_daemon(has_run: bool) -> None:
+    """It forks twice, and has a loop from before. (asyncio shares epoll's instance with the parent, and may hang.)"""
+    loop = ouroloop.new_event_loop()
+    told = str([b"", b"1\n", None, 0, 42, "slept"])
+
+    def daemon() -> str:
+        answer = str(loop.run_until_complete(everything()))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        return answer
+
+    def child() -> str:
+        os.setsid()
+        return in_child(daemon)
+
+    if has_run:
+        loop.run_until_complete(asyncio.sleep(0))
+    assert in_child(child) == told
+    assert str(loop.run_until_complete(everything())) == told
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+def test_workers_share_a_server() -> None:
+    """On asyncio one's end unsettles the others."""
+    loop = ouroloop.new_event_loop()
+
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(str(os.getpid()).encode())
+        await writer.drain()
+        writer.close()
+
+    server = loop.run_until_complete(asyncio.start_server(tell, HOST, 0))
+    address = server.sockets[0].getsockname()
+    reading, writing = os.pipe()
+
+    def worker() -> None:
+        loop.add_signal_handler(signal.SIGTERM, loop.stop)
+        loop.call_soon(os.write, writing, b"x")
+        loop.run_forever()
+        server.close()
+        loop.run_until_complete(server.wait_closed())
+        loop.close()
+
+    workers = set()
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            try:
+                worker()
+            finally:
+                os._exit(7)
+        workers.add(child)
+    while len(os.read(reading, 3)) < 1:
+        pass
+    for end in reading, writing:
+        os.close(end)
+    seen = set()
+    for _ in range(30):
+        with socket.create_connection(address) as connection:
+            seen.add(int(connection.makefile().read()))
+    assert seen
+    assert seen <= workers
+    for child in workers:
+        os.kill(child, signal.SIGTERM)
+    assert {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in workers} == {7}
+    server.close()
+    loop.run_until_complete(server.wait_closed())
+    loop.close()
+
+
+def test_a_connection_from_before(factory: Factory) -> None:
+    """What either process writes leaves once, and when it is written, also on a connection with a habit of several pieces."""
+    loop = factory()
+    near, far = socket.socketpair()
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(sock=near)
+
+    reader, writer = loop.run_until_complete(connect())
+
+    async def talk() -> None:
+        for _ in range(PIECES):
+            writer.write(b"1")
+            writer.write(b"2")
+            writer.write(b"3")
+            await asyncio.sleep(0)
+
+    async def answer() -> bytes:
+        await talk()
+        writer.write(b"4")
+        writer.write(b"5")
+        time.sleep(0.1)
+        arrived = far.recv(1000, socket.MSG_PEEK)
+        return arrived[-2:] + await reader.readline()
+
+    with far:
+        loop.run_until_complete(talk())
+        writer.write(b"outside")
+        far.send(b"line\n")
+        assert in_child(lambda: loop.run_until_complete(answer())) == str(b"45line\n")
+        loop.run_until_complete(talk())
+        writer.close()
+        loop.run_until_complete(writer.wait_closed())
+        sent = b""
+        while piece := far.recv(10_000):
+            sent += piece
+        talked = b"123" * PIECES
+        assert sent == talked + b"outside" + talked + b"45" + talked
+    loop.close()
+
+
+def test_letters_that_were_sent_before_the_run(factory: Factory) -> None:
+    loop = factory()
+    heard: list[str] = []
+
+    def child() -> list[str]:
+        loop.call_soon_threadsafe(heard.append, "letter")
+        loop.call_soon(heard.append, "soon")
+        loop.run_until_complete(until(lambda: len(heard) == 3))
+        return heard
+
+    loop.call_soon_threadsafe(heard.append, "parent's")
+    assert in_child(child) == str(["parent's", "letter", "soon"])
+    loop.run_until_complete(until(lambda: heard))
+    assert heard == ["parent's"]
+    loop.close()
