@@ -12,7 +12,7 @@ import pytest
 
 from tests.loops import HOST, Factory, until
 
-from .forks import in_child
+from .forks import Forked, forked, in_child
 
 PIECES = 30
 
@@ -75,28 +75,25 @@ def test_workers_share_a_server() -> None:
         loop.run_until_complete(server.wait_closed())
         loop.close()
 
-    workers = set()
+    workers: list[Forked] = []
     for _ in range(3):
-        child = os.fork()
-        if not child:
-            try:
+        with forked() as child:
+            if child.fork():
                 worker()
-            finally:
-                os._exit(7)
-        workers.add(child)
-    while len(os.read(reading, 3)) < 1:
-        pass
-    for end in reading, writing:
-        os.close(end)
+                child.exit("ended")
+        workers.append(child)
+    os.close(writing)
+    with open(reading, "rb", buffering=0) as pipe:  # noqa: PTH123 -- it is a descriptor
+        assert sum(len(pipe.read(1)) for _ in workers) == len(workers)
     seen = set()
     for _ in range(30):
         with socket.create_connection(address) as connection:
             seen.add(int(connection.makefile().read()))
     assert seen
-    assert seen <= workers
-    for child in workers:
-        os.kill(child, signal.SIGTERM)
-    assert {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in workers} == {7}
+    assert seen <= {one.child for one in workers}
+    for one in workers:
+        os.kill(one.child, signal.SIGTERM)
+    assert [one.words() for one in workers] == ["ended"] * 3
     server.close()
     loop.run_until_complete(server.wait_closed())
     loop.close()
