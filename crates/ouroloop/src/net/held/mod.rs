@@ -144,7 +144,7 @@ impl Holder {
     /// `None` if it is much, or much is held already, and without memory or a thread.
     #[must_use]
     pub(crate) fn hold(&self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Option<Ticket> {
-        if !self.is_usable() {
+        if bytes.len() > LARGEST || !self.is_usable() {
             return None;
         }
         let (ticket, watched) = {
