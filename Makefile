@@ -2,7 +2,7 @@
 #
 #   make demo     the tour of the examples, on asyncio and on Ouroloop
 #   make test     the engine's tests, the Python tests, CPython's own asyncio tests, on every Python found
-#   make lint     formatting, clippy, ruff, mypy, stubtest
+#   make lint     formatting, clippy, ruff, mypy, floors, stubtest
 #   make bench    the benchmarks, side by side with other loops (ARGS="--quick" for a rough run)
 #
 # PYTHON names the interpreter of the main virtual environment; with another one, name another VENV too:
@@ -44,6 +44,7 @@ lint: $(VENV)/.native
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python scripts/floors.py
 	$(BIN)/python -m mypy.stubtest ouroloop \
 	    --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
 

@@ -2,7 +2,6 @@
 
 #[macro_use]
 mod names;
-
 mod binding;
 mod callback;
 mod cell;
