@@ -1,5 +1,6 @@
 //! The engine of Ouroloop: an event loop of turns that knows nothing of Python.
 //!
+//! The modules stand in floors below, the ground first: each knows those of earlier groups alone.
 //! [`event_loop`] is one turn; everything else is a part that a turn uses. [`net`] holds the
 //! sockets, [`pipe`] the ends of pipes and their like, [`process`] tells when a child has ended, and
 //! [`task`] drives Rust futures on the same turns:
@@ -16,25 +17,29 @@
 //! });
 //! ```
 
-pub mod blocking;
-pub mod callback;
 pub mod clock;
-pub mod event_loop;
 pub mod fork;
-pub mod inbox;
-pub mod interrupt;
 mod memory;
-pub mod multiplex;
-pub mod net;
-pub mod pipe;
 pub mod process;
 pub mod ready;
 mod sequence;
-mod sources;
 mod sync;
-pub mod task;
+
+pub mod blocking;
+pub mod callback;
+pub mod multiplex;
+pub mod net;
 pub mod timers;
 pub mod waker;
+
+pub mod inbox;
+pub mod interrupt;
+pub mod pipe;
+mod sources;
+
+pub mod event_loop;
+
+pub mod task;
 
 pub use callback::{Callback, Refused, Watched};
 pub use event_loop::{EventLoop, Wait};

@@ -1,10 +1,9 @@
 //! Writing what waits: how many system calls, and when to give way.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
 use rustix::io::Errno;
 
-use crate::net::stream::Flushed;
 use crate::net::write_queue::WriteQueue;
 
 /// As many chunks are gathered into one system call.
@@ -15,6 +14,18 @@ const COPIED_BYTES: usize = 2048;
 
 /// A flush gives way to others after about this many bytes, however fast the peer reads.
 pub const FLUSHED_BYTES: usize = 4 * 1024 * 1024;
+
+/// What came of writing what waits.
+#[derive(Debug)]
+#[must_use]
+pub enum Flushed {
+    /// Nothing waits any more; a remembered half close has been carried out.
+    Drained,
+    /// Something still waits: flush again when the descriptor is writable.
+    Blocked,
+    /// The stream is broken.
+    Failed(io::Error),
+}
 
 /// A non-blocking descriptor that takes bytes; an interrupted call is made again.
 pub(crate) trait Sink {

@@ -14,15 +14,17 @@ pub mod listener;
 mod scatter;
 pub mod sendfile;
 pub mod stream;
+pub mod transfer;
 pub mod watermarks;
 pub mod write_queue;
 
 pub use connect::Connecting;
 pub use datagram::DatagramSocket;
-pub use drain::FLUSHED_BYTES;
+pub use drain::{FLUSHED_BYTES, Flushed};
 pub use held::Holder;
 pub use listener::{Accepted, Listener};
-pub use stream::{Closed, Flushed, Pushed, Received, Sent, ShutDown, Stream};
+pub use stream::{Closed, Pushed, ShutDown, Stream};
+pub use transfer::{Received, Sent};
 pub use watermarks::{InvalidLimits, Pressure, Watermarks};
 pub use write_queue::WriteQueue;
 

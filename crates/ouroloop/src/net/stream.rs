@@ -21,77 +21,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown};
 
-use crate::net::drain::{Sink, drain};
+use crate::net::drain::{Flushed, Sink, drain};
 use crate::net::held::{Holder, Left, Ticket};
 use crate::net::scatter;
+use crate::net::transfer::{Received, SEND_FLAGS, Sent, read, receive, send, send_once};
 use crate::net::write_queue::WriteQueue;
-
-/// Where the flag is missing, SIGPIPE is ignored by Rust's and Python's start-up alike.
-#[cfg(target_vendor = "apple")]
-const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
-#[cfg(not(target_vendor = "apple"))]
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-
-/// Reads once from a socket, without waiting even if it is a blocking one; an empty buffer receives
-/// no data, which is not the end.
-#[inline]
-pub fn receive(socket: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> Received {
-    read(socket.as_fd(), buffer.len(), |fd| {
-        rustix::net::recv(fd, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n)
-    })
-}
-
-/// Writes once to a socket, without waiting even if it is a blocking one.
-#[inline]
-pub fn send(socket: impl AsFd, bytes: &[u8]) -> Sent {
-    match send_once(socket.as_fd(), bytes) {
-        Ok(n) => Sent::Bytes(n),
-        Err(Errno::AGAIN) => Sent::WouldBlock,
-        Err(error) => Sent::Failed(error.into()),
-    }
-}
-
-#[inline]
-fn read(
-    fd: BorrowedFd<'_>,
-    room: usize,
-    mut recv: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
-) -> Received {
-    match rustix::io::retry_on_intr(|| recv(fd)) {
-        Ok(0) if room > 0 => Received::Eof,
-        Ok(n) => Received::Data(n),
-        Err(Errno::AGAIN) => Received::WouldBlock,
-        Err(error) => Received::Failed(error.into()),
-    }
-}
-
-/// What came of a read.
-#[derive(Debug)]
-#[must_use]
-pub enum Received {
-    /// This many bytes now stand at the buffer's beginning.
-    Data(usize),
-    /// The peer will send nothing more.
-    Eof,
-    /// Nothing is there yet.
-    WouldBlock,
-    /// The stream is broken.
-    Failed(io::Error),
-}
-
-/// What came of a write past the empty queue.
-#[derive(Debug)]
-#[must_use]
-pub enum Sent {
-    /// The kernel took this many bytes, perhaps not all.
-    Bytes(usize),
-    /// The kernel has no room yet.
-    WouldBlock,
-    /// The stream is broken.
-    Failed(io::Error),
-}
 
 /// What came of queueing a chunk.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,18 +37,6 @@ pub enum Pushed<B> {
     Queued,
     /// The stream is shut down for writing, or closed; the chunk is handed back.
     Refused(B),
-}
-
-/// What came of writing what waits.
-#[derive(Debug)]
-#[must_use]
-pub enum Flushed {
-    /// Nothing waits any more; a remembered half close has been carried out.
-    Drained,
-    /// Something still waits: flush again when the descriptor is writable.
-    Blocked,
-    /// The stream is broken.
-    Failed(io::Error),
 }
 
 /// What came of a half close.
@@ -408,10 +332,6 @@ impl<B> Drop for Stream<B> {
             let _ = holder.reclaim(&ticket);
         }
     }
-}
-
-fn send_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
-    rustix::io::retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
 }
 
 /// A connected socket as what a queue is written to.

@@ -22,14 +22,20 @@
 //!    joiners see [`JoinError::Aborted`].
 //! 5. A descriptor is unwatched before it is closed, and its owner closes it when dropped.
 
+mod entry;
+mod here;
 mod join;
+mod outcome;
 mod readiness;
 mod runtime;
 mod sleep;
+mod spawn;
 mod tcp;
 mod waker;
+mod watch;
 
-pub use join::{JoinError, JoinHandle};
-pub use runtime::{run, run_on, spawn};
+pub use join::JoinHandle;
+pub use outcome::JoinError;
 pub use sleep::{Sleep, sleep};
+pub use spawn::{run, run_on, spawn};
 pub use tcp::{TcpListener, TcpStream};

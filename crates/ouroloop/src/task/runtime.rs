@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -12,9 +12,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::event_loop::EventLoop;
 use crate::multiplex::Mechanism;
 use crate::sequence::SequenceMap;
-use crate::task::join::{Fail, JoinError, JoinHandle, Outcome};
-use crate::task::readiness::{Side, Watch};
-use crate::task::waker::{Entry, Mailbox, TaskWaker};
+use crate::task::entry::{Entry, Mailbox};
+use crate::task::here::{self, Here};
+use crate::task::outcome::{Fail, JoinError};
+use crate::task::waker::TaskWaker;
+use crate::task::watch::{Side, Watch};
 
 /// A task gives way to others after so many socket operations that did not have to wait.
 const OPERATIONS_PER_POLL: u32 = 64;
@@ -23,7 +25,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Runtime>>> = const { RefCell::new(None) };
 }
 
-type Work = Pin<Box<dyn Future<Output = ()>>>;
+pub(super) type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A spawned task; `work` is away while it is polled.
 struct Task {
@@ -44,7 +46,7 @@ impl Task {
 /// Everything that the thread's running loop holds. Each table is borrowed for single steps only
 /// (rule 2 of the module).
 pub(super) struct Runtime {
-    pub(super) turns: RefCell<EventLoop<Entry>>,
+    pub(super) turns: Rc<RefCell<EventLoop<Entry>>>,
     pub(super) sleepers: RefCell<SequenceMap<Waker>>,
     pub(super) watches: RefCell<SequenceMap<Watch>>,
     /// How often the loop has looked at its descriptors; what a look reports is run in its turn.
@@ -55,126 +57,35 @@ pub(super) struct Runtime {
     ended: Cell<bool>,
 }
 
-/// Takes the runtime off its thread, whichever way `run` is left.
-struct Entered;
+/// Takes the runtime off its thread when `run` is left, whichever way.
+pub(super) struct Entered;
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        here::leave();
         let runtime = CURRENT.with(|current| current.borrow_mut().take());
         drop(runtime);
     }
 }
 
-/// Runs a future, and the tasks that it spawns, on a loop of this thread; answers its output.
-///
-/// The loop exists for the length of the call. Tasks that are not done when the future is are
-/// dropped.
-///
-/// # Panics
-/// When called by a future that `run` is running, when the system refuses the loop's descriptors,
-/// with whatever `future` panics with, and in a process that `future` or a task has forked and that
-/// comes back to the loop: it is the parent's.
-///
-/// ```
-/// use std::time::Duration;
-///
-/// let answer = ouroloop::run(async {
-///     let slow = ouroloop::spawn(async {
-///         ouroloop::sleep(Duration::from_millis(2)).await;
-///         "slow"
-///     });
-///     let quick = ouroloop::spawn(async { "quick" });
-///     (quick.await.ok(), slow.await.ok())
-/// });
-/// assert_eq!(answer, (Some("quick"), Some("slow")));
-/// ```
-pub fn run<F: Future>(future: F) -> F::Output {
-    run_on(Mechanism::fastest(), future)
-}
-
-/// [`run`] on a loop that waits for its descriptors by `mechanism`.
-///
-/// # Panics
-/// As [`run`].
-///
-/// ```
-/// use ouroloop::multiplex::Mechanism;
-///
-/// assert_eq!(ouroloop::run_on(Mechanism::Poll, async { "polled" }), "polled");
-/// ```
-pub fn run_on<F: Future>(mechanism: Mechanism, future: F) -> F::Output {
-    let runtime = Runtime::new(mechanism).unwrap_or_else(|error| {
-        panic!("`ouroloop::run` could not open the loop's descriptors: {error}")
-    });
-    CURRENT.with(|current| {
-        let mut current = current.borrow_mut();
-        assert!(current.is_none(), "`ouroloop::run` was called inside `ouroloop::run`");
-        *current = Some(Rc::clone(&runtime));
-    });
-    let _entered = Entered;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let future = pin!(future);
-        runtime.drive(future)
-    }));
-    runtime.end();
-    outcome.unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// Starts a task: `future` is first polled in the loop's next turn and runs beside its spawner.
-///
-/// # Cancellation
-/// Dropping the [`JoinHandle`] lets the task go on; [`JoinHandle::abort`] ends it.
-///
-/// # Panics
-/// Outside of [`run`]. A panic of the task itself is carried to whoever awaits the handle.
-///
-/// ```
-/// ouroloop::run(async {
-///     let task = ouroloop::spawn(async { panic!("no luck") });
-///     let error = task.await.expect_err("it panics");
-///     assert_eq!(error.to_string(), "the task panicked: no luck");
-/// });
-/// ```
-pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
-where
-    F: Future + 'static,
-{
-    let runtime = Runtime::current("spawn");
-    let outcome = Outcome::new();
-    if runtime.ended.get() {
-        drop(future);
-        outcome.fail(JoinError::Aborted);
-        return JoinHandle::new(outcome, runtime, None);
-    }
-    let result = Rc::clone(&outcome);
-    let work = Box::pin(async move {
-        let output = {
-            let future = pin!(future);
-            future.await
-        };
-        result.finish(Ok(output));
-    });
-    let task = runtime.insert(work, Rc::clone(&outcome) as Rc<dyn Fail>);
-    JoinHandle::new(outcome, runtime, Some(task))
-}
-
-/// Queues an entry directly if the mailbox is that of the loop running on this thread.
-pub(super) fn queue_here(mailbox: &Arc<Mailbox>, entry: Entry) -> bool {
-    let queued = CURRENT.try_with(|current| {
-        let current = current.borrow();
-        let here = current.as_ref().filter(|runtime| Arc::ptr_eq(&runtime.mailbox, mailbox));
-        here.map(|runtime| runtime.turns.borrow_mut().push(entry)).is_some()
-    });
-    // A waker may outlive its thread's locals; then the loop is gone too.
-    queued.unwrap_or(false)
-}
-
 impl Runtime {
-    fn new(mechanism: Mechanism) -> io::Result<Rc<Self>> {
+    /// Makes it the one of this thread, until what is answered is dropped.
+    pub(super) fn enter(self: &Rc<Self>) -> Entered {
+        CURRENT.with(|current| {
+            let mut current = current.borrow_mut();
+            assert!(current.is_none(), "`ouroloop::run` was called inside `ouroloop::run`");
+            *current = Some(Rc::clone(self));
+        });
+        let (turns, mailbox) = (Rc::clone(&self.turns), Arc::clone(&self.mailbox));
+        here::enter(Here { turns, mailbox });
+        Entered
+    }
+
+    pub(super) fn new(mechanism: Mechanism) -> io::Result<Rc<Self>> {
         let turns = EventLoop::new(mechanism.create()?)?;
         Ok(Rc::new(Self {
             mailbox: Arc::new(turns.inbox()),
-            turns: RefCell::new(turns),
+            turns: Rc::new(RefCell::new(turns)),
             sleepers: RefCell::new(SequenceMap::new()),
             watches: RefCell::new(SequenceMap::new()),
             looks: Cell::new(0),
@@ -224,7 +135,7 @@ impl Runtime {
         }
     }
 
-    fn insert(&self, work: Work, outcome: Rc<dyn Fail>) -> u64 {
+    pub(super) fn insert(&self, work: Work, outcome: Rc<dyn Fail>) -> u64 {
         let mut queued = None;
         let key = self.tasks.borrow_mut().insert_with(|key| {
             let waker = TaskWaker::new(Entry::Task(key), Arc::clone(&self.mailbox));
@@ -237,7 +148,7 @@ impl Runtime {
         key
     }
 
-    fn drive<F: Future>(&self, mut future: Pin<&mut F>) -> F::Output {
+    pub(super) fn drive<F: Future>(&self, mut future: Pin<&mut F>) -> F::Output {
         let main = TaskWaker::new(Entry::Main, Arc::clone(&self.mailbox));
         let waker = Waker::from(Arc::clone(&main));
         waker.wake_by_ref();
@@ -323,7 +234,7 @@ impl Runtime {
     }
 
     /// Drops every task, and refuses those that their destructors spawn.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.ended.set(true);
         let tasks: Vec<Task> = self.tasks.borrow_mut().take_all().collect();
         tasks.into_iter().for_each(Task::abandon);

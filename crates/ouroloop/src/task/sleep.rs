@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::clock::Nanos;
+use crate::task::entry::Entry;
 use crate::task::runtime::Runtime;
-use crate::task::waker::Entry;
 use crate::timers::TimerId;
 
 /// Completes once `duration` has passed since this call; never before, not by a nanosecond.

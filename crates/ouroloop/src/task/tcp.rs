@@ -12,10 +12,11 @@ use std::rc::Rc;
 use rustix::net::sockopt;
 
 use crate::net::connect::{self, Connecting};
-use crate::net::stream::{Received, Sent, ShutDown, Stream};
 use crate::net::{Accepted, Listener};
-use crate::task::readiness::{Registration, Side};
+use crate::net::{Received, Sent, ShutDown, Stream};
+use crate::task::readiness::Registration;
 use crate::task::runtime::Runtime;
+use crate::task::watch::Side;
 
 const BACKLOG: u16 = 1024;
 

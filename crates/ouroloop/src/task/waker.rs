@@ -4,34 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use crate::callback::Callback;
-use crate::inbox::Inbox;
-use crate::interrupt::InterruptDescriptor;
-use crate::task::runtime;
-
-/// An entry of the ready queue. Keys are never reused: one that comes up too late names nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// Poll the future that `run` was given.
-    Main,
-    /// Poll a spawned task.
-    Task(u64),
-    /// A sleeper's time has come.
-    Sleeper(u64),
-    /// A watched descriptor is readable.
-    Readable(u64),
-    /// A watched descriptor is writable.
-    Writable(u64),
-}
-
-impl Callback for Entry {
-    fn again(&self) -> Self {
-        *self
-    }
-}
-
-/// One runtime's letter box; which one it is also tells runtimes apart.
-pub(super) type Mailbox = Inbox<Entry, InterruptDescriptor>;
+use crate::task::entry::{Entry, Mailbox};
+use crate::task::here;
 
 /// What a task's wakers share.
 #[derive(Debug)]
@@ -64,7 +38,7 @@ impl Wake for TaskWaker {
         if self.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        if !runtime::queue_here(&self.mailbox, self.entry) {
+        if !here::queue(&self.mailbox, self.entry) {
             // A runtime that has ended has dropped the task.
             let _ = self.mailbox.send(self.entry);
         }

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};
 
-use ouroloop::net::{Received, stream};
+use ouroloop::net::{Received, transfer};
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::gc::PyVisit;
@@ -80,7 +80,7 @@ fn receive_by_scratch<'py>(
     let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
     scratch.clear();
     scratch.try_reserve(size).map_err(|_| no_memory(py))?;
-    let received = stream::receive(fd, &mut scratch.spare_capacity_mut()[..size]);
+    let received = transfer::receive(fd, &mut scratch.spare_capacity_mut()[..size]);
     let bytes = match received {
         Received::Data(length) => {
             // SAFETY: the call has initialised this many bytes.
@@ -102,7 +102,7 @@ fn receive_in_place<'py>(
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let py = event_loop.py();
     let mut room = Room::new(py, size)?;
-    match stream::receive(fd, room.content()) {
+    match transfer::receive(fd, room.content()) {
         Received::Data(length) => {
             event_loop.get().received.set(py, length);
             room.finish(length).map(Some)
@@ -153,7 +153,7 @@ impl Attempt for ReceiveInto {
                 room.len_bytes(),
             )
         };
-        let received = stream::receive(fd, memory);
+        let received = transfer::receive(fd, memory);
         room.release(py);
         match received {
             Received::Data(length) => Ok(Some(fresh::size(py, length)?.into_any())),

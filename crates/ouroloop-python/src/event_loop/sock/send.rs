@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use ouroloop::net::{Sent, stream};
+use ouroloop::net::{Sent, transfer};
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyValueError;
@@ -55,7 +55,7 @@ impl SendAll {
         let Some(fd) = plain_descriptor(socket)? else { return Ok(None) };
         // SAFETY: the number was found in an open socket object, which nobody can close meanwhile:
         // no Python code runs until the call is over.
-        match stream::send(unsafe { BorrowedFd::borrow_raw(fd) }, self.rest(bytes)) {
+        match transfer::send(unsafe { BorrowedFd::borrow_raw(fd) }, self.rest(bytes)) {
             Sent::Bytes(sent) => {
                 self.sent += sent;
                 Ok(Some(self.sent >= bytes.len()))

@@ -3,13 +3,13 @@
 //! A socket's leave in order. The first that fails is the last that the thread tries; the error is told to the
 //! owner, since the kernel tells it once, and the datagram is lost as it would be with any socket.
 
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
-use super::{Entry, Held, Holder, Ticket, lock};
+use super::entries::{Datagram, Entry, Held, Ticket, lock};
+use super::holder::Holder;
 use crate::net::datagram::send_one;
 
 /// A datagram of more than this leaves at once: to copy it costs more than the call that it may save.
@@ -17,17 +17,6 @@ const LARGEST: usize = 2048;
 
 /// So many are held at once, however short.
 const MOST_DATAGRAMS: usize = 512;
-
-/// A datagram that waits.
-#[derive(Debug)]
-pub(super) struct Datagram {
-    /// Its socket's place among the entries.
-    place: usize,
-    content: Range<usize>,
-    /// `None` for the peer that the socket is connected to.
-    to: Option<SocketAddrAny>,
-    has_left: bool,
-}
 
 impl Holder {
     /// Holds what is all that waits for a datagram socket; without an address for the peer that it is

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use super::{Addressed, Arrival, MANY};
+use super::one::{Addressed, Arrival, MANY};
 use crate::net::last_error;
 
 /// The headers of one call, of which only those in use are ever written.

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use super::{Addressed, Arrival, MANY, send_one};
+use super::one::{Addressed, Arrival, MANY, send_one};
 use crate::net::last_error;
 
 pub(in super::super) fn receive(
