@@ -6,15 +6,26 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import ouroloop
 import pytest
 
-from tests.loops import HOST, Factory, until
+from tests.conftest import RunPython
+from tests.loops import FACTORIES, HOST, Factory, until
 
 from .forks import Forked, forked, in_child
 
 PIECES = 30
+
+
+class Recorder(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
 
 
 async def everything() -> list[object]:
@@ -155,3 +166,107 @@ def test_letters_that_were_sent_before_the_run(factory: Factory) -> None:
     loop.run_until_complete(until(lambda: heard))
     assert heard == ["parent's"]
     loop.close()
+
+
+def test_what_is_done_before_the_run() -> None:
+    """Writing, reading: whatever a worker does first, its loop is its own then."""
+    loop = ouroloop.new_event_loop()
+    near, far = socket.socketpair()
+    read, write = os.pipe()
+    kind = socket.SOCK_DGRAM
+    near_datagrams, far_datagrams = socket.socketpair(socket.AF_UNIX, kind)
+
+    async def connect() -> tuple[Any, ...]:
+        stream, protocol = await loop.connect_accepted_socket(Recorder, near)
+        stream.pause_reading()
+        pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(write, "wb", 0))
+        endpoint, _ = await loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, sock=near_datagrams
+        )
+        return stream, protocol, pipe, endpoint
+
+    stream, protocol, pipe, endpoint = loop.run_until_complete(connect())
+
+    def child() -> str:
+        stream.write(b"a")
+        stream.writelines([b"b", b"c"])
+        stream.resume_reading()
+        pipe.write(b"d")
+        endpoint.sendto(b"e")
+        loop.run_until_complete(until(lambda: protocol.data))
+        stream.write_eof()
+        return f"{protocol.data} {stream.is_reading()}"
+
+    with far, far_datagrams, os.fdopen(read, "rb", 0) as reader:
+        far.send(b"hello")
+        assert in_child(child) == f"{b'hello'} True"
+        assert (far.recv(10), far_datagrams.recv(10), reader.read(10)) == (b"abc", b"e", b"d")
+        for transport in stream, pipe, endpoint:
+            transport.close()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+def test_a_signal_with_a_handler_from_before() -> None:
+    """It comes to a child that only runs the loop. (asyncio takes the wake-up descriptor away, and it never does.)"""
+    loop = ouroloop.new_event_loop()
+    heard: list[str] = []
+    loop.add_signal_handler(signal.SIGUSR1, heard.append, "signal")
+
+    def child() -> list[str]:
+        loop.call_soon(os.kill, os.getpid(), signal.SIGUSR1)
+        loop.run_until_complete(until(lambda: heard))
+        return heard
+
+    assert in_child(child) == str(["signal"])
+    assert not heard
+    loop.run_until_complete(asyncio.sleep(0))
+    assert not heard
+    loop.close()
+
+
+@pytest.mark.parametrize("has_other", [False, True])
+def test_a_child_that_closes_the_loop(factory: Factory, has_other: bool) -> None:
+    """Its signals end it again, but those to which it has given another meaning."""
+    loop = factory()
+    loop.add_signal_handler(signal.SIGTERM, print)
+
+    def child() -> str:
+        if has_other:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        loop.close()
+        return str(signal.getsignal(signal.SIGTERM))
+
+    usual = factory is FACTORIES["asyncio"] or not has_other
+    expected = signal.Handlers.SIG_DFL if usual else signal.Handlers.SIG_IGN
+    assert in_child(child) == str(expected)
+    assert loop.remove_signal_handler(signal.SIGTERM)
+    loop.close()
+
+
+CLOSES_EVERYTHING = """
+import asyncio, errno, os, signal, ouroloop
+loop = ouroloop.new_event_loop()
+loop.run_until_complete(asyncio.sleep(0))
+if not os.fork():
+    os.closerange(3, 256)
+    logs = [os.open(f"log{i}", os.O_CREAT | os.O_WRONLY) for i in range(12)]
+    try:
+        loop.run_until_complete(asyncio.sleep(0))
+    except OSError as error:
+        print(errno.errorcode[error.errno], flush=True)
+    for log in logs:
+        os.write(log, b"line")
+    os._exit(0)
+os.wait()
+print(loop.run_until_complete(asyncio.sleep(0, "parent")))
+loop.close()
+"""
+
+
+def test_a_daemon_that_has_closed_everything(run_python: RunPython, tmp_path: Path) -> None:
+    """Files that have the loop's numbers meanwhile are left alone; the loop is of no use any more."""
+    done = run_python("-W", "ignore", "-c", CLOSES_EVERYTHING)
+    assert (done.stdout, done.stderr, done.returncode) == ("EBADF\nparent\n", "", 0)
+    assert [path.read_bytes() for path in tmp_path.glob("log*")] == [b"line"] * 12

@@ -1,10 +1,12 @@
 """TLS connections in forked children: the session, like the connection, is the parent's."""
 
+import asyncio
 import gc
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+import ouroloop
 import pytest
 
 from tests.certificates import Contexts
@@ -128,3 +130,41 @@ def test_a_fork_while_data_is_received(run_native: Run, contexts: Contexts) -> N
             child.exit(f"{type(error).__name__}: {error}")
             raise
     assert child.words() == REFUSAL
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_connection_whose_loop_the_child_takes_over(contexts: Contexts, end: str) -> None:
+    """Before it has run there. The session is one, and either process may end it."""
+    loop = ouroloop.new_event_loop()
+    servers = serving(contexts, Echo)
+
+    async def open_connection() -> Recorder:
+        address, _ = await servers.__aenter__()
+        return await connect(contexts, Recorder, address)
+
+    async def shut() -> None:
+        await servers.__aexit__(None, None, None)
+
+    client = loop.run_until_complete(open_connection())
+
+    def child() -> list[Any]:
+        client.transport.write(b"child's")
+        loop.run_until_complete(until(lambda: client.data == b"child's"))
+        client.transport.pause_reading()
+        client.transport.resume_reading()
+        getattr(client.transport, end)()
+        loop.run_until_complete(until(lambda: client.lost))
+        return client.lost
+
+    def closing_child() -> list[Any]:
+        getattr(client.transport, end)()
+        loop.run_until_complete(until(lambda: client.lost))
+        return client.lost
+
+    assert in_child(child) == "[None]"
+    assert in_child(closing_child) == "[None]"
+    client.transport.abort()
+    loop.run_until_complete(until(lambda: client.lost))
+    loop.run_until_complete(shut())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()

@@ -374,7 +374,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         }
         self.waker.interrupt().take_over()?;
         multiplexer.set(self.waker.interrupt().descriptor(), Interest::NONE, readable)?;
-        self.sources.move_to(Arc::clone(&multiplexer));
+        self.sources.carry_to(Arc::clone(&multiplexer))?;
         self.multiplexer = multiplexer;
         self.process = process;
         self.look_now = true;

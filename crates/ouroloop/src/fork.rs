@@ -21,6 +21,7 @@
 
 use std::ffi::c_int;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -91,6 +92,23 @@ impl Clone for Owner {
     fn clone(&self) -> Self {
         Self { forks: AtomicU64::new(self.forks.load(Ordering::Relaxed)) }
     }
+}
+
+/// Has a forked child's number of `old` lead to what is behind `new` instead, which the parent has no share in.
+///
+/// # Errors
+/// The kernel's; `EBADF` as well if the program has closed `old` and the number is another file's.
+pub fn exchange(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Result<()> {
+    let [before, after] = [rustix::fs::fstat(old)?, rustix::fs::fstat(new)?];
+    if (before.st_mode ^ after.st_mode) & libc::S_IFMT != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: both are open. The number stays its owner's, which closes it once.
+    if unsafe { libc::dup2(new.as_raw_fd(), old.as_raw_fd()) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    rustix::io::fcntl_setfd(old, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(())
 }
 
 extern "C" fn count() {

@@ -1,7 +1,7 @@
 //! The descriptor that ends a wait: an eventfd on Linux, a pipe elsewhere.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
@@ -36,18 +36,9 @@ impl Ends {
 
     /// The same numbers lead to what is behind `others` from now on.
     fn lead_to(&self, others: &Self) -> io::Result<()> {
-        let pairs = [
-            (&others.read, &self.read),
-            #[cfg(not(target_os = "linux"))]
-            (&others.write, &self.write),
-        ];
-        for (new, old) in pairs {
-            // SAFETY: both are open. The number stays its owner's, which closes it once.
-            if unsafe { libc::dup2(new.as_raw_fd(), old.as_raw_fd()) } == -1 {
-                return Err(io::Error::last_os_error());
-            }
-            rustix::io::fcntl_setfd(old, rustix::io::FdFlags::CLOEXEC)?;
-        }
+        fork::exchange(self.read.as_fd(), others.read.as_fd())?;
+        #[cfg(not(target_os = "linux"))]
+        fork::exchange(self.write.as_fd(), others.write.as_fd())?;
         Ok(())
     }
 }

@@ -245,18 +245,36 @@ impl<C: Callback> Sources<C> {
         })
     }
 
-    /// Watches by another mechanism from now on, which knows nothing yet.
+    /// Watches by another mechanism from now on; nothing may be watched at present.
     pub(crate) fn move_to(&mut self, multiplexer: Arc<dyn Multiplexer>) {
         self.multiplexer = multiplexer;
-        for (fd, source) in (0..).zip(&mut self.table) {
-            let wanted = source.interest();
-            source.told = Interest::NONE;
-            // Fails only for a descriptor that is gone already.
-            if wanted != Interest::NONE && self.multiplexer.set(fd, Interest::NONE, wanted).is_ok()
+    }
+
+    /// Watches what is watched by another mechanism from now on.
+    ///
+    /// # Errors
+    /// The kernel's, and then nothing has changed. A descriptor that has been closed meanwhile is no error; nothing
+    /// comes of it.
+    pub(crate) fn carry_to(&mut self, multiplexer: Arc<dyn Multiplexer>) -> io::Result<()> {
+        let mut told = Vec::new();
+        told.try_reserve_exact(self.table.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        for (fd, source) in (0..).zip(&self.table) {
+            let mut wanted = source.interest();
+            if wanted != Interest::NONE
+                && let Err(error) = multiplexer.set(fd, Interest::NONE, wanted)
             {
-                source.told = wanted;
+                if error.raw_os_error() != Some(libc::EBADF) {
+                    return Err(error);
+                }
+                wanted = Interest::NONE;
             }
+            told.push(wanted);
         }
+        for (source, told) in self.table.iter_mut().zip(told) {
+            source.told = told;
+        }
+        self.multiplexer = multiplexer;
+        Ok(())
     }
 
     pub(crate) fn take_all(&mut self) -> Vec<C> {

@@ -5,7 +5,7 @@ mod support;
 
 use std::cell::Cell;
 use std::io::Write;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -211,6 +211,32 @@ fn a_child_takes_a_loop_over() {
             watched_on && cleared && turns.close().is_empty()
         }));
         assert_eq!(turn(&mut turns, |_, _| {}), [READER], "the parent's watch stays");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_number_that_is_another_files_is_left_alone() {
+    let (near, mut far) = pair();
+    let log = tempfile();
+    assert!(holds_in_child(|| {
+        let refused = ouroloop::fork::exchange(log.as_fd(), near.as_fd());
+        let told = refused.is_err_and(|error| error.raw_os_error() == Some(libc::EBADF));
+        (&log).write_all(b"line").expect("room");
+        far.write_all(b"x").expect("room");
+        told && is_readable(number(&near))
+    }));
+    assert_eq!(log.metadata().expect("a file").len(), 4);
+}
+
+/// A file without a name.
+#[cfg(target_os = "linux")]
+fn tempfile() -> std::fs::File {
+    // SAFETY: a terminated name; the number is nobody else's.
+    unsafe {
+        let number = libc::memfd_create(c"log".as_ptr(), 0);
+        assert!(number >= 0);
+        std::fs::File::from_raw_fd(number)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A loop in a forked child: its copy of the parent's, with which it may do nothing but let go, or run it.
 //!
-//! A loop that did not run when the process forked is the child's own as soon as the child runs it, or has it watch
-//! a descriptor or a signal ([`Loop::take_over`]), with its callbacks, timers, transports and servers. The engine
+//! A loop that did not run when the process forked is the child's own as soon as the child runs it, or does
+//! something by it ([`Loop::act_for`]), with its callbacks, timers, transports and servers. The engine
 //! sees to the kernel objects that both processes share ([`ouroloop::fork`]). On top of that, until then, and for
 //! good if the loop ran at the fork:
 //!
@@ -53,6 +53,7 @@ impl Loop {
                 Ok(()) => {
                     self.holder.take_over();
                     self.owner.take_over();
+                    self.attach_handlers(py)?;
                 }
                 // The kernel's, or the engine's own: then the loop stays the parent's.
                 Err(error) if error.raw_os_error().is_some() => return Err(os_error(py, &error)),
@@ -62,23 +63,38 @@ impl Loop {
         Ok(())
     }
 
+    /// Whether this process may act for the loop: by one that it has inherited if that can be taken over, as it is now.
+    ///
     /// # Errors
-    /// `RuntimeError` in a child of the process that made the loop.
+    /// The kernel's.
+    pub(crate) fn may_act(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.is_inherited() {
+            self.take_over(py)?;
+        }
+        Ok(!self.is_inherited())
+    }
+
+    /// Has this process act for the loop from now on.
+    ///
+    /// # Errors
+    /// `RuntimeError` in a child that was forked while the loop ran; the kernel's.
     #[inline]
-    pub(crate) fn refuse_inherited(&self) -> PyResult<()> {
-        if self.is_inherited() { Err(inherited()) } else { Ok(()) }
+    pub(crate) fn act_for(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.is_inherited() || self.may_act(py)? { Ok(()) } else { Err(inherited()) }
     }
 
     /// As [`Loop::refuse_inherited`], for running: while the exception is handled by which the child
     /// left the loop, that is what is raised again.
     pub(super) fn refuse_to_run_inherited(&self, py: Python<'_>) -> PyResult<()> {
-        let Err(refusal) = self.refuse_inherited() else { return Ok(()) };
+        if self.may_act(py)? {
+            return Ok(());
+        }
         let left_by = self
             .state
             .with(py, |state| state.left_by.as_ref().map(|left_by| left_by.clone_ref(py)));
         Err(match (left_by, handled(py)) {
             (Some(left_by), Some(handled)) if handled.is(&left_by) => PyErr::from_value(handled),
-            _ => refusal,
+            _ => inherited(),
         })
     }
 

@@ -324,10 +324,16 @@ impl Loop {
         &self,
         py: Python<'_>,
         callback: Callback,
-        set: impl FnOnce(&mut EventLoop<Callback>, Callback) -> Watched<Callback>,
+        set: impl Fn(&mut EventLoop<Callback>, Callback) -> Watched<Callback>,
     ) -> PyResult<Option<Callback>> {
-        self.engine
-            .with(py, |engine| set(engine, callback))
+        let watch = |callback| self.engine.with(py, |engine| set(engine, callback));
+        watch(callback)
+            .or_else(|refused| {
+                if self.is_inherited() && self.take_over(py).is_ok() {
+                    return watch(refused.callback);
+                }
+                Err(refused)
+            })
             .map_err(|Refused { error, .. }| self.watch_error(py, &error))
     }
 
@@ -379,7 +385,7 @@ impl Loop {
 
     /// What to raise when the engine refuses to watch a descriptor.
     pub(crate) fn watch_error(&self, py: Python<'_>, error: &std::io::Error) -> PyErr {
-        self.refuse_inherited().err().unwrap_or_else(|| os_error(py, error))
+        self.act_for(py).err().unwrap_or_else(|| os_error(py, error))
     }
 
     /// Stops watching a descriptor of the loop's own for writability.
@@ -469,8 +475,7 @@ impl Loop {
                 visit.call(&state.asyncgens)?;
                 visit.call(&state.current_source)?;
                 visit.call(&state.left_by)?;
-                let handlers = state.signals.iter().flat_map(|signals| signals.handlers.values());
-                handlers.into_iter().try_for_each(|handler| visit.call(handler))
+                state.signals.as_ref().map_or(Ok(()), |signals| signals.visit(&visit))
             })
         }
     }

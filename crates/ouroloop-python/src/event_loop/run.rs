@@ -123,7 +123,6 @@ impl Loop {
     fn check_runnable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().check_closed(py)?;
-        slf.get().take_over(py)?;
         slf.get().refuse_to_run_inherited(py)?;
         if slf.get().is_running(py) {
             return Err(already_running());
@@ -259,7 +258,7 @@ impl Loop {
             let answer = if debug { debug::run_timed(slf, callback) } else { callback.run(slf) };
             if this.is_inherited() {
                 // The callback forked, and this is the child.
-                return answer.and(this.refuse_inherited());
+                return answer.and(this.act_for(py));
             }
             if let Err(error) = answer {
                 // What was written before leaves all the same.

@@ -9,9 +9,12 @@
 //!    arrived before the loop ran.
 
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
+use ouroloop::fork;
+use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
@@ -30,7 +33,15 @@ pub(crate) struct Signals {
     write: OwnedFd,
     /// The interpreter writes into it now.
     attached: bool,
-    pub(super) handlers: HashMap<i32, Py<Handle>>,
+    handlers: HashMap<i32, Handler>,
+}
+
+/// A signal that a loop has taken on.
+#[derive(Debug)]
+struct Handler {
+    handle: Py<Handle>,
+    /// What the interpreter calls for it, as long as nobody has put something else there: [`note_arrival`].
+    arrival: Py<PyAny>,
 }
 
 impl Signals {
@@ -40,14 +51,20 @@ impl Signals {
         Ok(Self { read, write, attached: false, handlers: HashMap::new() })
     }
 
-    /// Gives a forked child a pipe of its own behind the same numbers.
+    /// Gives a forked child a pipe of its own behind the same numbers, into which the interpreter does not write yet.
     pub(super) fn take_over(&mut self) -> std::io::Result<()> {
         let own = Self::new()?;
-        for (new, old) in [(&own.read, &mut self.read), (&own.write, &mut self.write)] {
-            rustix::io::dup2(new, old)?;
-            rustix::io::fcntl_setfd(old, rustix::io::FdFlags::CLOEXEC)?;
-        }
+        fork::exchange(self.read.as_fd(), own.read.as_fd())?;
+        fork::exchange(self.write.as_fd(), own.write.as_fd())?;
+        self.attached = false;
         Ok(())
+    }
+
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.handlers.values().try_for_each(|handler| {
+            visit.call(&handler.handle)?;
+            visit.call(&handler.arrival)
+        })
     }
 
     /// Takes the numbers out of the pipe.
@@ -100,15 +117,17 @@ impl Loop {
             });
         }
         let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
+        // Another one each time, by which it is known whose it is.
+        let arrival = wrap_pyfunction!(note_arrival, py)?.into_any();
+        let handler = Handler { handle, arrival: arrival.clone().unbind() };
         slf.get().forget_arrived(py);
         let before = slf.get().state.with(py, |state| {
             let signals = state.signals.as_mut()?;
             signals.attached = true;
-            signals.handlers.insert(number, handle)
+            signals.handlers.insert(number, handler)
         });
         drop(before);
-        let handler = wrap_pyfunction!(note_arrival, py)?;
-        if let Err(error) = set_disposition(sig, handler.as_any(), true) {
+        if let Err(error) = set_disposition(sig, &arrival, true) {
             let handler = Self::forget_handler(slf, number);
             drop(handler);
             Self::release_wakeup(slf)?;
@@ -119,17 +138,10 @@ impl Loop {
 
     /// Gives the signal its usual meaning back; answers whether there was a handler.
     fn remove_signal_handler(slf: &Bound<'_, Self>, sig: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = slf.py();
         let number = checked_signal(sig)?;
         let Some(handler) = Self::forget_handler(slf, number) else { return Ok(false) };
         drop(handler);
-        let module = crate::modules::module(py, intern!(py, "signal"))?;
-        let usual = if sig.eq(module.getattr(intern!(py, "SIGINT"))?)? {
-            intern!(py, "default_int_handler")
-        } else {
-            intern!(py, "SIG_DFL")
-        };
-        set_disposition(sig, &module.getattr(usual)?, false)?;
+        set_usual_disposition(sig)?;
         Self::release_wakeup(slf)?;
         Ok(true)
     }
@@ -179,6 +191,39 @@ fn set_disposition(
     })
 }
 
+fn set_usual_disposition(signal: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = signal.py();
+    let module = crate::modules::module(py, intern!(py, "signal"))?;
+    let usual = if signal.eq(module.getattr(intern!(py, "SIGINT"))?)? {
+        intern!(py, "default_int_handler")
+    } else {
+        intern!(py, "SIG_DFL")
+    };
+    set_disposition(signal, &module.getattr(usual)?, false)
+}
+
+/// Gives the signals their usual meaning back, but those to which somebody has given another one since.
+fn give_back(py: Python<'_>, handlers: HashMap<i32, Handler>) -> PyResult<()> {
+    if handlers.is_empty() || is_finalizing(py)? || !is_main_thread(py)? {
+        return Ok(());
+    }
+    let module = crate::modules::module(py, intern!(py, "signal"))?;
+    for (number, handler) in handlers {
+        let number = number.into_pyobject(py)?.into_any();
+        if module.call_method1(intern!(py, "getsignal"), (&number,))?.is(&handler.arrival) {
+            set_usual_disposition(&number)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = crate::modules::module(py, intern!(py, "threading"))?;
+    let main = threading.call_method0(intern!(py, "main_thread"))?;
+    let here = threading.call_method0(intern!(py, "get_ident"))?;
+    main.getattr(intern!(py, "ident"))?.eq(here)
+}
+
 fn is_finalizing(py: Python<'_>) -> PyResult<bool> {
     crate::modules::module(py, intern!(py, "sys"))?
         .call_method0(intern!(py, "is_finalizing"))?
@@ -207,18 +252,32 @@ impl Loop {
         if slf.get().has_signals_attached(py) {
             return Ok(());
         }
-        let threading = crate::modules::module(py, intern!(py, "threading"))?;
-        let main = threading.call_method0(intern!(py, "main_thread"))?;
-        let here = threading.call_method0(intern!(py, "get_ident"))?;
-        if !main.getattr(intern!(py, "ident"))?.eq(here)? {
+        if !is_main_thread(py)? {
             return Ok(());
         }
         let (_, write) = Self::signal_pipe(slf)?;
+        slf.get().lend_pipe(py, write)
+    }
+
+    /// Has the signals of a forked child, which has none of the parent's wake-up descriptors, come to the handlers that
+    /// there are.
+    pub(super) fn attach_handlers(&self, py: Python<'_>) -> PyResult<()> {
+        let write = self.state.with(py, |state| {
+            let signals = state.signals.as_ref().filter(|it| !it.handlers.is_empty())?;
+            Some(signals.write.as_raw_fd())
+        });
+        match write {
+            Some(write) if is_main_thread(py)? => self.lend_pipe(py, write),
+            _ => Ok(()),
+        }
+    }
+
+    fn lend_pipe(&self, py: Python<'_>, write: RawFd) -> PyResult<()> {
         let before = wakeup::lend(py, write)?;
         if before >= 0 {
             wakeup::take_back(py, before)?;
         } else {
-            slf.get().set_signals_attached(py, true);
+            self.set_signals_attached(py, true);
         }
         Ok(())
     }
@@ -266,7 +325,7 @@ impl Loop {
         });
     }
 
-    fn forget_handler(slf: &Bound<'_, Self>, number: i32) -> Option<Py<Handle>> {
+    fn forget_handler(slf: &Bound<'_, Self>, number: i32) -> Option<Handler> {
         slf.get().state.with(slf.py(), |state| state.signals.as_mut()?.handlers.remove(&number))
     }
 
@@ -287,7 +346,7 @@ impl Loop {
         for number in arrived.into_iter().flatten() {
             let handler = slf.get().state.with(py, |state| {
                 let signals = state.signals.as_ref()?;
-                signals.handlers.get(&number).map(|handle| handle.clone_ref(py))
+                signals.handlers.get(&number).map(|handler| handler.handle.clone_ref(py))
             });
             let Some(handler) = handler else { continue };
             if handler.bind(py).get().is_cancelled(py) {
@@ -304,9 +363,10 @@ impl Loop {
     pub(super) fn close_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if slf.get().is_inherited() {
-            // What the child does about signals is its own affair; the pipe's ends are closed.
-            drop(slf.get().state.with(py, |state| state.signals.take()));
-            return Ok(());
+            // What the child has done about signals since is its own affair; the pipe's ends are closed.
+            let signals = slf.get().state.with(py, |state| state.signals.take());
+            let handlers = signals.map(|signals| signals.handlers).unwrap_or_default();
+            return give_back(py, handlers);
         }
         let numbers: Vec<i32> = slf.get().state.with(py, |state| {
             let handlers = state.signals.as_ref().map(|signals| signals.handlers.keys());

@@ -230,13 +230,13 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     }
 
     /// # Errors
-    /// `RuntimeError` in a child of the process that made the loop.
+    /// Those of [`Loop::act_for`].
     #[inline]
-    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
+    fn claim_loop(&self, py: Python<'_>) -> PyResult<()> {
         if !self.is_inherited(py) {
             return Ok(());
         }
-        self.event_loop(py).map_or(Ok(()), |event_loop| event_loop.get().refuse_inherited())
+        self.event_loop(py).map_or(Ok(()), |event_loop| event_loop.get().act_for(py))
     }
 
     fn is_closing(&self, py: Python<'_>) -> bool {
@@ -318,6 +318,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     /// # Errors
     /// Those of watching the descriptor and of the logger.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        slf.get().claim_loop(slf.py())?;
         let resumes = slf
             .get()
             .with(slf.py(), |end| !end.closing && std::mem::replace(&mut end.paused, false));

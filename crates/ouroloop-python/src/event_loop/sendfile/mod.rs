@@ -109,7 +109,7 @@ async fn over_socket(
 ) -> PyResult<Py<PyAny>> {
     let attempt = Python::attach(|py| -> PyResult<_> {
         let (event_loop, socket) = (event_loop.bind(py), socket.bind(py));
-        event_loop.get().refuse_inherited()?;
+        event_loop.get().act_for(py)?;
         check_non_blocking(event_loop, socket)?;
         refuse_ssl_socket(socket)?;
         part.check_file(py)?;
@@ -136,7 +136,7 @@ async fn over_transport(
 ) -> PyResult<Py<PyAny>> {
     let attempt = Python::attach(|py| -> PyResult<_> {
         let transport = transport.bind(py);
-        event_loop.bind(py).get().refuse_inherited()?;
+        event_loop.bind(py).get().act_for(py)?;
         if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
             return Err(fresh::error::<PyRuntimeError>("Transport is closing"));
         }

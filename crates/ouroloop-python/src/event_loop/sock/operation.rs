@@ -112,7 +112,7 @@ impl<A: Attempt + 'static> Body for Operation<A> {
 /// `RuntimeError` in a child of the process that made the loop.
 #[inline]
 pub(super) fn check(event_loop: &Bound<'_, Loop>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
-    event_loop.get().refuse_inherited()?;
+    event_loop.get().act_for(socket.py())?;
     if !is_plain(socket)? {
         refuse_ssl_socket(socket)?;
     }

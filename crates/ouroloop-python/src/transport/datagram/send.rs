@@ -117,7 +117,7 @@ impl DatagramTransport {
         if data.as_bytes().is_empty() && !cfg!(Py_3_13) {
             return Ok(());
         }
-        slf.get().refuse_inherited(py)?;
+        slf.get().claim_loop(py)?;
         let (remote, connected) = slf.get().state.with(py, |state| {
             (state.remote.as_ref().map(|remote| remote.clone_ref(py)), state.connected)
         });

@@ -226,6 +226,9 @@ impl ReadPipeTransport {
     }
 
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if let Some(event_loop) = slf.get().event_loop(slf.py()) {
+            event_loop.get().act_for(slf.py())?;
+        }
         let resumes = slf.get().state.with(slf.py(), |state| {
             !state.end.closing && std::mem::replace(&mut state.paused, false)
         });

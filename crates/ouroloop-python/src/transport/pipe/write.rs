@@ -99,7 +99,7 @@ impl WritePipeTransport {
             return Ok(());
         }
         if let Some(event_loop) = slf.get().event_loop(py) {
-            event_loop.get().refuse_inherited()?;
+            event_loop.get().act_for(py)?;
             event_loop.get().expect_answer(py);
         }
         let (lost, losses) = slf.get().state.with(py, |state| {

@@ -54,7 +54,7 @@ impl SocketTransport {
     /// What `shutdown(2)` answers.
     pub(super) fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        slf.get().refuse_inherited(py)?;
+        slf.get().claim_loop(py)?;
         Self::flush_unsent(slf)?;
         let shut = slf.get().state.with(py, |state| {
             if state.end.closing || std::mem::replace(&mut state.wrote_eof, true) {

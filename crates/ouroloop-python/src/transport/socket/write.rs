@@ -82,7 +82,7 @@ impl SocketTransport {
     /// Whether there is a connection to write to and something to write.
     fn may_write(slf: &Bound<'_, Self>, empty: bool, method: &str) -> PyResult<bool> {
         let py = slf.py();
-        slf.get().refuse_inherited(py)?;
+        slf.get().claim_loop(py)?;
         let (wrote_eof, lent, losses) = slf.get().state.with(py, |state| {
             if state.end.losses > 0 && !empty {
                 state.end.losses += 1;

@@ -226,7 +226,7 @@ impl SubprocessTransport {
     /// where it is the parent's child.
     fn running_process<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(event_loop) = self.event_loop(py) {
-            event_loop.get().refuse_inherited()?;
+            event_loop.get().act_for(py)?;
         }
         self.process(py).ok_or_else(|| PyProcessLookupError::new_err(()))
     }

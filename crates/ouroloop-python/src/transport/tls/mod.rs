@@ -279,9 +279,9 @@ impl TlsProtocol {
     }
 
     /// # Errors
-    /// `RuntimeError` in a child of the process that made the loop.
-    fn refuse_inherited(&self, py: Python<'_>) -> PyResult<()> {
-        self.event_loop(py).get().refuse_inherited()
+    /// Those of [`Loop::act_for`].
+    fn claim_loop(&self, py: Python<'_>) -> PyResult<()> {
+        self.event_loop(py).get().act_for(py)
     }
 
     fn phase(&self, py: Python<'_>) -> Phase {

@@ -71,8 +71,12 @@ impl TlsTransport {
     }
 
     /// The machine, unless it is gone or another process's.
-    fn connected_here<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsProtocol>> {
-        self.machine(py).filter(|machine| !machine.get().is_inherited(py))
+    ///
+    /// # Errors
+    /// Those of [`Loop::may_act`](crate::event_loop::Loop::may_act).
+    fn connected_here<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, TlsProtocol>>> {
+        let Some(machine) = self.machine(py) else { return Ok(None) };
+        Ok(machine.get().event_loop(py).get().may_act(py)?.then_some(machine))
     }
 
     fn let_go_of_the_machine(&self, py: Python<'_>) -> PyResult<()> {
@@ -159,10 +163,9 @@ impl TlsTransport {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let machine = self.connected_here(py)?;
         if !self.closed.replace(py, true) {
-            return self
-                .connected_here(py)
-                .map_or(Ok(()), |machine| TlsProtocol::start_shutdown(&machine));
+            return machine.map_or(Ok(()), |machine| TlsProtocol::start_shutdown(&machine));
         }
         if cfg!(Py_3_12) { self.let_go_of_the_machine(py) } else { Ok(()) }
     }
@@ -173,8 +176,9 @@ impl TlsTransport {
 
     #[pyo3(name = "_force_close")]
     fn force_close(&self, py: Python<'_>, exc: Option<Py<PyAny>>) -> PyResult<()> {
+        let machine = self.connected_here(py)?;
         self.mark_closed(py);
-        self.connected_here(py).map_or(Ok(()), |machine| TlsProtocol::abort(&machine, exc))
+        machine.map_or(Ok(()), |machine| TlsProtocol::abort(&machine, exc))
     }
 
     fn is_reading(&self, py: Python<'_>) -> bool {
@@ -190,7 +194,7 @@ impl TlsTransport {
 
     fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
         let Some(machine) = self.machine(py) else { return Ok(()) };
-        machine.get().refuse_inherited(py)?;
+        machine.get().claim_loop(py)?;
         let was_paused = machine
             .get()
             .state
@@ -270,7 +274,7 @@ impl TlsTransport {
             return Err(fresh::error::<PyTypeError>(message));
         }
         let Some(machine) = self.machine(py) else { return Ok(()) };
-        machine.get().refuse_inherited(py)?;
+        machine.get().claim_loop(py)?;
         if data.is_empty()? || !TlsProtocol::takes_writes(&machine)? {
             return Ok(());
         }
@@ -280,7 +284,7 @@ impl TlsTransport {
 
     fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(machine) = self.machine(list_of_data.py()) else { return Ok(()) };
-        machine.get().refuse_inherited(list_of_data.py())?;
+        machine.get().claim_loop(list_of_data.py())?;
         if !TlsProtocol::takes_writes(&machine)? {
             return Ok(());
         }
