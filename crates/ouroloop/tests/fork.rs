@@ -5,7 +5,7 @@ mod support;
 
 use std::cell::Cell;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -217,6 +217,8 @@ fn a_child_takes_a_loop_over() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_number_that_is_another_files_is_left_alone() {
+    use std::os::fd::AsFd;
+
     let (near, mut far) = pair();
     let log = tempfile();
     assert!(holds_in_child(|| {
@@ -232,6 +234,8 @@ fn a_number_that_is_another_files_is_left_alone() {
 /// A file without a name.
 #[cfg(target_os = "linux")]
 fn tempfile() -> std::fs::File {
+    use std::os::fd::FromRawFd;
+
     // SAFETY: a terminated name; the number is nobody else's.
     unsafe {
         let number = libc::memfd_create(c"log".as_ptr(), 0);
