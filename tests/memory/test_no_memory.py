@@ -21,7 +21,17 @@ which, how = sys.argv[1:]
 
 async def grow(reader, writer):
     loop = asyncio.get_running_loop()
-    if how == "exactly":
+    if how == "first":
+        # The peer answers when there is no room for a first read any more.
+        loop.set_exception_handler(lambda *_: None)  # Telling of it takes memory.
+        kept = []
+        try:
+            while True:
+                kept.append(bytearray(200_000))
+        except MemoryError:
+            writer.write(b"x")
+            await reader.read()
+    elif how == "exactly":
         await reader.readexactly(2**40)
     elif how == "all":
         await reader.read()
@@ -53,6 +63,9 @@ def peer(address):
     stream = socket.create_connection(address)
     piece = bytes(65536)
     try:
+        if how == "first":
+            stream.recv(1)
+            stream.sendall(b"answer")
         while how in ("exactly", "all", "line"):
             stream.sendall(piece)
         # Reads nothing: what is written stays with the writer. Killed in the end.
@@ -100,7 +113,18 @@ else:
     ouroloop.run(main())
 """
 
-GROWING = ["exactly", "all", "line", "soon", "queue", "timers", "write", "callbacks", "futures"]
+GROWING = [
+    "first",
+    "exactly",
+    "all",
+    "line",
+    "soon",
+    "queue",
+    "timers",
+    "write",
+    "callbacks",
+    "futures",
+]
 
 
 @pytest.mark.slow

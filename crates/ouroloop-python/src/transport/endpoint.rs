@@ -423,11 +423,15 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
             return Err(error);
         }
         let value = exception_of(py, &error).into_any();
-        if let Some(event_loop) = slf.get().event_loop(py) {
+        let reported = slf.get().event_loop(py).map_or(Ok(()), |event_loop| {
             let told = slf.get().protocol(py);
-            protocol::report_fatal(&event_loop, slf.as_any(), told, &error, message)?;
+            protocol::report_fatal(&event_loop, slf.as_any(), told, &error, message)
+        });
+        match reported {
+            Err(error) if protocol::leaves_loop(py, &error) => Err(error),
+            // Without memory to tell of it, the connection ends all the same.
+            reported => reported.and(Self::force_close(slf, Some(value.unbind()))),
         }
-        Self::force_close(slf, Some(value.unbind()))
     }
 
     /// Ends the connection without sending what waits; `error` is for `connection_lost`.

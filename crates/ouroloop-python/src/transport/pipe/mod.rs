@@ -31,7 +31,9 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use ouroloop::pipe::Kind;
 use pyo3::PyClass;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
+use pyo3::exceptions::{
+    PyBaseException, PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError,
+};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
@@ -357,24 +359,40 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
             return Err(error);
         }
         let value = exception_of(py, &error);
-        if let Some(event_loop) = slf.get().event_loop(py) {
-            if Self::is_quiet(&value)? {
-                if event_loop.get().is_debug(py) {
-                    let keywords = fresh::dict(py)?;
-                    keywords.set_item(intern!(py, "exc_info"), &value)?;
-                    let logger = Standard::get(py)?.logger.bind(py);
-                    let arguments = ("%r: %s", slf, message);
-                    logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
-                }
-            } else {
-                let context = fresh::dict(py)?;
-                context.set_item(intern!(py, "message"), Text(message))?;
-                context.set_item(intern!(py, "transport"), slf)?;
-                context.set_item(intern!(py, "protocol"), slf.get().protocol(py))?;
-                report_caught(&event_loop, &value, &context)?;
+        match Self::report_failure(slf, &value, message) {
+            Err(error)
+                if error.is_instance_of::<PySystemExit>(py)
+                    || error.is_instance_of::<PyKeyboardInterrupt>(py) =>
+            {
+                Err(error)
             }
+            // Without memory to tell of it, the connection ends all the same.
+            reported => reported.and(Self::lose(slf, Some(value.into_any().unbind()))),
         }
-        Self::lose(slf, Some(value.into_any().unbind()))
+    }
+
+    fn report_failure(
+        slf: &Bound<'_, Self>,
+        value: &Bound<'_, PyBaseException>,
+        message: &str,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        if Self::is_quiet(value)? {
+            if event_loop.get().is_debug(py) {
+                let keywords = fresh::dict(py)?;
+                keywords.set_item(intern!(py, "exc_info"), value)?;
+                let logger = Standard::get(py)?.logger.bind(py);
+                let arguments = ("%r: %s", slf, message);
+                logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+            }
+            return Ok(());
+        }
+        let context = fresh::dict(py)?;
+        context.set_item(intern!(py, "message"), Text(message))?;
+        context.set_item(intern!(py, "transport"), slf)?;
+        context.set_item(intern!(py, "protocol"), slf.get().protocol(py))?;
+        report_caught(&event_loop, value, &context)
     }
 
     /// Logs something about this transport, in debug mode only.

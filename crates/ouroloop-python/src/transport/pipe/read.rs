@@ -43,6 +43,8 @@ pub(crate) struct ReadPipeTransport {
 
 static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
+const READ_FAILED: &str = "Fatal read error on pipe transport";
+
 impl ReadPipeTransport {
     /// A transport between `pipe` and `protocol`: in the next turn `connection_made` is called,
     /// reading begins and `waiter` gets its result.
@@ -87,13 +89,15 @@ impl ReadPipeTransport {
                 received
             })
         });
-        match read? {
-            Ok(data) => Self::deliver(slf, &data),
-            Err(Received::Eof) => Self::on_eof(slf),
-            Err(Received::Failed(error)) => {
-                Self::fatal_error(slf, os_error(py, &error), "Fatal read error on pipe transport")
+        match read {
+            Ok(Ok(data)) => Self::deliver(slf, &data),
+            Ok(Err(Received::Eof)) => Self::on_eof(slf),
+            Ok(Err(Received::Failed(error))) => {
+                Self::fatal_error(slf, os_error(py, &error), READ_FAILED)
             }
-            Err(Received::Data(_) | Received::WouldBlock) => Ok(()),
+            Ok(Err(Received::Data(_) | Received::WouldBlock)) => Ok(()),
+            // Reported alone, it would be met again at once, and for ever.
+            Err(no_room) => Self::fatal_error(slf, no_room, READ_FAILED),
         }
     }
 

@@ -54,10 +54,10 @@ impl SocketTransport {
     fn read_bytes(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        match bytes::read(&event_loop, expected, LARGEST_READ, |room| slf.get().receive(py, room))?
-        {
-            Ok(data) => Self::deliver(slf, &data),
-            Err(received) => Self::no_data(slf, received),
+        match bytes::read(&event_loop, expected, LARGEST_READ, |room| slf.get().receive(py, room)) {
+            Ok(Ok(data)) => Self::deliver(slf, &data),
+            Ok(Err(received)) => Self::no_data(slf, received),
+            Err(no_room) => Self::fatal_error(slf, no_room, READ_FAILED),
         }
     }
 
@@ -118,17 +118,19 @@ impl SocketTransport {
                 let read = |stream: &Stream<Chunk>| stream.receive_into(first, second);
                 Self::count_for_later(&event_loop, slf.get().received(py, room, read))
             });
-            match pair? {
-                Ok((data, None)) => StreamReader::feed(&reader, &data),
-                Ok((first, Some(second))) => StreamReader::feed_pair(&reader, &first, &second),
-                Err(received) => return Self::no_data(slf, received),
+            match pair {
+                Ok(Ok((data, None))) => StreamReader::feed(&reader, &data),
+                Ok(Ok((first, Some(second)))) => StreamReader::feed_pair(&reader, &first, &second),
+                Ok(Err(received)) => return Self::no_data(slf, received),
+                Err(no_room) => return Self::fatal_error(slf, no_room, READ_FAILED),
             }
         } else {
             // What a coroutine waits for need not be cut out of a larger piece.
             let most = if wanted > LARGE_READ { wanted.min(LARGEST_READ) } else { LARGEST_READ };
-            match bytes::read(&event_loop, expected, most, receive)? {
-                Ok(data) => StreamReader::feed(&reader, &data),
-                Err(received) => return Self::no_data(slf, received),
+            match bytes::read(&event_loop, expected, most, receive) {
+                Ok(Ok(data)) => StreamReader::feed(&reader, &data),
+                Ok(Err(received)) => return Self::no_data(slf, received),
+                Err(no_room) => return Self::fatal_error(slf, no_room, READ_FAILED),
             }
         };
         fed.or_else(|error| Self::protocol_failed(slf, "data_received", error))
@@ -162,7 +164,9 @@ impl SocketTransport {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
         scratch.clear();
-        scratch.try_reserve(SCRATCH_BYTES).map_err(|_| no_memory(py))?;
+        if scratch.try_reserve(SCRATCH_BYTES).is_err() {
+            return Self::fatal_error(slf, no_memory(py), READ_FAILED);
+        }
         let received = slf.get().receive(py, &mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]);
         // A stream above uses it a turn later; a protocol does not, and is not held up by it either.
         let received = Self::count_for_later(&event_loop, received);
