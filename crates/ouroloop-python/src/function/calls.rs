@@ -8,67 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::{Function, Kind};
-
-/// Where the C function is, and what it is called with.
-#[derive(Debug)]
-pub(super) enum Way {
-    Nullary {
-        class: Py<PyType>,
-        code: ffi::PyCFunction,
-    },
-    Method {
-        class: Py<PyType>,
-        code: ffi::PyCFunctionFastWithKeywords,
-    },
-    Function {
-        first: Py<PyAny>,
-        code: ffi::PyCFunctionFastWithKeywords,
-    },
-    /// By the protocol.
-    Object,
-}
-
-impl Way {
-    /// The shortest way to a descriptor, a C function or any other callable.
-    pub(super) fn to(native: &Bound<'_, PyAny>, kind: Kind) -> Self {
-        if !matches!(kind, Kind::Coroutine) {
-            return Self::Object;
-        }
-        let (py, object) = (native.py(), native.as_ptr());
-        // SAFETY: attached; the objects are of the types that are looked for, exactly, and a C function is of the
-        // kind that its flags tell. A class that has methods has a definition for each, which stays.
-        unsafe {
-            if ffi::Py_TYPE(object) == &raw mut ffi::PyMethodDescr_Type {
-                let descriptor = object.cast::<ffi::PyMethodDescrObject>();
-                let class = (*descriptor).d_common.d_type.cast();
-                let class = || Bound::from_borrowed_ptr(py, class).cast_into_unchecked().unbind();
-                let method = &*(*descriptor).d_method;
-                match method.ml_flags {
-                    ffi::METH_NOARGS => {
-                        return Self::Nullary { class: class(), code: method.ml_meth.PyCFunction };
-                    }
-                    FAST => {
-                        let code = method.ml_meth.PyCFunctionFastWithKeywords;
-                        return Self::Method { class: class(), code };
-                    }
-                    _ => {}
-                }
-            } else if ffi::PyCFunction_CheckExact(object) != 0
-                && ffi::PyCFunction_GetFlags(object) == FAST
-                && let function = object.cast::<ffi::PyCFunctionObject>()
-                && !(*function).m_self.is_null()
-            {
-                let code = (*(*function).m_ml).ml_meth.PyCFunctionFastWithKeywords;
-                let first = Bound::from_borrowed_ptr(py, (*function).m_self).unbind();
-                return Self::Function { first, code };
-            }
-        }
-        Self::Object
-    }
-}
-
-const FAST: std::ffi::c_int = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+use super::object::{Function, Way};
 
 /// # Safety
 /// To be called attached, with a live object.

@@ -4,7 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyModule, PyString, PyType};
 
-use super::{Function, Kind};
+use super::object::{Function, Kind};
 use crate::fresh::Text;
 
 /// The modules that define the functions, and classes with their modules, all under the names that they have here.

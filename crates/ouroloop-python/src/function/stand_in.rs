@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::{Function, Kind};
+use super::object::{Function, Kind};
 use crate::embedded;
 use crate::fresh::Text;
 use crate::once::Once as _;
@@ -53,11 +53,17 @@ def make(native, qualified, module, opening, calling):
     return function
 ";
 
-/// Makes the stand-in of a function.
-///
-/// # Errors
-/// Those of running Python code.
-pub(super) fn make(py: Python<'_>, function: &Function) -> PyResult<Py<PyAny>> {
+impl Function {
+    /// The function's stand-in, which is made now if nobody has asked before.
+    ///
+    /// # Errors
+    /// Those of running Python code.
+    pub(super) fn stand_in<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        Ok(self.stand_in.find(py, || make(py, self))?.bind(py))
+    }
+}
+
+fn make(py: Python<'_>, function: &Function) -> PyResult<Py<PyAny>> {
     static DEFINED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let defined = DEFINED.find(py, || embedded::define(py, &[], MAKER, FILE))?;
     let (opening, calling) = match function.kind {

@@ -8,9 +8,13 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyString, PyTuple, PyType};
 
-use super::containers::{self, Items, Waiters, show_items, show_waiters};
+use super::containers::{Items, Waiters};
+use super::object::{Queue, items_of};
+#[cfg(Py_3_13)]
+use super::size;
+use super::state::{Capacity, Manner, Order, Side, State};
 use super::waiting::{Get, Join, Put};
-use super::{Capacity, Manner, Order, Queue, Side, State, finished, hooked, open, plain};
+use super::{finished, hooked, lines, open, plain, shown};
 use crate::coroutine::Coroutine;
 use crate::fresh;
 use crate::instance_dict;
@@ -231,7 +235,7 @@ impl Queue {
         let _ = maxsize;
         let items = match Manner::allowed(slf) {
             Manner::Plain(_) => Items::Own(std::collections::VecDeque::new()),
-            _ => Items::Foreign(containers::new_deque(slf.py())?.unbind()),
+            _ => Items::Foreign(shown::new_deque(slf.py())?.unbind()),
         };
         slf.get().set_items(slf.py(), items);
         Ok(())
@@ -245,7 +249,7 @@ impl Queue {
             return plain::remove(slf, Order::First)?.ok_or_else(empty);
         }
         let py = slf.py();
-        Ok(open::items(slf)?.call_method0(intern!(py, "popleft"))?.unbind())
+        Ok(items_of(slf)?.call_method0(intern!(py, "popleft"))?.unbind())
     }
 
     /// Put an item into the container; may be overridden.
@@ -254,13 +258,13 @@ impl Queue {
         if Manner::of(slf) == Manner::Plain(Order::First) {
             return plain::insert(slf, Order::First, item);
         }
-        open::items(slf)?.call_method1(intern!(slf.py(), "append"), (item,)).map(drop)
+        items_of(slf)?.call_method1(intern!(slf.py(), "append"), (item,)).map(drop)
     }
 
     /// Wake the first of `waiters` who still waits.
     #[pyo3(name = "_wakeup_next")]
     fn wakeup_next(&self, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-        open::wake(waiters, false)
+        lines::wake_in(waiters, false)
     }
 
     #[pyo3(name = "_get_loop")]
@@ -322,7 +326,7 @@ impl Queue {
 
     #[getter(_queue)]
     fn items<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        show_items(slf)
+        shown::items(slf)
     }
 
     #[setter(_queue)]
@@ -337,7 +341,7 @@ impl Queue {
 
     #[getter(_getters)]
     fn getters<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        show_waiters(slf, Side::Getters)
+        shown::waiters(slf, Side::Getters)
     }
 
     #[setter(_getters)]
@@ -348,7 +352,7 @@ impl Queue {
 
     #[getter(_putters)]
     fn putters<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        show_waiters(slf, Side::Putters)
+        shown::waiters(slf, Side::Putters)
     }
 
     #[setter(_putters)]
@@ -478,7 +482,7 @@ fn listed_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyLi
 #[cfg(Py_3_13)]
 fn drain(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let py = slf.py();
-    while !super::is_empty(slf)? {
+    while !size::is_empty(slf)? {
         match Manner::of(slf) {
             Manner::Plain(order) => drop(plain::remove(slf, order)?),
             _ => drop(slf.call_method0(intern!(py, "_get"))?),
@@ -504,5 +508,5 @@ fn wake_all(slf: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
     if slf.get().state.with(py, |state| state.line(side).are_own()) {
         return Ok(());
     }
-    open::wake(&slf.getattr(side.attribute(py))?, true)
+    lines::wake_in(&slf.getattr(side.attribute(py))?, true)
 }

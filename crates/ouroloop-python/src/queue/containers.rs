@@ -1,17 +1,13 @@
-//! What a queue keeps its items and waiters in, and how Python sees that.
+//! What a queue keeps its items and waiters in.
 
 use std::collections::VecDeque;
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyAttributeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::{Capacity, Queue, Side, State};
-use crate::fresh;
 use crate::room::Grow;
-use crate::standard::Standard;
 use crate::waiter::Waiter;
 
 /// The items of a queue: its `_queue`.
@@ -19,7 +15,7 @@ use crate::waiter::Waiter;
 pub(super) enum Items {
     /// `_init` has not run, or keeps its items elsewhere.
     Unset,
-    /// Those of a [`Queue`] whose `_queue` nobody has seen.
+    /// Those of a `Queue` whose `_queue` nobody has seen.
     Own(VecDeque<Py<PyAny>>),
     /// A list: the heap of a `PriorityQueue`, the stack of a `LifoQueue`.
     List(Py<PyList>),
@@ -43,22 +39,6 @@ impl Items {
             Self::Own(items) => items.iter().try_for_each(|item| visit.call(item)),
             Self::List(list) => visit.call(list),
             Self::Foreign(container) => visit.call(container),
-        }
-    }
-}
-
-impl State {
-    pub(super) fn is_full(&self, py: Python<'_>) -> bool {
-        match self.capacity {
-            Capacity::Bounded(size) => self.items.len(py) >= size,
-            Capacity::Unbounded | Capacity::Odd => false,
-        }
-    }
-
-    pub(super) fn list(&self, py: Python<'_>) -> Option<Py<PyList>> {
-        match &self.items {
-            Items::List(list) => Some(list.clone_ref(py)),
-            _ => None,
         }
     }
 }
@@ -139,74 +119,4 @@ pub(super) fn pop_front<T>(entries: &mut VecDeque<T>) -> Option<T> {
         entries.shrink_to(entries.capacity() / 2);
     }
     entry
-}
-
-/// A new, empty `collections.deque`.
-pub(super) fn new_deque(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    Standard::get(py)?.deque.bind(py).call0()
-}
-
-/// `_getters` or `_putters`, which Python uses directly from now on.
-pub(super) fn show_waiters<'py>(
-    slf: &Bound<'py, Queue>,
-    side: Side,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let state = &slf.get().state;
-    let known = |state: &mut State| match state.line(side) {
-        Waiters::Own(_) => None,
-        Waiters::Foreign(container) => Some(container.clone_ref(py)),
-    };
-    if let Some(container) = state.with(py, known) {
-        return Ok(container.into_bound(py));
-    }
-    let deque = new_deque(py)?;
-    let shown = Waiters::Foreign(deque.clone().unbind());
-    if let Waiters::Own(waiters) =
-        state.with(py, |state| std::mem::replace(state.line(side), shown))
-    {
-        for waiter in waiters {
-            deque.call_method1(intern!(py, "append"), (waiter.into_object(),))?;
-        }
-    }
-    Ok(deque)
-}
-
-/// `_queue`, which Python uses directly from now on.
-///
-/// # Errors
-/// `AttributeError` before `_init` has set it.
-pub(super) fn show_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
-    enum Found {
-        Unset,
-        Own,
-        Known(Py<PyAny>),
-    }
-    let py = slf.py();
-    let state = &slf.get().state;
-    match state.with(py, |state| match &state.items {
-        Items::Unset => Found::Unset,
-        Items::Own(_) => Found::Own,
-        Items::List(list) => Found::Known(list.clone_ref(py).into_any()),
-        Items::Foreign(container) => Found::Known(container.clone_ref(py)),
-    }) {
-        Found::Unset => {
-            let class = slf.get_type();
-            let message = format!("'{}' object has no attribute '_queue'", class.name()?);
-            Err(fresh::error::<PyAttributeError>(message))
-        }
-        Found::Known(container) => Ok(container.into_bound(py)),
-        Found::Own => {
-            let deque = new_deque(py)?;
-            let shown = Items::Foreign(deque.clone().unbind());
-            if let Items::Own(items) =
-                state.with(py, |state| std::mem::replace(&mut state.items, shown))
-            {
-                for item in items {
-                    deque.call_method1(intern!(py, "append"), (item,))?;
-                }
-            }
-            Ok(deque)
-        }
-    }
 }

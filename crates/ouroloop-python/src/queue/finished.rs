@@ -4,41 +4,9 @@
 //! code that asks for it. Until then, and while it is known to the queue alone, `raised` tells
 //! whether it is set, and an item more that changes nothing costs nothing.
 
-use pyo3::PyTraverseError;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::Queue;
-
-#[derive(Debug)]
-pub(super) struct Finished {
-    raised: bool,
-    event: Option<Py<PyAny>>,
-    /// Python code has the event and may have set or cleared it.
-    shown: bool,
-}
-
-impl Finished {
-    pub(super) const fn new() -> Self {
-        Self { raised: true, event: None, shown: false }
-    }
-
-    /// Notes whether everything is done; answers the event that has to be told.
-    fn note(&mut self, py: Python<'_>, raised: bool) -> Option<Py<PyAny>> {
-        let changed = std::mem::replace(&mut self.raised, raised) != raised;
-        let event = self.event.as_ref().filter(|_| changed || self.shown)?;
-        Some(event.clone_ref(py))
-    }
-
-    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.event)
-    }
-
-    /// Lets the event go, for `tp_clear`.
-    pub(super) fn take(&mut self) -> Option<Py<PyAny>> {
-        self.event.take()
-    }
-}
+use super::object::Queue;
 
 /// `_finished.set()`.
 pub(super) fn set(slf: &Bound<'_, Queue>) -> PyResult<()> {

@@ -5,8 +5,11 @@
 use pyo3::prelude::*;
 
 use super::containers::Items;
-use super::{Capacity, Queue, Refusal, Side, finished, is_shut_down, open, wake_next};
-
+use super::finished;
+use super::lines::wake_next;
+use super::object::{Queue, is_shut_down, items_of};
+use super::refusal::Refusal;
+use super::state::{Capacity, Side};
 use crate::recursion::Level;
 
 /// The container.
@@ -17,7 +20,7 @@ fn items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
         Items::Foreign(container) => Some(container.clone_ref(py)),
         Items::Unset | Items::Own(_) => None,
     });
-    known.map_or_else(|| open::items(slf), |container| Ok(container.into_bound(py)))
+    known.map_or_else(|| items_of(slf), |container| Ok(container.into_bound(py)))
 }
 
 /// `qsize`.

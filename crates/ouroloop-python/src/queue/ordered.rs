@@ -1,26 +1,13 @@
-//! `PriorityQueue` and `LifoQueue`: queues whose container is a list.
+//! `PriorityQueue` and `LifoQueue` as Python sees them: queues whose container is a list.
 
-use std::sync::OnceLock;
-
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::containers::Items;
-use super::{Queue, open, plain};
+use super::object::{LifoQueue, PriorityQueue, Queue, items_of};
+use super::plain;
 use crate::fresh;
 use crate::instance_dict;
-use crate::slots::Deallocate;
-
-/// A native `asyncio.PriorityQueue`: gives the least item first.
-#[pyclass(frozen, subclass, extends = Queue, module = "ouroloop")]
-#[derive(Debug)]
-pub(crate) struct PriorityQueue;
-
-/// A native `asyncio.LifoQueue`: gives the item first that was put in last.
-#[pyclass(frozen, subclass, extends = Queue, module = "ouroloop")]
-#[derive(Debug)]
-pub(crate) struct LifoQueue;
 
 fn start_list(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let list = fresh::list(slf.py(), [(); 0])?.unbind();
@@ -47,12 +34,12 @@ impl PriorityQueue {
 
     /// Put an item on the heap; may be overridden.
     fn _put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
-        plain::push_on_heap(&open::items(slf.as_super())?, item)
+        plain::push_on_heap(&items_of(slf.as_super())?, item)
     }
 
     /// Take the least item from the heap; may be overridden.
     fn _get(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        plain::pop_from_heap(&open::items(slf.as_super())?)
+        plain::pop_from_heap(&items_of(slf.as_super())?)
     }
 }
 
@@ -75,37 +62,13 @@ impl LifoQueue {
 
     /// Put an item on the stack; may be overridden.
     fn _put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
-        let items = open::items(slf.as_super())?;
+        let items = items_of(slf.as_super())?;
         items.call_method1(intern!(slf.py(), "append"), (item,)).map(drop)
     }
 
     /// Take the item from the top of the stack; may be overridden.
     fn _get(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(open::items(slf.as_super())?.call_method0(intern!(slf.py(), "pop"))?.unbind())
-    }
-}
-
-impl Deallocate for PriorityQueue {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { super::strip(slf) }
-    }
-}
-
-impl Deallocate for LifoQueue {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { super::strip(slf) }
+        Ok(items_of(slf.as_super())?.call_method0(intern!(slf.py(), "pop"))?.unbind())
     }
 }
 

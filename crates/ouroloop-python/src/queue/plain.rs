@@ -4,7 +4,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::containers::{Items, pop_front};
-use super::{Order, Queue, Refusal, Side, finished, wake_next};
+use super::finished;
+use super::lines::wake_next;
+use super::object::Queue;
+use super::refusal::Refusal;
+use super::state::{Order, Side};
 use crate::recursion::Level;
 use crate::room::{Grow, taken};
 use crate::standard::Standard;

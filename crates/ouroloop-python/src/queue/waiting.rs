@@ -7,10 +7,13 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::{
-    Manner, Queue, Refusal, Side, finished, get_nowait, is_empty, is_full, is_shut_down, open,
-    put_nowait, wake_next,
-};
+use super::calls::{get_nowait, put_nowait};
+use super::finished;
+use super::lines::{self, wake_next};
+use super::object::{Queue, is_shut_down};
+use super::refusal::Refusal;
+use super::size::{is_empty, is_full};
+use super::state::{Manner, Side};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::handled::while_handling;
 use crate::room::taken;
@@ -72,7 +75,7 @@ impl Place {
             (false, Err(placed))
         };
         match answer {
-            Err(placed) if !own => open::line_up(queue, self.side, placed)?,
+            Err(placed) if !own => lines::append(queue, self.side, placed)?,
             answer => taken(py, answer)?,
         }
         self.wait = Some(Wait { waiter, iterator });
@@ -119,7 +122,7 @@ fn leave(queue: &Bound<'_, Queue>, side: Side, waiter: &Waiter) -> PyResult<()> 
     if Manner::has_lines(queue) {
         drop(queue.get().state.with(py, |state| state.line(side).remove(waiter)));
     } else {
-        open::leave_line(queue, side, waiter)?;
+        lines::remove(queue, side, waiter)?;
     }
     let refuses = match side {
         Side::Getters => is_empty(queue)?,

@@ -15,11 +15,14 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::{Condition, LoopBound, class_of, condition, is_plain, repr_with};
+use super::condition::{self, Condition};
+use super::loop_bound::LoopBound;
+use super::primitive::{is_plain, repr_with};
 use crate::cell::AttachedCell;
 use crate::contract::says;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::fresh::{self, Text};
+use crate::kinship::class_of;
 use crate::recursion::Level;
 use crate::standard::{Standard, raised};
 

@@ -6,12 +6,15 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::lock::Purpose;
-use super::{Lock, LoopBound, class_of, is_cancellation, is_plain, manager, repr_with, truth};
+use super::lock::{Lock, Purpose};
+use super::loop_bound::LoopBound;
+use super::manager;
+use super::primitive::{is_cancellation, is_plain, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::fresh::{self, Text};
 use crate::instance_dict;
+use crate::kinship::class_of;
 use crate::standard::raised;
 use crate::waiter::Waiter;
 

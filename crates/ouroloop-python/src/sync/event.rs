@@ -5,11 +5,14 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::{LoopBound, Waiting, class_of, repr_with, truth};
+use super::loop_bound::LoopBound;
+use super::primitive::{repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::fresh::Text;
+use crate::kinship::class_of;
 use crate::slots::Resumed;
+use crate::waiter::Waiting;
 
 /// A native `asyncio.Event`.
 #[pyclass(frozen, subclass, extends = LoopBound, module = "asyncio.locks")]

@@ -14,12 +14,15 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::loop_bound::LoopBound;
 use super::manager::{self, Release};
-use super::{LoopBound, Waiting, class_of, is_cancellation, is_plain, repr_with, truth};
+use super::primitive::{is_cancellation, is_plain, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::fresh::{self, Text};
+use crate::kinship::class_of;
 use crate::slots::Resumed;
+use crate::waiter::Waiting;
 
 /// A native `asyncio.Lock`.
 #[pyclass(frozen, subclass, extends = LoopBound, module = "asyncio.locks")]

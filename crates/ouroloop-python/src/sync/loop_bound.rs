@@ -1,17 +1,22 @@
-//! What all primitives have in common: a loop, a queue, a dictionary.
+//! What all primitives have in common: a loop, a queue and what Python sees of it, a dictionary.
 
 use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyList};
 
-use super::{Waiters, WaitersView, Waiting};
+use super::waiters::Waiters;
 use crate::binding::Binding;
+use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::instance_dict;
-use crate::waiter::Waiter;
+use crate::recursion::Level;
+use crate::room::no_memory;
+use crate::waiter::{Waiter, Waiting};
 
 /// The native part of every primitive; it belongs to the loop on which somebody first waits.
 ///
@@ -118,6 +123,76 @@ impl LoopBound {
         drop(unsafe { instance_dict::take(self.object()) });
         self.binding.clear(py);
         self.waiters.clear(py);
+    }
+}
+
+/// The `_waiters` of a primitive, as far as the standard class's deque is used by its friends.
+#[pyclass(frozen, sequence, name = "waiters", module = "ouroloop")]
+#[derive(Debug)]
+pub(crate) struct WaitersView {
+    owner: Py<LoopBound>,
+}
+
+made_at_the_start!(WaitersView);
+
+impl WaitersView {
+    pub(super) fn create(owner: Bound<'_, LoopBound>) -> PyResult<Bound<'_, Self>> {
+        let py = owner.py();
+        Bound::new(py, Self { owner: owner.unbind() })
+    }
+
+    fn waiters(&self) -> &Waiters {
+        &self.owner.get().waiters
+    }
+
+    fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let waiters = self.waiters().all(py).map_err(|_| no_memory(py))?;
+        fresh::list(py, waiters.iter().map(|waiter| waiter.bind(py)))
+    }
+}
+
+#[pymethods]
+impl WaitersView {
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.waiters().len(py)
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.list(py)?.try_iter()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyAny>> {
+        self.list(py)?.as_any().get_item(index)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text<String>> {
+        let _level = Level::enter(py)?;
+        Ok(Text(format!("waiters({})", self.list(py)?.repr()?)))
+    }
+
+    /// Puts a future at the end of the queue.
+    #[pyo3(signature = (future, /))]
+    fn append(&self, future: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = future.py();
+        self.waiters().push(py, Waiter::of(future))
+    }
+
+    /// Takes a future out of the queue.
+    #[pyo3(signature = (future, /))]
+    fn remove(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.waiters().remove(future.py(), future) {
+            return Ok(());
+        }
+        Err(fresh::error::<PyValueError>("no such waiter"))
+    }
+
+    /// Empties the queue.
+    fn clear(&self, py: Python<'_>) {
+        self.waiters().clear(py);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)
     }
 }
 

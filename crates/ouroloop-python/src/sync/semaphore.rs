@@ -11,13 +11,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
 
 use super::lock::Purpose;
+use super::loop_bound::LoopBound;
 use super::manager::{self, Release};
-use super::{LoopBound, Waiting, class_of, is_cancellation, is_plain, repr_with};
+use super::primitive::{is_cancellation, is_plain, repr_with, truth};
 use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::fresh::{self, Text};
+use crate::kinship::class_of;
 use crate::recursion::Level;
 use crate::slots::Resumed;
+use crate::waiter::Waiting;
 
 /// A number of permits: nearly always a small integer, but anything that counts will do.
 #[derive(Debug)]
@@ -174,7 +177,7 @@ impl Semaphore {
             return Ok(false);
         };
         slf.get().value.add(py, -1)?;
-        waiter.set_result(py, super::truth(py, true))?;
+        waiter.set_result(py, truth(py, true))?;
         Ok(true)
     }
 

@@ -1,18 +1,14 @@
 //! The queue of those who wait, and the wait itself.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyList};
 
-use super::{LoopBound, truth};
+use super::primitive::truth;
 use crate::cell::AttachedCell;
-use crate::fresh::{self, Text};
-use crate::recursion::Level;
-use crate::room::{Grow, copies, no_memory, taken};
+use crate::room::{Grow, copies, taken};
 use crate::waiter::Waiter;
 
 /// Futures in the order in which they came.
@@ -120,6 +116,11 @@ impl Waiters {
         Ok(())
     }
 
+    /// Copies of those who wait, without memory none.
+    pub(super) fn all(&self, py: Python<'_>) -> Result<Vec<Waiter>, TryReserveError> {
+        self.queue.with(py, |queue| copies(queue.iter().map(|waiter| waiter.clone_ref(py))))
+    }
+
     /// The `waiters:3` of a representation, if anybody waits.
     pub(super) fn describe(&self, py: Python<'_>, state: &str) -> String {
         match self.len(py) {
@@ -133,79 +134,5 @@ impl Waiters {
     pub(super) unsafe fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: the caller's promise.
         unsafe { self.queue.traverse(|queue| queue.iter().try_for_each(|one| one.visit(visit))) }
-    }
-}
-
-/// The `_waiters` of a primitive, as far as the standard class's deque is used by its friends.
-#[pyclass(frozen, sequence, name = "waiters", module = "ouroloop")]
-#[derive(Debug)]
-pub(crate) struct WaitersView {
-    owner: Py<LoopBound>,
-}
-
-made_at_the_start!(WaitersView);
-
-impl WaitersView {
-    pub(super) fn create(owner: Bound<'_, LoopBound>) -> PyResult<Bound<'_, Self>> {
-        let py = owner.py();
-        Bound::new(py, Self { owner: owner.unbind() })
-    }
-
-    fn waiters(&self) -> &Waiters {
-        &self.owner.get().waiters
-    }
-
-    fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let waiters = self
-            .waiters()
-            .queue
-            .with(py, |queue| copies(queue.iter().map(|waiter| waiter.clone_ref(py))))
-            .map_err(|_| no_memory(py))?;
-        fresh::list(py, waiters.iter().map(|waiter| waiter.bind(py)))
-    }
-}
-
-#[pymethods]
-impl WaitersView {
-    fn __len__(&self, py: Python<'_>) -> usize {
-        self.waiters().len(py)
-    }
-
-    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        self.list(py)?.try_iter()
-    }
-
-    fn __getitem__<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyAny>> {
-        self.list(py)?.as_any().get_item(index)
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<Text<String>> {
-        let _level = Level::enter(py)?;
-        Ok(Text(format!("waiters({})", self.list(py)?.repr()?)))
-    }
-
-    /// Puts a future at the end of the queue.
-    #[pyo3(signature = (future, /))]
-    fn append(&self, future: Bound<'_, PyAny>) -> PyResult<()> {
-        let py = future.py();
-        self.waiters().push(py, Waiter::of(future))
-    }
-
-    /// Takes a future out of the queue.
-    #[pyo3(signature = (future, /))]
-    fn remove(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
-        if self.waiters().remove(future.py(), future) {
-            return Ok(());
-        }
-        Err(fresh::error::<PyValueError>("no such waiter"))
-    }
-
-    /// Empties the queue.
-    fn clear(&self, py: Python<'_>) {
-        self.waiters().clear(py);
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.owner)
     }
 }

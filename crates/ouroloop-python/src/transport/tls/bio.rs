@@ -10,17 +10,13 @@ use std::ffi::{c_char, c_int, c_long, c_void};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
-use super::libssl::Library;
+use super::library::Library;
 use crate::containment::contained_natively;
 
 /// OpenSSL's mark of a class of BIOs that has bytes of its own.
 const BIO_TYPE_SOURCE_SINK: c_int = 0x0400;
 /// The flags of a step: read, write, special, retry.
 const BIO_FLAGS: c_int = 0x0f;
-
-pub(super) type Give = unsafe extern "C" fn(*mut c_void, *mut c_char, c_int) -> c_int;
-pub(super) type Take = unsafe extern "C" fn(*mut c_void, *const c_char, c_int) -> c_int;
-pub(super) type Control = unsafe extern "C" fn(*mut c_void, c_int, c_long, *mut c_void) -> c_long;
 
 /// The two classes of BIOs, made once, and the library that they belong to.
 #[derive(Debug)]

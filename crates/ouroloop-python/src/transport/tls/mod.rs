@@ -41,6 +41,7 @@ mod class;
 mod closing;
 mod handshake;
 mod incoming;
+mod library;
 mod libssl;
 mod lower;
 mod names;

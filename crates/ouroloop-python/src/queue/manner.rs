@@ -1,12 +1,61 @@
-//! What a class derived from ours, or an attribute of an object, puts in the place of our methods.
+//! In which manner a queue works, by what a class derived from ours, or an attribute of an object, puts in the place of
+//! our methods.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyType;
 
-use super::{LifoQueue, Manner, Order, PriorityQueue, Queue};
+use super::object::{LifoQueue, PriorityQueue, Queue};
+use super::state::{Manner, Order, Verdict};
 use crate::instance_dict;
-use crate::overrides::{self, Attributes, Untouched};
+use crate::overrides::{Attributes, Untouched};
+
+impl Order {
+    /// The order of exactly our classes.
+    #[inline]
+    pub(super) fn of(queue: &Bound<'_, Queue>) -> Option<Self> {
+        let py = queue.py();
+        let class = queue.get_type_ptr();
+        if class == Queue::type_object_raw(py) {
+            Some(Self::First)
+        } else if class == PriorityQueue::type_object_raw(py) {
+            Some(Self::Least)
+        } else if class == LifoQueue::type_object_raw(py) {
+            Some(Self::Last)
+        } else {
+            None
+        }
+    }
+}
+
+impl Manner {
+    /// What the class and the attributes of a queue allow.
+    #[inline]
+    pub(super) fn allowed(slf: &Bound<'_, Queue>) -> Self {
+        // SAFETY: queues have a dictionary.
+        let unadorned = unsafe { instance_dict::len(slf.as_ptr()) == 0 };
+        match Order::of(slf) {
+            Some(order) if unadorned && is_untouched(slf, order) => Self::Plain(order),
+            _ => manner(slf),
+        }
+    }
+
+    #[inline]
+    pub(super) fn of(slf: &Bound<'_, Queue>) -> Self {
+        let manner = Self::allowed(slf);
+        if slf.get().state.with(slf.py(), |state| state.suits(manner)) {
+            manner
+        } else {
+            Self::Open
+        }
+    }
+
+    /// Whether the waiters are in lines of Rust's.
+    pub(super) fn has_lines(slf: &Bound<'_, Queue>) -> bool {
+        Self::of(slf) != Self::Open
+    }
+}
 
 /// What to call and ask instead of native code, if it is not ours.
 const CONTROLS: [&str; 11] = [
@@ -65,12 +114,9 @@ pub(crate) fn remember_methods(py: Python<'_>) -> PyResult<()> {
 
 /// Whether nobody has patched the class of a queue of this order, which is the very one of this module.
 #[inline]
-pub(super) fn is_untouched(slf: &Bound<'_, Queue>, order: Order) -> bool {
+fn is_untouched(slf: &Bound<'_, Queue>, order: Order) -> bool {
     untouched(order).is(slf.as_any())
 }
-
-/// The manner that was found for a queue.
-pub(super) type Verdict = overrides::Verdict<Manner>;
 
 struct Originals {
     controls: Attributes,
@@ -95,7 +141,7 @@ impl Originals {
 }
 
 /// The manner that a queue's class and attributes allow.
-pub(super) fn manner(slf: &Bound<'_, Queue>) -> Manner {
+fn manner(slf: &Bound<'_, Queue>) -> Manner {
     let py = slf.py();
     // Whatever cannot be asked is left to Python, which will raise it again.
     let Ok(originals) = Originals::get(py) else { return Manner::Open };

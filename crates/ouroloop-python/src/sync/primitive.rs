@@ -1,0 +1,81 @@
+//! What the files of the primitives share.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBool;
+
+use crate::fresh::Text;
+use crate::instance_dict;
+use crate::overrides::Untouched;
+use crate::slots::Deallocate;
+use crate::standard::Standard;
+
+/// Gives a class with an instance dictionary the deallocation that drops it.
+macro_rules! drops_its_dictionary {
+    ($class:ty) => {
+        impl crate::slots::Deallocate for $class {
+            fn original() -> &'static std::sync::OnceLock<pyo3::ffi::destructor> {
+                static ORIGINAL: std::sync::OnceLock<pyo3::ffi::destructor> =
+                    std::sync::OnceLock::new();
+                &ORIGINAL
+            }
+
+            unsafe fn strip(slf: &pyo3::Bound<'_, Self>) {
+                // SAFETY: `complete` has given the class a dictionary.
+                if let Some(dict) = unsafe { crate::instance_dict::take(slf.as_ptr()) } {
+                    dict.drop_ref(slf.py());
+                }
+            }
+        }
+    };
+}
+
+/// Tells which methods native code leaves out where nobody has replaced them.
+macro_rules! leaves_out {
+    ($class:ty, $($name:literal),+) => {
+        impl crate::sync::primitive::Patched for $class {
+            fn untouched() -> &'static crate::overrides::Untouched {
+                static UNTOUCHED: crate::overrides::Untouched =
+                    crate::overrides::Untouched::new(&[$($name),+]);
+                &UNTOUCHED
+            }
+        }
+    };
+}
+
+/// A class of which native code leaves out methods.
+pub(super) trait Patched: Deallocate {
+    fn untouched() -> &'static Untouched;
+}
+
+/// Whether the object is an instance of exactly `T` on which no attribute was set, and nobody has patched `T`.
+#[inline]
+pub(super) fn is_plain<T: Patched>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: an instance of a class of this module has a dictionary.
+    object.as_any().is_exact_instance_of::<T>()
+        && unsafe { instance_dict::is_empty(object.as_ptr()) }
+        && T::untouched().is(object.as_any())
+}
+
+/// The representation of any object, with `extra` in brackets.
+pub(super) fn repr_with(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<Text<String>> {
+    let plain = object
+        .py()
+        .get_type::<PyAny>()
+        .call_method1(intern!(object.py(), "__repr__"), (object,))?;
+    let plain: String = plain.extract()?;
+    let inner = plain.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    Ok(Text(format!("<{} [{extra}]>", inner.unwrap_or(&plain))))
+}
+
+/// A new reference to `True` or `False`.
+#[inline]
+pub(super) fn truth(py: Python<'_>, value: bool) -> Py<PyAny> {
+    PyBool::new(py, value).to_owned().into_any().unbind()
+}
+
+/// Whether an error is a cancellation.
+pub(super) fn is_cancellation(py: Python<'_>, error: &PyErr) -> bool {
+    Standard::get(py)
+        .and_then(|standard| Ok(error.matches(py, standard.cancelled_error.bind(py))?))
+        .unwrap_or(false)
+}
