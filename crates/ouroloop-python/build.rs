@@ -1,6 +1,6 @@
 //! Hands the running interpreter's version to `cfg(Py_3_12)` and friends, and to the linker what goes
-//! through functions of ours: the language's personality routine (`src/thread_end.rs`), what PyO3 takes for
-//! granted that there is memory for (`src/spares.rs`), and what the build that checks lent state watches.
+//! through functions of ours: the language's personality routine (`src/interpreter/thread_end.rs`), what PyO3 takes for
+//! granted that there is memory for (`src/interpreter/spares.rs`), and what the build that checks lent state watches.
 
 const SPARED: [&str; 4] =
     ["PyDict_New", "PyTuple_New", "PyType_GetQualName", "PyUnicode_FromStringAndSize"];
@@ -41,9 +41,9 @@ fn unwinds_threads() -> bool {
         && (version.major, version.minor) < (3, 14)
 }
 
-/// Has the calls of every function in `src/lent/functions.rs` go through that file.
+/// Has the calls of every function in `src/native/lent/functions.rs` go through that file.
 fn wrap_watched() {
-    let path = "src/lent/functions.rs";
+    let path = "src/native/lent/functions.rs";
     println!("cargo:rerun-if-changed={path}");
     let source = std::fs::read_to_string(path).expect("the list is part of the crate");
     for line in source.lines() {

@@ -5,10 +5,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::Home;
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 
 /// The loop of one object, once it has one.

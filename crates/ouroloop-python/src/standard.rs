@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::fresh::{self, Text};
 #[cfg(Py_3_14)]
 use crate::future::awaited_by::Recorder;
-use crate::room::no_memory;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::no_memory;
 
 /// What is taken from the standard library, by module.
 #[derive(Debug)]

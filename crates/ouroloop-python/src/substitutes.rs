@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::Future;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 use crate::task::Task;
 

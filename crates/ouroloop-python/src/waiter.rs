@@ -7,10 +7,10 @@ use pyo3::prelude::*;
 
 use crate::coroutine::{Incoming, iterator_of, left_by, step_into};
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::iter::await_step;
 use crate::future::{Future, Outcome};
-use crate::slots::Resumed;
+use crate::interpreter::fresh;
+use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::task::step::exactly_native;
 

@@ -15,12 +15,12 @@ use pyo3::types::PySet;
 
 use super::child;
 use super::ensure::Ensure;
-use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::fresh;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
-use crate::room::{Grow, taken};
-use crate::slots::Resumed;
+use crate::interpreter::fresh;
+use crate::interpreter::room::{Grow, taken};
+use crate::native::cell::AttachedCell;
+use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::{Waiter, running_loop};
 

@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 
 use super::tasks::is_done;
 use super::timeout::timeout_from;
-use crate::cell::AttachedCell;
 use crate::coroutine::Scope;
-use crate::fresh;
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link};
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 use crate::task::cancel_awaited;
 use crate::task::step::exactly_native;

@@ -14,10 +14,10 @@ use pyo3::types::PyTuple;
 
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_coroutine, is_future};
-use crate::cell::AttachedCell;
-use crate::contract::is_since;
-use crate::fresh::{self, Text};
-use crate::recursion::Level;
+use crate::errors::contract::is_since;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::waiter::Waiter;
 

@@ -13,15 +13,15 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_exact_coroutine};
-use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::future::{Future, Home, Outcome};
-use crate::recursion::Level;
-use crate::room::vector;
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::vector;
+use crate::native::cell::AttachedCell;
+use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::task::step::exactly_native;
 use crate::task::{Task, cancel_awaited};
@@ -435,8 +435,8 @@ fn disown(child: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Makes the class complete.
 pub(super) fn install(py: Python<'_>) {
-    crate::instance_dict::install::<GatheringFuture>(py);
-    crate::slots::install_deallocate::<GatheringFuture>(py);
+    crate::native::instance_dict::install::<GatheringFuture>(py);
+    crate::native::slots::install_deallocate::<GatheringFuture>(py);
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {

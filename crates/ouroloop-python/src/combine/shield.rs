@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 
 use super::child::{self, Ending};
 use super::ensure::Ensure;
-use crate::cell::AttachedCell;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 use crate::waiter::Waiter;
 

@@ -20,11 +20,11 @@ use super::delay::{is_plainly_positive, is_positive};
 use crate::callback::Callback;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::handle::seconds_of;
-use crate::slots::Resumed;
+use crate::interpreter::fresh;
+use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::running_loop;
 

@@ -9,10 +9,10 @@ use crate::context::copy_current;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
 use crate::executor::Call;
-use crate::fresh;
 use crate::future::Future;
 use crate::future::iter::await_step;
-use crate::slots::Resumed;
+use crate::interpreter::fresh;
+use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::running_loop;
 

@@ -9,12 +9,12 @@ use pyo3::types::PySet;
 
 use super::child::{self, Ending};
 use super::ensure::{is_coroutine, is_future};
-use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::fresh::{self, Text};
 use crate::future::listen::{Closure, Ear, Listen, Listener};
-use crate::room::{Grow, taken, vector};
-use crate::slots::Resumed;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::{Grow, taken, vector};
+use crate::native::cell::AttachedCell;
+use crate::native::slots::Resumed;
 use crate::waiter::{Waiter, running_loop};
 
 /// When a wait is over.

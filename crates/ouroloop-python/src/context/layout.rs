@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::fresh::Text;
-use crate::once::Once as _;
-use crate::tricks;
+use crate::interpreter::fresh::Text;
+use crate::interpreter::once::Once as _;
+use crate::interpreter::tricks;
 
 /// The current context lies in the first words of a thread's state, which has more on every version:
 /// the shortest (3.12) has 36.

@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 
 use super::layout::Layout;
 use super::{copy_current, run_in};
-use crate::cell::AttachedCell;
-use crate::shelf::has_weak_references;
+use crate::native::cell::AttachedCell;
+use crate::native::shelf::has_weak_references;
 
 /// A context object, or the variables of one.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::Coroutine;
-use crate::containment::settled;
-use crate::fresh;
-use crate::recursion::Level;
-use crate::slots::Resumed;
+use crate::errors::containment::settled;
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
+use crate::native::slots::Resumed;
 use crate::task::step::exactly_native;
 
 /// What a step brings: the value sent (`None` from every task), or the exception thrown.

@@ -10,9 +10,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::Coroutine;
-use crate::embedded;
-use crate::fresh::Text;
-use crate::once::Once as _;
+use crate::interpreter::fresh::Text;
+use crate::interpreter::once::Once as _;
+use crate::native::embedded;
 
 const FILE: &str = "<ouroloop>";
 

@@ -31,14 +31,14 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::cell::AttachedCell;
-use crate::containment::settled;
-use crate::fresh::{self, Text};
+use crate::errors::containment::settled;
 use crate::future::iter::thrown;
-use crate::recursion::Level;
-use crate::room::{boxed, no_memory};
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::{Deallocate, Resume, Resumed, ended_with};
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::{boxed, no_memory};
+use crate::native::cell::AttachedCell;
+use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::slots::{Deallocate, Resume, Resumed, ended_with};
 use crate::standard::{Standard, warner};
 
 pub(crate) use body::{Body, Incoming, iterator_of, left_by, step_into};
@@ -499,8 +499,8 @@ impl Shelved for Coroutine {
 /// # Errors
 /// What the functions of `sys` raise.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    crate::slots::install_deallocate::<Coroutine>(py);
-    crate::slots::install_resume::<Coroutine>(py);
+    crate::native::slots::install_deallocate::<Coroutine>(py);
+    crate::native::slots::install_resume::<Coroutine>(py);
     wrapper::install(py);
     origin::find(py)
 }

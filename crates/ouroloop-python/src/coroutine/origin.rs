@@ -13,10 +13,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::Coroutine;
-use crate::fresh;
-use crate::modules::module;
-use crate::room::{Grow, taken};
-use crate::tricks;
+use crate::interpreter::fresh;
+use crate::interpreter::modules::module;
+use crate::interpreter::room::{Grow, taken};
+use crate::interpreter::tricks;
 
 /// So many numbers of a thread's state are looked at, fewer than any version's has (3.12: 288 bytes).
 const NUMBERS: usize = if cfg!(target_pointer_width = "64") { 256 / size_of::<c_int>() } else { 0 };

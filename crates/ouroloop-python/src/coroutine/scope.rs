@@ -24,9 +24,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::body::{Body, Incoming, close, iterator_of, step_into};
-use crate::cell::AttachedCell;
-use crate::pending::Pending;
-use crate::slots::Resumed;
+use crate::interpreter::pending::Pending;
+use crate::native::cell::AttachedCell;
+use crate::native::slots::Resumed;
 
 #[derive(Debug)]
 struct Exchange {

@@ -8,7 +8,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::{Coroutine, answer};
-use crate::slots::{self, Resume, Resumed};
+use crate::native::slots::{self, Resume, Resumed};
 
 /// The steps of a coroutine.
 #[pyclass(frozen, name = "coroutine_wrapper", module = "ouroloop")]

@@ -7,7 +7,7 @@ use super::closing::Closing;
 use super::connect::refuse_ssl_socket;
 use super::connection::{expect_stream, hand_over};
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 use crate::transport::tls::Request;
 

@@ -6,8 +6,8 @@ use pyo3::types::PyTuple;
 
 use super::Loop;
 use crate::coroutine::{Coroutine, Scope, nothing};
-use crate::fresh::{self, Text};
-use crate::room::gathered;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::gathered;
 use crate::standard::{Standard, warner};
 
 #[pymethods]
@@ -66,14 +66,14 @@ impl Loop {
 
     /// The hooks of this thread, for [`Loop::restore_asyncgen_hooks`].
     pub(super) fn asyncgen_hooks(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        let sys = crate::modules::module(py, intern!(py, "sys"))?;
+        let sys = crate::interpreter::modules::module(py, intern!(py, "sys"))?;
         sys.call_method0(intern!(py, "get_asyncgen_hooks"))
     }
 
     /// Installs the loop's hooks in this thread; an error may leave one of the two.
     pub(super) fn install_asyncgen_hooks(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let sys = crate::modules::module(py, intern!(py, "sys"))?;
+        let sys = crate::interpreter::modules::module(py, intern!(py, "sys"))?;
         let keywords = fresh::dict(py)?;
         let firstiter = slf.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
         let finalizer = slf.getattr(intern!(py, "_asyncgen_finalizer_hook"))?;
@@ -86,7 +86,7 @@ impl Loop {
         py: Python<'_>,
         before: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let sys = crate::modules::module(py, intern!(py, "sys"))?;
+        let sys = crate::interpreter::modules::module(py, intern!(py, "sys"))?;
         let before = before.cast::<PyTuple>()?;
         sys.call_method1(intern!(py, "set_asyncgen_hooks"), before).map(drop)
     }

@@ -10,8 +10,8 @@
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use crate::fresh;
-use crate::pending::Pending;
+use crate::interpreter::fresh;
+use crate::interpreter::pending::Pending;
 use crate::standard::Standard;
 use crate::transport::subprocess::{SubprocessTransport, child_exited};
 
@@ -96,7 +96,7 @@ impl Drop for Watcher {
 
 /// The watcher of the policy in force, if there is one already.
 fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let policy = crate::modules::module(py, intern!(py, "asyncio.events"))?
+    let policy = crate::interpreter::modules::module(py, intern!(py, "asyncio.events"))?
         .call_method0(intern!(py, "get_event_loop_policy"))?;
     let get = intern!(py, "get_child_watcher");
     let usual = &Standard::get(py)?.unix_policy;
@@ -116,7 +116,7 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
 /// Whether the policy may have made this watcher by itself.
 fn is_usual(watcher: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = watcher.py();
-    let module = crate::modules::module(py, intern!(py, "asyncio.unix_events"))?;
+    let module = crate::interpreter::modules::module(py, intern!(py, "asyncio.unix_events"))?;
     let class = watcher.get_type();
     let threaded = module.getattr(intern!(py, "ThreadedChildWatcher"))?;
     if class.is(&threaded) || !cfg!(Py_3_12) {
@@ -130,7 +130,7 @@ fn silently<'py>(
     py: Python<'py>,
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let warnings = crate::modules::module(py, intern!(py, "warnings"))?;
+    let warnings = crate::interpreter::modules::module(py, intern!(py, "warnings"))?;
     let guard = warnings.call_method0(intern!(py, "catch_warnings"))?;
     guard.call_method0(intern!(py, "__enter__"))?;
     let category = py.get_type::<pyo3::exceptions::PyDeprecationWarning>();

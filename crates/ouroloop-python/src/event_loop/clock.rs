@@ -13,10 +13,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat};
 
 use super::Loop;
-use crate::fresh;
 use crate::handle::seconds_of;
-use crate::once::Once as _;
-use crate::overrides::{Attributes, Verdict};
+use crate::interpreter::fresh;
+use crate::interpreter::once::Once as _;
+use crate::native::overrides::{Attributes, Verdict};
 
 /// Timers due before this many seconds from now are due, unless the loop says otherwise.
 const RESOLUTION: f64 = 1e-9;

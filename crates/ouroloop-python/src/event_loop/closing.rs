@@ -3,8 +3,8 @@
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
-use crate::contract::is_since;
-use crate::pending::Pending;
+use crate::errors::contract::is_since;
+use crate::interpreter::pending::Pending;
 
 /// An object that is closed unless it is kept.
 ///

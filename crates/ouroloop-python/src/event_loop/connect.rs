@@ -9,7 +9,7 @@ use super::Loop;
 use super::dns::{Hints, resolve, unpack};
 use super::sock::{Direction, Wait, check_non_blocking, descriptor, would_block};
 use crate::coroutine::{Coroutine, Scope, nothing};
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 
 #[pymethods]
 impl Loop {
@@ -63,8 +63,8 @@ async fn connect(
 /// `TypeError` for a socket of the module `ssl`.
 pub(super) fn refuse_ssl_socket(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
-    let modules =
-        crate::modules::module(py, intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    let modules = crate::interpreter::modules::module(py, intern!(py, "sys"))?
+        .getattr(intern!(py, "modules"))?;
     // Where the module was never imported there is no such socket.
     let ssl = modules.call_method1(intern!(py, "get"), (Text("ssl"),))?;
     match ssl.getattr_opt(intern!(py, "SSLSocket"))? {

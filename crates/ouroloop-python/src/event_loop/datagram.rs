@@ -9,10 +9,10 @@ use super::closing::Closing;
 use super::dns::{Hints, resolve, socket_function, unpack};
 use super::keywords::Keywords;
 use super::serving::set_reuse_port;
-use crate::contract::{of_a_standard_loop, says};
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh::{self, Text};
+use crate::errors::contract::{of_a_standard_loop, says};
 use crate::future::Future;
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::transport::datagram::DatagramTransport;
 use crate::transport::lent_frame::LentFrame;
@@ -360,7 +360,7 @@ fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     let frame = LentFrame::CreateDatagramEndpoint;
     let removed = (|| {
         let mode = frame.call(intern!(py, "stat"), path)?.getattr(Text("st_mode"))?;
-        let stat = crate::modules::module(py, intern!(py, "stat"))?;
+        let stat = crate::interpreter::modules::module(py, intern!(py, "stat"))?;
         if stat.call_method1(intern!(py, "S_ISSOCK"), (mode,))?.is_truthy()? {
             frame.call(intern!(py, "remove"), path)?;
         }

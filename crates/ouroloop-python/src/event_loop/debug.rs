@@ -10,8 +10,8 @@ use pyo3::types::PyFloat;
 use super::run::thread_identifier;
 use super::{Loop, Phase};
 use crate::callback::Callback;
-use crate::fresh::{self, Text};
-use crate::recursion::Level;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
 use crate::standard::Standard;
 
 /// How many frames a coroutine remembers of its origin.
@@ -60,7 +60,7 @@ pub(super) fn set_origin_tracking(event_loop: &Bound<'_, Loop>, enabled: bool) -
     if enabled == saved.is_some() {
         return Ok(());
     }
-    let sys = crate::modules::module(py, intern!(py, "sys"))?;
+    let sys = crate::interpreter::modules::module(py, intern!(py, "sys"))?;
     let depth = match saved {
         Some(depth) => depth,
         None => ORIGIN_DEPTH,

@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use super::Loop;
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 
 #[pymethods]

@@ -5,10 +5,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::Loop;
-use crate::fresh::{self, Text};
-use crate::handled::while_handling;
-use crate::recursion::Level;
-use crate::room::{Grow, taken};
+use crate::errors::handled::while_handling;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::{Grow, taken};
 use crate::standard::{Standard, exception_of};
 
 #[pymethods]
@@ -187,7 +187,7 @@ fn guard(
 
 fn created_at(what: &str, stack: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = stack.py();
-    let lines = crate::modules::module(py, intern!(py, "traceback"))?
+    let lines = crate::interpreter::modules::module(py, intern!(py, "traceback"))?
         .call_method1(intern!(py, "format_list"), (stack,))?
         .extract::<Vec<String>>()?
         .concat();

@@ -10,11 +10,11 @@ use super::{Loop, debug};
 use crate::combine::wrap_future;
 use crate::coroutine::{Coroutine, Scope, nothing};
 use crate::executor::{Call, DefaultExecutor, Job, Offered};
-use crate::fresh::{self, Text};
 use crate::future::Future;
-use crate::method::function_of;
-use crate::once::Once as _;
-use crate::recursion::Level;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::once::Once as _;
+use crate::interpreter::recursion::Level;
+use crate::native::method::function_of;
 use crate::standard::{Standard, warner};
 
 #[pymethods]
@@ -225,7 +225,7 @@ async fn wait_for_threads(
     let wait = Python::attach(|py| -> PyResult<_> {
         match &timeout {
             Some(timeout) => {
-                let tasks = crate::modules::module(py, intern!(py, "asyncio.tasks"))?;
+                let tasks = crate::interpreter::modules::module(py, intern!(py, "asyncio.tasks"))?;
                 Ok(tasks.call_method1(intern!(py, "wait_for"), (&done, timeout))?.unbind())
             }
             None => Ok(done.clone_ref(py)),

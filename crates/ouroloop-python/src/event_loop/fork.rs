@@ -21,9 +21,9 @@ use pyo3::prelude::*;
 
 use super::signals::Signals;
 use super::{Loop, Phase};
-use crate::fresh;
-use crate::handled::handled;
-use crate::os_error::os_error;
+use crate::errors::handled::handled;
+use crate::errors::os_error::os_error;
+use crate::interpreter::fresh;
 use crate::standard::exception_of;
 
 impl Loop {

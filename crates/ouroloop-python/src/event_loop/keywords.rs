@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::transport::tls::Request;
 
 /// What a caller gave as `**keywords` and nobody has taken yet.

@@ -7,8 +7,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase, debug};
-use crate::fresh::{self, Text};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::slots::Deallocate;
 use crate::standard::warner;
 
 #[pymethods]

@@ -60,11 +60,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::callback::{Callback, confine};
-use crate::cell::AttachedCell;
+use crate::errors::os_error::os_error;
 use crate::executor::{DefaultExecutor, Job};
-use crate::fresh::{self, Text};
-use crate::os_error::os_error;
-use crate::room::{Grow, no_memory, taken};
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::{Grow, no_memory, taken};
+use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
@@ -405,7 +405,8 @@ impl Loop {
         let mechanism = multiplexer::choose(multiplexer)?;
         let engine = mechanism.create().and_then(EventLoop::new);
         let engine = engine.map_err(|error| os_error(py, &error))?;
-        let coroutines = crate::modules::module(py, intern!(py, "asyncio.coroutines"))?;
+        let coroutines =
+            crate::interpreter::modules::module(py, intern!(py, "asyncio.coroutines"))?;
         let debug = coroutines.call_method0(intern!(py, "_is_debug_mode"))?.is_truthy()?;
         keep_read_memory();
         let event_loop = Self {
@@ -502,7 +503,7 @@ impl Loop {
 
 /// Makes the class complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    crate::slots::install_deallocate::<Loop>(py);
+    crate::native::slots::install_deallocate::<Loop>(py);
     #[cfg(not(Py_3_12))]
     wakeup::install(py)?;
     views::install(py)?;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::Loop;
 
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 
 const VARIABLE: &str = "OUROLOOP_MULTIPLEXER";
 

@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use super::Loop;
 use super::closing::Closing;
 use crate::coroutine::Coroutine;
-use crate::fresh::{self, Text};
 use crate::future::Future;
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
 

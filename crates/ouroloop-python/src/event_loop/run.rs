@@ -10,10 +10,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::{Loop, Phase, closed, debug};
-use crate::containment::contained_result;
-use crate::fresh;
-use crate::once::Once as _;
-use crate::recursion::Level;
+use crate::errors::containment::contained_result;
+use crate::interpreter::fresh;
+use crate::interpreter::once::Once as _;
+use crate::interpreter::recursion::Level;
 use crate::standard::Standard;
 
 /// What is held waits for the end of the turn, but not for more callbacks than this.
@@ -51,7 +51,7 @@ impl Loop {
         Self::check_runnable(slf)
             .inspect_err(|error| slf.get().discard_on_leaving(error, future))?;
         let standard = Standard::get(py)?;
-        let isfuture = crate::modules::module(py, intern!(py, "asyncio.futures"))?
+        let isfuture = crate::interpreter::modules::module(py, intern!(py, "asyncio.futures"))?
             .getattr(intern!(py, "isfuture"))?;
         let is_new = !isfuture.call1((future,))?.is_truthy()?;
         let keywords = fresh::dict(py)?;
@@ -279,7 +279,7 @@ fn has_other_threads(py: Python<'_>) -> PyResult<bool> {
     // `threading` adds and removes threads, and keeps the object for good.
     static LIVING: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let living = LIVING.find(py, || {
-        let threading = crate::modules::module(py, intern!(py, "threading"))?;
+        let threading = crate::interpreter::modules::module(py, intern!(py, "threading"))?;
         let living = threading.getattr(intern!(py, "_active"))?.cast_into::<PyDict>()?;
         Ok::<_, PyErr>(living.unbind())
     })?;

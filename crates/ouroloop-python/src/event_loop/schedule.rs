@@ -10,13 +10,13 @@ use ouroloop::timers::TimerId;
 use super::{Loop, debug};
 use crate::callback::Callback;
 use crate::context::Snapshot;
-use crate::fresh;
 use crate::handle::{Contents, Handle, TimerHandle, When, seconds_of};
-use crate::method::{Arguments, Described, Method, install_method, unexpected_keyword};
-use crate::recursion::Level;
-use crate::room::gathered;
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::gathered;
+use crate::interpreter::tricks;
+use crate::native::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
-use crate::tricks;
 
 /// The arguments of a scheduling method: `leading` ones by place or name, `*args`, `context=None`.
 struct Order<'a, 'py, const N: usize> {

@@ -8,8 +8,8 @@ use pyo3::types::PyDict;
 
 use super::Loop;
 use crate::callback::Callback;
-use crate::fresh;
-use crate::room::no_memory;
+use crate::interpreter::fresh;
+use crate::interpreter::room::no_memory;
 
 /// `selectors.EVENT_READ` and `EVENT_WRITE`.
 const EVENT_READ: u8 = 1;

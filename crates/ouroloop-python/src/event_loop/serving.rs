@@ -12,8 +12,8 @@ use super::connection::{bind_error, expect_stream};
 use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh;
-use crate::room::gathered;
+use crate::interpreter::fresh;
+use crate::interpreter::room::gathered;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
 use crate::transport::socket_file::SocketFile;
@@ -134,7 +134,7 @@ impl Order {
         if host.eq("")? {
             return Ok(vec![py.None().into_bound(py)]);
         }
-        let iterable = crate::modules::module(py, intern!(py, "collections.abc"))?
+        let iterable = crate::interpreter::modules::module(py, intern!(py, "collections.abc"))?
             .getattr(intern!(py, "Iterable"))?;
         if host.is_instance_of::<PyString>() || !host.is_instance(&iterable)? {
             return Ok(vec![host.clone()]);

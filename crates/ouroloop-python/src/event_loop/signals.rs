@@ -20,9 +20,9 @@ use pyo3::types::{PyInt, PyTuple};
 
 use super::{Loop, debug, wakeup};
 use crate::callback::Callback;
-use crate::fresh::{self, Text};
 use crate::handle::Handle;
-use crate::recursion::Level;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
 use crate::standard::warner;
 use crate::waiter::running_loop;
 
@@ -155,7 +155,7 @@ fn checked_signal(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
         let message = format!("sig must be an int, not {}", signal.repr()?);
         return Err(fresh::error::<PyTypeError>(message));
     }
-    let valid = crate::modules::module(py, intern!(py, "signal"))?
+    let valid = crate::interpreter::modules::module(py, intern!(py, "signal"))?
         .call_method0(intern!(py, "valid_signals"))?;
     if !valid.contains(signal)? {
         return Err(fresh::error::<PyValueError>(format!(
@@ -173,7 +173,7 @@ fn set_disposition(
     restart: bool,
 ) -> PyResult<()> {
     let py = signal.py();
-    let module = crate::modules::module(py, intern!(py, "signal"))?;
+    let module = crate::interpreter::modules::module(py, intern!(py, "signal"))?;
     let set = || -> PyResult<()> {
         module.call_method1(intern!(py, "signal"), (signal, handler))?;
         if restart {
@@ -193,7 +193,7 @@ fn set_disposition(
 
 fn set_usual_disposition(signal: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = signal.py();
-    let module = crate::modules::module(py, intern!(py, "signal"))?;
+    let module = crate::interpreter::modules::module(py, intern!(py, "signal"))?;
     let usual = if signal.eq(module.getattr(intern!(py, "SIGINT"))?)? {
         intern!(py, "default_int_handler")
     } else {
@@ -207,7 +207,7 @@ fn give_back(py: Python<'_>, handlers: HashMap<i32, Handler>) -> PyResult<()> {
     if handlers.is_empty() || is_finalizing(py)? || !is_main_thread(py)? {
         return Ok(());
     }
-    let module = crate::modules::module(py, intern!(py, "signal"))?;
+    let module = crate::interpreter::modules::module(py, intern!(py, "signal"))?;
     for (number, handler) in handlers {
         let number = number.into_pyobject(py)?.into_any();
         if module.call_method1(intern!(py, "getsignal"), (&number,))?.is(&handler.arrival) {
@@ -218,14 +218,14 @@ fn give_back(py: Python<'_>, handlers: HashMap<i32, Handler>) -> PyResult<()> {
 }
 
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = crate::modules::module(py, intern!(py, "threading"))?;
+    let threading = crate::interpreter::modules::module(py, intern!(py, "threading"))?;
     let main = threading.call_method0(intern!(py, "main_thread"))?;
     let here = threading.call_method0(intern!(py, "get_ident"))?;
     main.getattr(intern!(py, "ident"))?.eq(here)
 }
 
 fn is_finalizing(py: Python<'_>) -> PyResult<bool> {
-    crate::modules::module(py, intern!(py, "sys"))?
+    crate::interpreter::modules::module(py, intern!(py, "sys"))?
         .call_method0(intern!(py, "is_finalizing"))?
         .is_truthy()
 }

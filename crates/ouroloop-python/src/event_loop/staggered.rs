@@ -17,8 +17,8 @@ use pyo3::types::PySet;
 use super::Loop;
 use super::closing::Closing;
 use crate::coroutine::Scope;
-use crate::fresh;
-use crate::pending::Pending;
+use crate::interpreter::fresh;
+use crate::interpreter::pending::Pending;
 use crate::standard::Standard;
 
 /// The attempts that have not ended, in the order of their start.

@@ -14,8 +14,8 @@ use super::child_watcher::Watcher;
 use super::closing::Closing;
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh::{self, Text};
 use crate::future::Future;
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::transport::subprocess::{Spawner, SubprocessTransport};
 

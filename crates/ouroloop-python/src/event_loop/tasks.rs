@@ -7,12 +7,12 @@ use pyo3::types::PyDict;
 
 use super::Loop;
 #[cfg(all(Py_3_13, not(Py_3_14)))]
-use crate::contract::{of_a_standard_loop, takes_any_keyword};
-use crate::fresh;
+use crate::errors::contract::{of_a_standard_loop, takes_any_keyword};
 use crate::future::Future;
-use crate::method::function_of;
-use crate::once::Once as _;
-use crate::recursion::Level;
+use crate::interpreter::fresh;
+use crate::interpreter::once::Once as _;
+use crate::interpreter::recursion::Level;
+use crate::native::method::function_of;
 #[cfg(Py_3_12)]
 use crate::standard::Standard;
 use crate::substitutes;

@@ -15,7 +15,7 @@ use super::connection::hand_over;
 use super::keywords::Keywords;
 use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 use crate::transport::tls::Request;
 

@@ -13,7 +13,7 @@ use super::keywords::Keywords;
 use super::serving::{Plan, serve_on};
 use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
 use crate::standard::{Standard, exception_of};
 use crate::transport::lent_frame::LentFrame;
 use crate::transport::socket_file::{SocketFile, is_abstract};

@@ -7,7 +7,7 @@ use super::closing::Closing;
 use super::connect::refuse_ssl_socket;
 use super::dns::socket_function;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 
 /// One of `path` and `sock`.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Target {
             }
             (None, None) => Err(fresh::error::<PyValueError>(missing)),
             (Some(path), None) => {
-                let os = crate::modules::module(py, intern!(py, "os"))?;
+                let os = crate::interpreter::modules::module(py, intern!(py, "os"))?;
                 let path = os.call_method1(intern!(py, "fspath"), (path,))?;
                 Ok(Self::Path(path.unbind()))
             }

@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 use super::selector_view::SelectorView;
 use super::{Loop, Phase};
 use crate::callback::Callback;
-use crate::fresh::{self, Text};
-use crate::room::no_memory;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::no_memory;
 
 /// One of the names.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,7 @@ impl View {
             }
             Self::Debug => Ok(native.is_debug(py).into_pyobject(py)?.to_owned().into_any()),
             Self::ClockResolution => {
-                let time = crate::modules::module(py, intern!(py, "time"))?;
+                let time = crate::interpreter::modules::module(py, intern!(py, "time"))?;
                 time.call_method1(intern!(py, "get_clock_info"), (Text("monotonic"),))?
                     .getattr(intern!(py, "resolution"))
             }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use pyo3::prelude::*;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 
 /// The descriptor while it is a loop's of ours, else -1.
 #[cfg(not(Py_3_12))]
@@ -42,8 +42,8 @@ pub(super) fn take_back(py: Python<'_>, other: RawFd) -> PyResult<RawFd> {
 fn set(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "warn_on_full_buffer"), false)?;
-    let set =
-        crate::modules::module(py, intern!(py, "signal"))?.getattr(intern!(py, "set_wakeup_fd"))?;
+    let set = crate::interpreter::modules::module(py, intern!(py, "signal"))?
+        .getattr(intern!(py, "set_wakeup_fd"))?;
     set.call((fd,), Some(&keywords))?.extract()
 }
 
@@ -67,6 +67,6 @@ fn leave(py: Python<'_>) -> PyResult<()> {
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "after_in_child"), wrap_pyfunction!(leave, py)?)?;
-    let os = crate::modules::module(py, intern!(py, "os"))?;
+    let os = crate::interpreter::modules::module(py, intern!(py, "os"))?;
     os.call_method(intern!(py, "register_at_fork"), (), Some(&keywords)).map(drop)
 }

@@ -11,9 +11,9 @@ use pyo3::types::{PyInt, PyTuple};
 
 use super::Loop;
 use crate::callback::Callback;
-use crate::fresh;
 use crate::handle::Handle;
-use crate::recursion::Level;
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
 
 #[pymethods]
 impl Loop {

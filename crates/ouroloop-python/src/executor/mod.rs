@@ -28,8 +28,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyFunction;
 
-use crate::fresh;
-use crate::room::no_memory;
+use crate::interpreter::fresh;
+use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
 
 pub(crate) use job::{Call, Job, settle};
@@ -66,7 +66,7 @@ impl DefaultExecutor {
     /// Those of the class.
     pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
         let standard = Standard::get(py)?;
-        let class = crate::modules::module(py, intern!(py, "concurrent.futures"))?;
+        let class = crate::interpreter::modules::module(py, intern!(py, "concurrent.futures"))?;
         let class = class.getattr(intern!(py, "ThreadPoolExecutor"))?;
         let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "thread_name_prefix"), intern!(py, "asyncio"))?;
@@ -166,6 +166,6 @@ fn is_original(class: &Bound<'_, PyAny>) -> PyResult<bool> {
     if !submit.is_exact_instance_of::<PyFunction>() {
         return Ok(false);
     }
-    let module = crate::modules::module(py, intern!(py, "concurrent.futures.thread"))?;
+    let module = crate::interpreter::modules::module(py, intern!(py, "concurrent.futures.thread"))?;
     Ok(submit.getattr(intern!(py, "__globals__"))?.is(module.dict()))
 }

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::job::Job;
-use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
 
 /// The queue of a `ThreadPoolExecutor`, with native jobs among the work items.
 #[pyclass(frozen, name = "_WorkQueue", module = "ouroloop")]
@@ -72,8 +72,8 @@ impl WorkQueue {
                 job @ Job::Call(..) => job.cancel(py),
             }
         }
-        let empty =
-            crate::modules::module(py, intern!(py, "queue"))?.getattr(intern!(py, "Empty"))?;
+        let empty = crate::interpreter::modules::module(py, intern!(py, "queue"))?
+            .getattr(intern!(py, "Empty"))?;
         Err(PyErr::from_value(empty.call0()?))
     }
 

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 
 use super::job::{Job, Wake};
 use super::queue::WorkQueue;
-use crate::cell::AttachedCell;
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 
 /// After so long a thread with one job after the other lets others have the interpreter, should
@@ -57,7 +57,8 @@ impl Recruiter {
         worker: Worker<Job>,
     ) -> PyResult<bool> {
         let py = executor.py();
-        let module = crate::modules::module(py, intern!(py, "concurrent.futures.thread"))?;
+        let module =
+            crate::interpreter::modules::module(py, intern!(py, "concurrent.futures.thread"))?;
         let own = executor.getattr(intern!(py, "_shutdown_lock"))?;
         let global = module.getattr(intern!(py, "_global_shutdown_lock"))?;
         let shutdown = intern!(py, "_shutdown");
@@ -85,7 +86,7 @@ impl Recruiter {
         // By this the interpreter has the queue closed and waits for the thread when it exits. A signal
         // handler may raise in `start` when the thread runs already; one that does not run is forgotten
         // there as soon as it is dropped here.
-        crate::modules::module(py, intern!(py, "concurrent.futures.thread"))?
+        crate::interpreter::modules::module(py, intern!(py, "concurrent.futures.thread"))?
             .getattr(intern!(py, "_threads_queues"))?
             .set_item(&thread, queue)?;
         thread.call_method0(intern!(py, "start"))?;

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::calls::{call_native, call_stand_in};
 use super::object::{Function, Kind, Way};
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 
 impl Function {

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyModule, PyString, PyType};
 
 use super::object::{Function, Kind};
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
 
 /// The modules that define the functions, and classes with their modules, all under the names that they have here.
 const FUNCTIONS: [&str; 5] =

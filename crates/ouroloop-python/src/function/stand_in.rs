@@ -5,9 +5,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::object::{Function, Kind};
-use crate::embedded;
-use crate::fresh::Text;
-use crate::once::Once as _;
+use crate::interpreter::fresh::Text;
+use crate::interpreter::once::Once as _;
+use crate::native::embedded;
 
 /// Not in a file, so that nothing shows lines of another for it.
 const FILE: &str = "<ouroloop>";

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 
 use super::{Future, Link};
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
 use crate::standard::Standard;
 
 #[pymethods]

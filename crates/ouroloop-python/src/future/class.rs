@@ -8,15 +8,15 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::iter::FutureIter;
 use super::{Future, Home, Link, Phase, State};
-use crate::constructor::Construct;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
-use crate::instance_dict;
-use crate::method::Arguments;
-use crate::recursion::Level;
-use crate::room::{gathered, vector};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::{gathered, vector};
+use crate::native::constructor::Construct;
+use crate::native::instance_dict;
+use crate::native::method::Arguments;
+use crate::native::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 
 impl Future {

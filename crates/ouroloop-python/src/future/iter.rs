@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::{Future, Phase};
-use crate::cell::AttachedCell;
-use crate::fresh::{self, Text};
-use crate::slots::{Await, Resume, Resumed, ended_with};
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
+use crate::native::slots::{Await, Resume, Resumed, ended_with};
 
 /// The iterator that `Future.__await__()` answers to Python code which calls it itself.
 ///

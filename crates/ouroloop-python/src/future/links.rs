@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::listen::Listener;
 use crate::context::copy_current;
-use crate::room::{Grow, boxed};
+use crate::interpreter::room::{Grow, boxed};
 use crate::task::{Task, wakeup_method};
 
 /// One who waits for a future.

@@ -11,8 +11,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
 
-use crate::cell::AttachedCell;
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
+use crate::native::cell::AttachedCell;
 
 /// A class whose objects listen to futures.
 pub(crate) trait Listen: PyClass {

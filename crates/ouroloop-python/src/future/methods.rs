@@ -5,7 +5,7 @@ use pyo3::types::PyBool;
 
 use super::class::NOT_INITIALIZED;
 use super::{Future, Outcome};
-use crate::method::{Described, Nullary, Unary, install_nullary, install_unary};
+use crate::native::method::{Described, Nullary, Unary, install_nullary, install_unary};
 use crate::standard::invalid_state;
 
 /// `done()`.

@@ -28,14 +28,14 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
-use crate::instance_dict;
-use crate::recursion::Level;
-use crate::room::{copies, no_memory, taken};
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::{copies, no_memory, taken};
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict;
+use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 
 pub(crate) use links::{Link, Links};
@@ -482,10 +482,10 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     VALUE_OFFSET.get_or_init(|| value - start);
     drop(example);
     instance_dict::install::<Future>(py);
-    crate::slots::install_deallocate::<Future>(py);
-    crate::slots::install_await::<Future>(py);
-    crate::constructor::install_constructor::<Future>(py);
+    crate::native::slots::install_deallocate::<Future>(py);
+    crate::native::slots::install_await::<Future>(py);
+    crate::native::constructor::install_constructor::<Future>(py);
     methods::install(py)?;
-    crate::slots::install_resume::<iter::FutureIter>(py);
+    crate::native::slots::install_resume::<iter::FutureIter>(py);
     Ok(())
 }

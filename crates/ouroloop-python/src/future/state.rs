@@ -197,7 +197,7 @@ impl State {
         std::mem::replace(self, Self { phase, blocking, log_traceback, ..Self::new(Home::None) })
     }
 
-    /// Drops every reference at once, as [`crate::shelf`] needs it.
+    /// Drops every reference at once, as [`crate::native::shelf`] needs it.
     #[inline]
     pub(crate) fn release(self, py: Python<'_>) {
         match self.home {

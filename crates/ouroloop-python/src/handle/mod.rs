@@ -14,16 +14,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTypeInfo, ffi};
 
-use crate::cell::AttachedCell;
-use crate::containment::settled;
 use crate::context::{Snapshot, run_in};
+use crate::errors::containment::settled;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh::{self, Text};
-use crate::recursion::Level;
-use crate::room::gathered;
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::gathered;
+use crate::native::cell::AttachedCell;
+use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
 use scheduled::Pending;

@@ -39,7 +39,7 @@ use super::{Handle, TimerHandle, call};
 use crate::callback::Callback;
 use crate::context::Snapshot;
 use crate::event_loop::Loop;
-use crate::shelf;
+use crate::native::shelf;
 
 /// What is to be called, and in which context.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 use ouroloop::timers::TimerId;
 
 use super::{Contents, Handle, State, class_of, reference};
-use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
-use crate::recursion::Level;
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
+use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
 /// When a timer is due.

@@ -89,7 +89,7 @@ pub(crate) fn wait(handle: &Bound<'_, Handle>) -> PyResult<()> {
                 lock.call_method0(py, intern!(py, "release"))?;
             }
             Found::Busy(None) => {
-                let lock = crate::modules::module(py, intern!(py, "_thread"))?
+                let lock = crate::interpreter::modules::module(py, intern!(py, "_thread"))?
                     .call_method0(intern!(py, "allocate_lock"))?;
                 lock.call_method0(intern!(py, "acquire"))?;
                 let mut lock = Some(lock.unbind());

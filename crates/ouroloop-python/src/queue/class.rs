@@ -16,10 +16,10 @@ use super::state::{Capacity, Manner, Order, Side, State};
 use super::waiting::{Get, Join, Put};
 use super::{finished, hooked, lines, open, plain, shown};
 use crate::coroutine::Coroutine;
-use crate::fresh;
-use crate::instance_dict;
-use crate::recursion::Level;
-use crate::room::{copies, gathered, no_memory};
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::{copies, gathered, no_memory};
+use crate::native::instance_dict;
 use crate::standard::Standard;
 
 consists_of!(Queue, STATE);

@@ -7,7 +7,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::room::Grow;
+use crate::interpreter::room::Grow;
 use crate::waiter::Waiter;
 
 /// The items of a queue: its `_queue`.

@@ -10,7 +10,7 @@ use super::lines::wake_next;
 use super::object::{Queue, is_shut_down, items_of};
 use super::refusal::Refusal;
 use super::state::{Capacity, Side};
-use crate::recursion::Level;
+use crate::interpreter::recursion::Level;
 
 /// The container.
 fn items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {

@@ -8,8 +8,8 @@ use pyo3::types::PyType;
 
 use super::object::{LifoQueue, PriorityQueue, Queue};
 use super::state::{Manner, Order, Verdict};
-use crate::instance_dict;
-use crate::overrides::{Attributes, Untouched};
+use crate::native::instance_dict;
+use crate::native::overrides::{Attributes, Untouched};
 
 impl Order {
     /// The order of exactly our classes.

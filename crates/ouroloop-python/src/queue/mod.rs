@@ -37,7 +37,7 @@ mod waiting;
 
 use pyo3::prelude::*;
 
-use crate::instance_dict;
+use crate::native::instance_dict;
 
 pub(crate) use manner::remember_methods;
 pub(crate) use object::{LifoQueue, PriorityQueue, Queue};
@@ -49,6 +49,6 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     // Rust value, to which they add nothing: so the dictionary of all three lies in one place.
     ordered::install(py);
     instance_dict::install::<Queue>(py);
-    crate::slots::install_deallocate::<Queue>(py);
+    crate::native::slots::install_deallocate::<Queue>(py);
     Ok(())
 }

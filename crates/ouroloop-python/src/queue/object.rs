@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 
 use super::state::State;
 use crate::binding::Binding;
-use crate::cell::AttachedCell;
-use crate::instance_dict;
-use crate::slots::Deallocate;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict;
+use crate::native::slots::Deallocate;
 
 /// A native `asyncio.Queue`.
 #[pyclass(frozen, subclass, weakref, module = "ouroloop")]

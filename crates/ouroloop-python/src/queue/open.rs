@@ -7,7 +7,7 @@ use super::object::{Queue, is_shut_down, items_of};
 use super::refusal::Refusal;
 use super::state::Side;
 use super::{finished, size};
-use crate::recursion::Level;
+use crate::interpreter::recursion::Level;
 
 /// `qsize`.
 pub(super) fn size(slf: &Bound<'_, Queue>) -> PyResult<usize> {

@@ -6,8 +6,8 @@ use pyo3::types::{PyDict, PyTuple};
 use super::containers::Items;
 use super::object::{LifoQueue, PriorityQueue, Queue, items_of};
 use super::plain;
-use crate::fresh;
-use crate::instance_dict;
+use crate::interpreter::fresh;
+use crate::native::instance_dict;
 
 fn start_list(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let list = fresh::list(slf.py(), [(); 0])?.unbind();
@@ -76,6 +76,6 @@ impl LifoQueue {
 pub(super) fn install(py: Python<'_>) {
     instance_dict::install::<PriorityQueue>(py);
     instance_dict::install::<LifoQueue>(py);
-    crate::slots::install_deallocate::<PriorityQueue>(py);
-    crate::slots::install_deallocate::<LifoQueue>(py);
+    crate::native::slots::install_deallocate::<PriorityQueue>(py);
+    crate::native::slots::install_deallocate::<LifoQueue>(py);
 }

@@ -9,8 +9,8 @@ use super::lines::wake_next;
 use super::object::Queue;
 use super::refusal::Refusal;
 use super::state::{Order, Side};
-use crate::recursion::Level;
-use crate::room::{Grow, taken};
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::{Grow, taken};
 use crate::standard::Standard;
 
 /// `qsize`.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
 use crate::standard::Standard;
 
 /// Why a queue does not do at once what it is asked.

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use super::containers::{Items, Waiters};
 use super::object::Queue;
 use super::state::{Side, State};
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 
 /// A new, empty `collections.deque`.

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::containers::{Items, Waiters};
-use crate::overrides;
+use crate::native::overrides;
 
 #[derive(Debug)]
 pub(super) struct State {

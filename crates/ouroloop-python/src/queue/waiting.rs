@@ -15,9 +15,9 @@ use super::refusal::Refusal;
 use super::size::{is_empty, is_full};
 use super::state::{Manner, Side};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
-use crate::handled::while_handling;
-use crate::room::taken;
-use crate::slots::Resumed;
+use crate::errors::handled::while_handling;
+use crate::interpreter::room::taken;
+use crate::native::slots::Resumed;
 use crate::standard::exception_of;
 use crate::waiter::Waiter;
 

@@ -18,9 +18,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
-use crate::cell::AttachedCell;
-use crate::fresh;
-use crate::room::no_memory;
+use crate::interpreter::fresh;
+use crate::interpreter::room::no_memory;
+use crate::native::cell::AttachedCell;
 
 #[derive(Debug)]
 enum Content {

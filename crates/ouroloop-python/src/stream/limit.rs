@@ -7,8 +7,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-use crate::fresh;
-use crate::recursion::Level;
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
 
 /// asyncio's limit for whoever names none.
 pub(super) const DEFAULT_LIMIT: i64 = 64 * 1024;

@@ -25,7 +25,7 @@
 //! Programs derive from all three classes, and set attributes on their objects. Each class lists the
 //! methods that native code leaves out; an object that has others in their place is not *plain*, and
 //! those methods are called through Python, in asyncio's order. The answer is kept by
-//! [`crate::overrides`], so that asking costs two comparisons.
+//! [`crate::native::overrides`], so that asking costs two comparisons.
 //!
 //! # Who touches what
 //!

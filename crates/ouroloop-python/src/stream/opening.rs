@@ -9,9 +9,9 @@ use super::limit::{GivenLimit, check_limit};
 use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
-use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::fresh;
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
 use crate::waiter::running_loop;
 
 /// Opens a connection and answers its `(reader, writer)`.

@@ -6,8 +6,8 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::fresh::Text;
-use crate::once::Once as _;
+use crate::interpreter::fresh::Text;
+use crate::interpreter::once::Once as _;
 use crate::standard::Standard;
 
 /// The ways of the running release.

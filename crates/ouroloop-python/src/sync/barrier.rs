@@ -18,12 +18,12 @@ use pyo3::types::{PyDict, PyTuple};
 use super::condition::{self, Condition};
 use super::loop_bound::LoopBound;
 use super::primitive::{is_plain, repr_with};
-use crate::cell::AttachedCell;
-use crate::contract::says;
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::fresh::{self, Text};
-use crate::kinship::class_of;
-use crate::recursion::Level;
+use crate::errors::contract::says;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
+use crate::native::kinship::class_of;
 use crate::standard::{Standard, raised};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,7 +339,7 @@ impl Barrier {
 
     #[getter(_state)]
     fn raw_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let states = crate::modules::module(py, intern!(py, "asyncio.locks"))?
+        let states = crate::interpreter::modules::module(py, intern!(py, "asyncio.locks"))?
             .getattr(Text("_BarrierState"))?;
         states.call1((Text(self.stage(py).name()),))
     }

@@ -10,11 +10,11 @@ use super::lock::{Lock, Purpose};
 use super::loop_bound::LoopBound;
 use super::manager;
 use super::primitive::{is_cancellation, is_plain, repr_with, truth};
-use crate::cell::AttachedCell;
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::fresh::{self, Text};
-use crate::instance_dict;
-use crate::kinship::class_of;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict;
+use crate::native::kinship::class_of;
 use crate::standard::raised;
 use crate::waiter::Waiter;
 

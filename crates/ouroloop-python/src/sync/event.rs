@@ -7,11 +7,11 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::loop_bound::LoopBound;
 use super::primitive::{repr_with, truth};
-use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
-use crate::fresh::Text;
-use crate::kinship::class_of;
-use crate::slots::Resumed;
+use crate::interpreter::fresh::Text;
+use crate::native::cell::AttachedCell;
+use crate::native::kinship::class_of;
+use crate::native::slots::Resumed;
 use crate::waiter::Waiting;
 
 /// A native `asyncio.Event`.

@@ -17,11 +17,11 @@ use pyo3::types::{PyDict, PyTuple};
 use super::loop_bound::LoopBound;
 use super::manager::{self, Release};
 use super::primitive::{is_cancellation, is_plain, repr_with, truth};
-use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
-use crate::fresh::{self, Text};
-use crate::kinship::class_of;
-use crate::slots::Resumed;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
+use crate::native::kinship::class_of;
+use crate::native::slots::Resumed;
 use crate::waiter::Waiting;
 
 /// A native `asyncio.Lock`.

@@ -11,11 +11,11 @@ use pyo3::types::{PyIterator, PyList};
 
 use super::waiters::Waiters;
 use crate::binding::Binding;
-use crate::fresh::{self, Text};
 use crate::future::Future;
-use crate::instance_dict;
-use crate::recursion::Level;
-use crate::room::no_memory;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::interpreter::room::no_memory;
+use crate::native::instance_dict;
 use crate::waiter::{Waiter, Waiting};
 
 /// The native part of every primitive; it belongs to the loop on which somebody first waits.

@@ -5,7 +5,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::slots::{Deallocate, Resumed};
+use crate::native::slots::{Deallocate, Resumed};
 
 /// The names of the coroutines, by which tracebacks and warnings call them.
 pub(super) const ENTER: &str = "_ContextManagerMixin.__aenter__";

@@ -24,7 +24,7 @@ use pyo3::prelude::*;
 
 use primitive::Patched;
 
-use crate::instance_dict::complete;
+use crate::native::instance_dict::complete;
 
 pub(crate) use barrier::Barrier;
 pub(crate) use condition::Condition;

@@ -3,16 +3,16 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use crate::fresh::Text;
-use crate::instance_dict;
-use crate::overrides::Untouched;
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::Text;
+use crate::native::instance_dict;
+use crate::native::overrides::Untouched;
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
 /// Gives a class with an instance dictionary the deallocation that drops it.
 macro_rules! drops_its_dictionary {
     ($class:ty) => {
-        impl crate::slots::Deallocate for $class {
+        impl crate::native::slots::Deallocate for $class {
             fn original() -> &'static std::sync::OnceLock<pyo3::ffi::destructor> {
                 static ORIGINAL: std::sync::OnceLock<pyo3::ffi::destructor> =
                     std::sync::OnceLock::new();
@@ -21,7 +21,7 @@ macro_rules! drops_its_dictionary {
 
             unsafe fn strip(slf: &pyo3::Bound<'_, Self>) {
                 // SAFETY: `complete` has given the class a dictionary.
-                if let Some(dict) = unsafe { crate::instance_dict::take(slf.as_ptr()) } {
+                if let Some(dict) = unsafe { crate::native::instance_dict::take(slf.as_ptr()) } {
                     dict.drop_ref(slf.py());
                 }
             }
@@ -33,9 +33,9 @@ macro_rules! drops_its_dictionary {
 macro_rules! leaves_out {
     ($class:ty, $($name:literal),+) => {
         impl crate::sync::primitive::Patched for $class {
-            fn untouched() -> &'static crate::overrides::Untouched {
-                static UNTOUCHED: crate::overrides::Untouched =
-                    crate::overrides::Untouched::new(&[$($name),+]);
+            fn untouched() -> &'static crate::native::overrides::Untouched {
+                static UNTOUCHED: crate::native::overrides::Untouched =
+                    crate::native::overrides::Untouched::new(&[$($name),+]);
                 &UNTOUCHED
             }
         }

@@ -14,12 +14,12 @@ use super::lock::Purpose;
 use super::loop_bound::LoopBound;
 use super::manager::{self, Release};
 use super::primitive::{is_cancellation, is_plain, repr_with, truth};
-use crate::cell::AttachedCell;
 use crate::coroutine::{Body, Coroutine, Incoming};
-use crate::fresh::{self, Text};
-use crate::kinship::class_of;
-use crate::recursion::Level;
-use crate::slots::Resumed;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
+use crate::native::kinship::class_of;
+use crate::native::slots::Resumed;
 use crate::waiter::Waiting;
 
 /// A number of permits: nearly always a small integer, but anything that counts will do.

@@ -7,8 +7,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::primitive::truth;
-use crate::cell::AttachedCell;
-use crate::room::{Grow, copies, taken};
+use crate::interpreter::room::{Grow, copies, taken};
+use crate::native::cell::AttachedCell;
 use crate::waiter::Waiter;
 
 /// Futures in the order in which they came.

@@ -6,12 +6,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Making, Name, Task, unsupported};
-use crate::constructor::Construct;
 use crate::event_loop::Loop;
 use crate::future::{Future, Home};
-use crate::method::Arguments;
-use crate::recursion::Level;
-use crate::slots::Deallocate;
+use crate::interpreter::recursion::Level;
+use crate::native::constructor::Construct;
+use crate::native::method::Arguments;
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
 #[pymethods]

@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::{Task, step};
-use crate::cell::AttachedCell;
-use crate::containment::contained_result;
-use crate::fresh::{self, Text};
+use crate::errors::containment::contained_result;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
 
 /// A callable that runs one step of a task, for loops that are not ours and for debug mode.
 #[pyclass(frozen, module = "ouroloop", name = "TaskStepMethWrapper")]

@@ -28,17 +28,17 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::combine::gather::GatheringFuture;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
 use crate::future::{Future, Home, Phase};
-use crate::instance_dict;
-use crate::overrides::{self, Attributes};
-use crate::recursion::Level;
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict;
+use crate::native::overrides::{self, Attributes};
+use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
 pub(crate) use methods::{StepMethod, wakeup_method};
@@ -471,8 +471,8 @@ impl Shelved for Task {
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    crate::instance_dict::install::<Task>(py);
-    crate::slots::install_deallocate::<Task>(py);
-    crate::constructor::install_constructor::<Task>(py);
+    crate::native::instance_dict::install::<Task>(py);
+    crate::native::slots::install_deallocate::<Task>(py);
+    crate::native::constructor::install_constructor::<Task>(py);
     registry::install(py)
 }

@@ -17,11 +17,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
 use super::Task;
-use crate::cell::AttachedCell;
 #[cfg(Py_3_14)]
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
-use crate::room::{Grow, no_memory, vector};
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::{Grow, no_memory, vector};
+use crate::native::cell::AttachedCell;
 
 #[derive(Debug)]
 struct Registry {
@@ -178,7 +178,10 @@ pub(crate) fn current<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bo
 /// in place, keep their own account.
 #[cold]
 fn current_otherwise<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let tasks = crate::modules::module(event_loop.py(), intern!(event_loop.py(), "asyncio.tasks"))?;
+    let tasks = crate::interpreter::modules::module(
+        event_loop.py(),
+        intern!(event_loop.py(), "asyncio.tasks"),
+    )?;
     let task = tasks.call_method1(intern!(event_loop.py(), "current_task"), (event_loop,))?;
     Ok(Some(task).filter(|task| !task.is_none()))
 }

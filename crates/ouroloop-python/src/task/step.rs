@@ -9,10 +9,10 @@ use crate::callback::Callback;
 use crate::combine::gather::GatheringFuture;
 use crate::context::run_in;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
 use crate::future::{Future, Link, Outcome, Phase};
-use crate::recursion::Level;
-use crate::slots::Resumed;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
 
 /// A step from a native loop's ready queue.

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use rustix::net::{AddressFamily, SocketAddrAny};
 
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 
 /// The kernel's address as `socket.recvfrom` writes it.

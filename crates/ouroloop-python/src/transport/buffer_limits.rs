@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 
 /// A limit as a program gives it.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]

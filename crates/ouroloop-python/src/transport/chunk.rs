@@ -7,7 +7,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 
 /// A piece of a write queue: a `bytes` object that is alive as long as its address is used.
 ///

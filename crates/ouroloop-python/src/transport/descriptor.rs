@@ -17,7 +17,7 @@ use pyo3::types::PyDict;
 
 use crate::standard::Standard;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 
 /// Takes the descriptor of a Python socket over.
 ///

@@ -18,11 +18,11 @@ use super::buffer_limits::BufferLimit;
 use super::failure::{self, Step};
 use super::{descriptor, protocol, warn_unclosed};
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::context::copy_current;
 use crate::event_loop::{Loop, log_debug};
-use crate::fresh;
 use crate::future::Future;
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
 use crate::standard::exception_of;
 
 /// Who is told of a connection, by which method first, and in which context.

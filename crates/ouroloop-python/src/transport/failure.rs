@@ -15,8 +15,8 @@ use pyo3::types::PyTuple;
 
 use crate::context::{Snapshot, run_in};
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::handle::{Contents, Handle};
+use crate::interpreter::fresh;
 
 /// A method of one of asyncio's transports: its module, class and name.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Step {
     fn of<'py>(self, transport: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = transport.py();
         let Self(module, class, method) = self;
-        let function = crate::modules::module(py, &fresh::interned(py, module)?)?
+        let function = crate::interpreter::modules::module(py, &fresh::interned(py, module)?)?
             .getattr(fresh::interned(py, class)?)?
             .getattr(fresh::interned(py, method)?)?;
         function.call_method1(intern!(py, "__get__"), (transport,))

@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
-use crate::embedded;
-use crate::once::Once as _;
+use crate::interpreter::once::Once as _;
+use crate::native::embedded;
 
 const UNIX_FILE: &str = "<ouroloop>/asyncio/unix_events.py";
 const UNIX_FUNCTIONS: &str = "
@@ -56,7 +56,7 @@ impl LentFrame {
                 intern!(py, "create_datagram_endpoint"),
             ),
         };
-        let os = crate::modules::module(py, intern!(py, "os"))?;
+        let os = crate::interpreter::modules::module(py, intern!(py, "os"))?;
         let caller = functions.bind(py).as_any().get_item(name)?;
         caller.call1((os.getattr(function)?, path))
     }

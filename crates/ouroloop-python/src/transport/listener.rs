@@ -20,13 +20,13 @@ use pyo3::prelude::*;
 use rustix::net::SocketAddrAny;
 
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::context::{copy_of, run_in};
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh::{self, Text};
-use crate::os_error::os_error;
-use crate::room::no_memory;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::no_memory;
+use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::transport::descriptor;
 use crate::transport::server::Server;
@@ -216,7 +216,7 @@ impl Listener {
             return Ok(());
         }
         Self::unwatch(slf, event_loop.get());
-        let delay = crate::modules::module(py, intern!(py, "asyncio.constants"))?
+        let delay = crate::interpreter::modules::module(py, intern!(py, "asyncio.constants"))?
             .getattr(intern!(py, "ACCEPT_RETRY_DELAY"))?;
         let resume = slf.getattr(intern!(py, "_resume"))?;
         let retry = event_loop.call_method1(intern!(py, "call_later"), (delay, resume))?.unbind();

@@ -5,12 +5,12 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueErro
 use pyo3::prelude::*;
 
 use super::buffer_limits::{BufferLimit, buffer_limits};
-use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
-use crate::recursion::Level;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::stream::StreamReaderProtocol;
 

@@ -24,15 +24,15 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::cell::AttachedCell;
 use crate::context::copy_current;
 use crate::coroutine::{Coroutine, Scope};
 use crate::event_loop::{Loop, next_turn};
-use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
-use crate::instance_dict::{self, ValueOffset};
-use crate::room::{copies, gathered, no_memory};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::{copies, gathered, no_memory};
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
 use crate::transport::socket_file::SocketFile;
@@ -249,7 +249,7 @@ impl Server {
     #[cfg(Py_3_12)]
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let count = self.state.with(py, |state| state.clients.len());
-        let mut found = crate::room::vector(py, count)?;
+        let mut found = crate::interpreter::room::vector(py, count)?;
         self.state.with(py, |state| {
             let clients = state.clients.iter().map(|client| client.as_ptr());
             // SAFETY: a transport is removed before its memory goes, so each is readable; one
@@ -545,6 +545,6 @@ async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> 
 
 /// Makes the class complete.
 pub(crate) fn install(py: Python<'_>) {
-    crate::instance_dict::install::<Server>(py);
-    crate::slots::install_deallocate::<Server>(py);
+    crate::native::instance_dict::install::<Server>(py);
+    crate::native::slots::install_deallocate::<Server>(py);
 }

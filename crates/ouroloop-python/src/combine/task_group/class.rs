@@ -7,10 +7,10 @@ use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
 use super::leave::{Entering, Leaving};
 use super::{Home, State, TaskGroup, leaves_loop};
-use crate::cell::AttachedCell;
 use crate::coroutine::Coroutine;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 
 /// Where a group makes a task.
@@ -115,7 +115,8 @@ impl TaskGroup {
                 let task =
                     event_loop.call_method(intern!(py, "create_task"), (coro,), Some(&keywords))?;
                 if cfg!(not(Py_3_13)) {
-                    let tasks = crate::modules::module(py, intern!(py, "asyncio.tasks"))?;
+                    let tasks =
+                        crate::interpreter::modules::module(py, intern!(py, "asyncio.tasks"))?;
                     tasks.call_method1(intern!(py, "_set_task_name"), (&task, name))?;
                 }
                 task

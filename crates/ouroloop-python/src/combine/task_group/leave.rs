@@ -11,10 +11,10 @@ use super::TaskGroup;
 use crate::combine::tasks::{cancel, cancelling, uncancel};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::Future;
 use crate::future::iter::await_step;
-use crate::slots::Resumed;
+use crate::interpreter::fresh;
+use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, raised, raised_from_none};
 
 /// `__aenter__`: over in its first step.

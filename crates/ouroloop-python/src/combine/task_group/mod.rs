@@ -22,13 +22,13 @@ use pyo3::prelude::*;
 use pyo3::types::PySet;
 
 use super::tasks::{cancel, is_cancelled, is_done};
-use crate::cell::AttachedCell;
 use crate::context::{copy_of, run_in};
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link, Outcome};
-use crate::room::{copies, gathered, no_memory};
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::{copies, gathered, no_memory};
+use crate::native::cell::AttachedCell;
 use crate::task::step::exactly_native;
 use crate::task::{Task, registry};
 use crate::waiter::running_loop;

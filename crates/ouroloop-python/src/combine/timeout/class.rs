@@ -7,12 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::{Alarm, Phase, State, Timeout, When};
-use crate::cell::AttachedCell;
-use crate::copying;
 use crate::coroutine::{Body, Coroutine, Incoming};
-use crate::fresh::{self, Text};
-use crate::live_dict::Native;
-use crate::slots::Resumed;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
+use crate::native::copying;
+use crate::native::live_dict::Native;
+use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::running_loop;
 
@@ -110,7 +110,7 @@ impl Timeout {
         }
         let mut when = when.object(py)?.into_bound(py);
         if !when.is_none() {
-            let round = crate::modules::module(py, intern!(py, "builtins"))?
+            let round = crate::interpreter::modules::module(py, intern!(py, "builtins"))?
                 .getattr(intern!(py, "round"))?;
             when = round.call1((when, 3))?;
         }
@@ -195,8 +195,8 @@ impl Timeout {
 
     #[getter(_state)]
     fn raw_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let states =
-            crate::modules::module(py, intern!(py, "asyncio.timeouts"))?.getattr(Text("_State"))?;
+        let states = crate::interpreter::modules::module(py, intern!(py, "asyncio.timeouts"))?
+            .getattr(Text("_State"))?;
         states.call1((Text(self.phase(py).name()),))
     }
 

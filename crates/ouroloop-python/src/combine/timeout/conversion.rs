@@ -5,7 +5,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::containment::settled;
+use crate::errors::containment::settled;
 use crate::standard::Standard;
 
 /// Makes the cancellation that leaves the block a `TimeoutError`; from 3.13 on also the one that
@@ -21,7 +21,7 @@ pub(super) fn convert(
     }
     let Some(exception) = exception.filter(|_| cfg!(Py_3_13)) else { return Ok(()) };
     insert_timeout(exception)?;
-    let group = crate::modules::module(py, intern!(py, "builtins"))?
+    let group = crate::interpreter::modules::module(py, intern!(py, "builtins"))?
         .getattr(intern!(py, "ExceptionGroup"))?;
     if exception.is_instance(&group)? {
         for inner in exception.getattr(intern!(py, "exceptions"))?.try_iter()? {

@@ -26,13 +26,13 @@ use pyo3::types::PyType;
 
 use super::tasks::{cancel, cancelling, uncancel};
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::context::{copy_current, copy_of, run_in};
 use crate::event_loop::Loop;
-use crate::fresh;
-use crate::instance_dict;
-use crate::shelf::{self, Shelf, Shelved};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict;
+use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::slots::Deallocate;
 use crate::task::{Task, registry};
 
 use conversion::convert;
@@ -343,7 +343,7 @@ impl Shelved for Timeout {
 
 /// Makes the class complete.
 pub(super) fn install(py: Python<'_>) {
-    crate::slots::install_deallocate::<Timeout>(py);
+    crate::native::slots::install_deallocate::<Timeout>(py);
 }
 
 /// Gives `module` the names.

@@ -4,9 +4,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::handle::seconds_of;
-use crate::recursion::Level;
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
 
 /// A deadline on the loop's clock.
 #[derive(Debug)]

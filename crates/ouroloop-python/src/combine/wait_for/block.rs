@@ -8,7 +8,7 @@ use crate::combine::cancel_and_wait::without_time;
 use crate::combine::delay::is_positive;
 use crate::combine::timeout::{Timeout, When, task_of};
 use crate::coroutine::{Body, Incoming, async_body, iterator_of, step_into};
-use crate::slots::Resumed;
+use crate::native::slots::Resumed;
 use crate::standard::exception_of;
 use crate::waiter::running_loop;
 

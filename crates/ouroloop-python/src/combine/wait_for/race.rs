@@ -9,8 +9,8 @@ use crate::combine::cancel_and_wait::{
 };
 use crate::combine::delay::is_positive;
 use crate::combine::tasks::is_done;
-use crate::containment::settled;
 use crate::coroutine::{Kept, Scope};
+use crate::errors::containment::settled;
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::handle::seconds_of;

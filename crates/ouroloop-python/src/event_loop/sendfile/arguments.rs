@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 
 /// A file, where to begin in it, and how much to send of it; all of it without a count.
 pub(super) struct Part {

@@ -8,7 +8,7 @@ use super::arguments::Part;
 use super::flow::Flow;
 use crate::coroutine::Scope;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 
 /// As much is read at once for a transport.
 const TRANSPORT_PIECE: u64 = 16 * 1024;
@@ -94,7 +94,7 @@ pub(super) async fn send_to_socket(
     part: Part,
 ) -> PyResult<Py<PyAny>> {
     let mut reader = Python::attach(|py| {
-        let constants = crate::modules::module(py, intern!(py, "asyncio.constants"))?;
+        let constants = crate::interpreter::modules::module(py, intern!(py, "asyncio.constants"))?;
         let largest = constants.getattr(Text("SENDFILE_FALLBACK_READBUFFER_SIZE"))?.extract()?;
         Reader::begin(py, event_loop, part, largest)
     })?;

@@ -22,7 +22,7 @@ use super::Loop;
 use super::connect::refuse_ssl_socket;
 use super::sock::check_non_blocking;
 use crate::coroutine::{Coroutine, Scope};
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 
 use arguments::{Part, Truth, check_socket};
 use native::Target;
@@ -140,7 +140,7 @@ async fn over_transport(
         if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
             return Err(fresh::error::<PyRuntimeError>("Transport is closing"));
         }
-        let modes = crate::modules::module(py, intern!(py, "asyncio.constants"))?
+        let modes = crate::interpreter::modules::module(py, intern!(py, "asyncio.constants"))?
             .getattr(Text("_SendfileMode"))?;
         let mode = transport.getattr_opt(intern!(py, "_sendfile_compatible"))?;
         let mode = match mode {
@@ -179,7 +179,7 @@ async fn over_transport(
 /// Whether an error is a `SendfileNotAvailableError`.
 fn is_unavailable(error: &PyErr) -> bool {
     Python::attach(|py| {
-        let class = crate::modules::module(py, intern!(py, "asyncio.exceptions"));
+        let class = crate::interpreter::modules::module(py, intern!(py, "asyncio.exceptions"));
         let class = class.and_then(|module| module.getattr(Text("SendfileNotAvailableError")));
         class.is_ok_and(|class| error.is_instance(py, &class))
     })
@@ -190,7 +190,7 @@ fn is_unavailable(error: &PyErr) -> bool {
 /// # Errors
 /// Those of looking it up.
 pub(crate) fn native_mode(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let modes = crate::modules::module(py, intern!(py, "asyncio.constants"))?
+    let modes = crate::interpreter::modules::module(py, intern!(py, "asyncio.constants"))?
         .getattr(Text("_SendfileMode"))?;
     modes.getattr(Text("TRY_NATIVE"))
 }

@@ -18,10 +18,10 @@ use rustix::fs::SeekFrom;
 
 use super::arguments::Part;
 use crate::coroutine::{Kept, Scope};
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
 use crate::event_loop::sock::{Direction, Wait, descriptor};
-use crate::fresh::{self, Text};
-use crate::os_error::os_error;
+use crate::interpreter::fresh::{self, Text};
 use crate::transport::socket::SocketTransport;
 
 /// Where the bytes go.
@@ -207,14 +207,14 @@ const NO_FILE: &str = "not a regular file";
 
 /// Whether `fileno()` raised what objects raise that have no descriptor.
 fn is_no_file(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
-    let unsupported = crate::modules::module(py, intern!(py, "io"))?
+    let unsupported = crate::interpreter::modules::module(py, intern!(py, "io"))?
         .getattr(intern!(py, "UnsupportedOperation"))?;
     Ok(error.is_instance_of::<PyAttributeError>(py) || error.is_instance(py, &unsupported))
 }
 
 /// A `SendfileNotAvailableError`, raised while `context` was handled, if anything.
 fn unavailable(py: Python<'_>, message: &str, context: Option<&PyErr>) -> PyErr {
-    let class = crate::modules::module(py, intern!(py, "asyncio.exceptions"))
+    let class = crate::interpreter::modules::module(py, intern!(py, "asyncio.exceptions"))
         .and_then(|module| module.getattr(Text("SendfileNotAvailableError")));
     match class.and_then(|class| class.call1((Text(message),))) {
         Ok(error) => {

@@ -13,9 +13,9 @@ use rustix::net::SocketAddrAny;
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
-use crate::fresh;
-use crate::os_error::os_error;
+use crate::interpreter::fresh;
 use crate::transport::{address, descriptor};
 
 /// So many connections that were aborted are passed over before others have their turn.

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 
 use super::Loop;
 use crate::coroutine::Coroutine;
-use crate::fresh;
+use crate::interpreter::fresh;
 
 pub(super) use operation::check_non_blocking;
 pub(super) use socket::{descriptor, would_block};

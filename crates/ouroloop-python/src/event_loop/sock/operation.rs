@@ -15,8 +15,8 @@ use super::wait::{Direction, Wait};
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::event_loop::Loop;
 use crate::event_loop::connect::refuse_ssl_socket;
-use crate::fresh;
-use crate::slots::Resumed;
+use crate::interpreter::fresh;
+use crate::native::slots::Resumed;
 
 /// What is tried on a socket.
 pub(super) trait Attempt {

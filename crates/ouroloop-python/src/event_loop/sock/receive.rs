@@ -13,10 +13,10 @@ use pyo3::types::{PyBytes, PyInt};
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
-use crate::fresh;
-use crate::os_error::os_error;
-use crate::room::no_memory;
+use crate::interpreter::fresh;
+use crate::interpreter::room::no_memory;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ, Room};
 
 /// `socket.recv(size)`.

@@ -13,9 +13,9 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
-use crate::fresh;
-use crate::os_error::os_error;
+use crate::interpreter::fresh;
 
 /// `socket.send(data)` until all of it is sent.
 pub(super) struct SendAll {

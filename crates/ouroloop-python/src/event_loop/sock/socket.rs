@@ -17,7 +17,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
 use crate::standard::Standard;
 
 /// The beginning of a socket object.

@@ -17,12 +17,12 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::callback::Callback;
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::handle::Handle;
-use crate::os_error::os_error;
-use crate::slots::Resumed;
+use crate::native::slots::Resumed;
 
 /// What a descriptor is waited for.
 #[derive(Clone, Copy, Debug)]

@@ -6,11 +6,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::StreamReaderProtocol;
-use crate::cell::AttachedCell;
-use crate::fresh::{self, Text};
 use crate::future::Future;
 use crate::future::Link;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::stream::reader::StreamReader;
 use crate::stream::release::Release;

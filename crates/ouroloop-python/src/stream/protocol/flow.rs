@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 
 use super::StreamReaderProtocol;
 use crate::coroutine::{Body, Incoming};
-use crate::fresh;
-use crate::slots::Resumed;
+use crate::interpreter::fresh;
+use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::waiter::{Waiter, Waiting};
 

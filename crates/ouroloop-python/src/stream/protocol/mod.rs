@@ -15,12 +15,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use super::reader::{StreamReader, missing};
-use crate::cell::AttachedCell;
 use crate::future::Future;
-use crate::instance_dict::{self, ValueOffset};
-use crate::once::Once as _;
-use crate::overrides::{self, Attributes, Verdict};
-use crate::slots::Deallocate;
+use crate::interpreter::once::Once as _;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::overrides::{self, Attributes, Verdict};
+use crate::native::slots::Deallocate;
 use crate::waiter::Waiter;
 
 pub(super) use class::install;

@@ -11,15 +11,15 @@ use super::separators::Separators;
 use super::wait::{Reading, WaitForData};
 use super::{StreamReader, VALUE_OFFSET};
 use crate::coroutine::{Coroutine, Kept, Scope};
-use crate::fresh::{self, Text};
 use crate::future::{Future, Home};
-use crate::instance_dict;
-use crate::kinship::class_of;
-use crate::method::{
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::instance_dict;
+use crate::native::kinship::class_of;
+use crate::native::method::{
     Arguments, Described, Method, Nullary, install_method, install_nullary, needed_argument,
     only_argument,
 };
-use crate::recursion::Level;
 use crate::standard::Standard;
 use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check_limit};
 use crate::waiter::Waiter;

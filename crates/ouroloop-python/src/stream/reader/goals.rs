@@ -9,9 +9,9 @@ use pyo3::types::{PyBytes, PyInt};
 use super::separators::{Found, Separators};
 use super::wait::Goal;
 use super::{StreamReader, as_limit};
-use crate::containment::settled;
-use crate::fresh::{self, Text};
-use crate::room::{Grow, no_memory};
+use crate::errors::containment::settled;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::{Grow, no_memory};
 use crate::standard::{Standard, raised};
 
 /// A number of bytes as an argument.

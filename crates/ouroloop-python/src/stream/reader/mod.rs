@@ -18,13 +18,13 @@ use pyo3::types::{PyBytes, PyType};
 
 use super::buffer::Buffer;
 use super::limit::Limit;
-use crate::cell::AttachedCell;
-use crate::fresh;
 use crate::future::{Home, stack_in_debug_mode};
-use crate::instance_dict::{self, ValueOffset};
-use crate::once::Once as _;
-use crate::overrides::{self, Attributes, Verdict};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh;
+use crate::interpreter::once::Once as _;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::overrides::{self, Attributes, Verdict};
+use crate::native::slots::Deallocate;
 use crate::waiter::Waiter;
 
 pub(super) use class::install;

@@ -7,8 +7,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::fresh;
-use crate::room::gathered;
+use crate::interpreter::fresh;
+use crate::interpreter::room::gathered;
 
 /// Where a separator was found.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 
 use super::StreamReader;
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
-use crate::slots::Resumed;
+use crate::native::slots::Resumed;
 use crate::waiter::Waiting;
 
 /// What a coroutine of a reader is to give.

@@ -8,14 +8,14 @@ use pyo3::types::{PyDict, PyTuple};
 use super::drain::Drain;
 use super::{State, StreamWriter, VALUE_OFFSET, upgrade};
 use crate::coroutine::Coroutine;
-use crate::fresh::{self, Text};
-use crate::instance_dict;
-use crate::kinship::class_of;
-use crate::method::{
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::instance_dict;
+use crate::native::kinship::class_of;
+use crate::native::method::{
     Arguments, Described, Method, Nullary, install_method, install_nullary, needed_argument,
 };
-use crate::recursion::Level;
-use crate::slots::Deallocate;
+use crate::native::slots::Deallocate;
 use crate::stream::release::Release;
 use crate::waiter::Waiter;
 

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use super::StreamWriter;
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
-use crate::slots::Resumed;
+use crate::native::slots::Resumed;
 use crate::stream::protocol::StreamReaderProtocol;
 use crate::stream::reader::{StreamReader, raise};
 

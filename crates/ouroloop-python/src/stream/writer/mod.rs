@@ -14,11 +14,11 @@ use pyo3::types::PyString;
 
 use super::reader::{is_reader, missing};
 use super::release::Release;
-use crate::cell::AttachedCell;
-use crate::fresh::Text;
-use crate::instance_dict::{self, ValueOffset};
-use crate::recursion::Level;
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::Text;
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::slots::Deallocate;
 use crate::standard::warner;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;

@@ -6,10 +6,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::NotHere;
-use crate::fresh::{self, Text};
-use crate::once::Once as _;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::once::Once as _;
+use crate::interpreter::tricks;
 use crate::task::{Task, registry};
-use crate::tricks;
 
 /// The head of a dictionary object, the same from 3.11 to 3.13.
 #[repr(C)]

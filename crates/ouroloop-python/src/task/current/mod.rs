@@ -18,9 +18,9 @@ mod thread_state;
 use pyo3::prelude::*;
 
 use super::Task;
-use crate::cell::AttachedCell;
 #[cfg(Py_3_14)]
 use crate::event_loop::Loop;
+use crate::native::cell::AttachedCell;
 
 #[cfg(not(Py_3_14))]
 use dictionary as place;

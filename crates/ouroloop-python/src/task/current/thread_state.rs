@@ -6,9 +6,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::NotHere;
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
+use crate::interpreter::tricks;
 use crate::task::{Task, registry};
-use crate::tricks;
 
 /// How many words the thread's state has, at least: the fields are looked for in these.
 ///

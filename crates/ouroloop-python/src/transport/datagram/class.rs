@@ -7,9 +7,9 @@ use pyo3::types::{PyInt, PyTuple};
 
 use super::receive::News;
 use super::{DatagramTransport, VALUE_OFFSET, peers::Peers};
-use crate::fresh::{self, Text};
-use crate::instance_dict;
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::instance_dict;
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::endpoint::SocketEnd;

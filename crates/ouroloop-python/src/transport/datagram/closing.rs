@@ -6,9 +6,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{DatagramTransport, LOST};
-use crate::fresh;
-use crate::instance_dict;
-use crate::slots::Deallocate;
+use crate::interpreter::fresh;
+use crate::native::instance_dict;
+use crate::native::slots::Deallocate;
 use crate::transport::endpoint::{SocketEnd, SocketState};
 
 impl DatagramTransport {

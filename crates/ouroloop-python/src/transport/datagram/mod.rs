@@ -54,12 +54,12 @@ use pyo3::types::{PyDict, PyTuple};
 use rustix::net::AddressFamily;
 
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::context::run_in;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
 use crate::future::Future;
-use crate::instance_dict::ValueOffset;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
@@ -322,6 +322,6 @@ fn describe<'py>(python_socket: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDic
 
 /// Makes the class complete.
 pub(crate) fn install(py: Python<'_>) {
-    crate::instance_dict::install::<DatagramTransport>(py);
-    crate::slots::install_deallocate::<DatagramTransport>(py);
+    crate::native::instance_dict::install::<DatagramTransport>(py);
+    crate::native::slots::install_deallocate::<DatagramTransport>(py);
 }

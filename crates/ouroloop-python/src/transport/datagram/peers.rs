@@ -10,7 +10,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use crate::room::Grow;
+use crate::interpreter::room::Grow;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;

@@ -9,9 +9,9 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::{DatagramTransport, Event, READ, State, Within};
 use crate::context::run_in;
-use crate::fresh;
-use crate::os_error::os_error;
-use crate::room::{Grow, taken};
+use crate::errors::os_error::os_error;
+use crate::interpreter::fresh;
+use crate::interpreter::room::{Grow, taken};
 use crate::transport::address;
 use crate::transport::bytes::LARGEST_READ;
 use crate::transport::endpoint::SocketEnd;

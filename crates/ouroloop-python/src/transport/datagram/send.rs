@@ -12,9 +12,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::{DatagramTransport, SEND, State, Within};
 use crate::context::run_in;
-use crate::fresh;
-use crate::os_error::os_error;
-use crate::room::no_memory;
+use crate::errors::os_error::os_error;
+use crate::interpreter::fresh;
+use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::SocketEnd;

@@ -40,11 +40,11 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyTuple;
 
 use crate::context::{copy_current, run_in};
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
-use crate::fresh::{self, Text};
 use crate::future::Future;
-use crate::os_error::os_error;
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::{self, Step};
 use crate::transport::protocol;
@@ -158,7 +158,7 @@ type Cleared = ([Option<Py<PyAny>>; 4], Option<Py<Loop>>, Option<Py<Future>>);
 
 /// One end of a pipe: what a read end and a write end do alike.
 trait PipeEnd: PyClass<Frozen = True> + Sync {
-    /// Lends the common state, under the rule of [`crate::cell`].
+    /// Lends the common state, under the rule of [`crate::native::cell`].
     fn end<R>(&self, py: Python<'_>, access: impl FnOnce(&mut End) -> R) -> R;
 
     /// Watches the descriptor for the first time.
@@ -477,8 +477,8 @@ fn is_os_error(error: &Bound<'_, PyAny>, number: Option<i32>) -> PyResult<bool> 
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) {
-    crate::instance_dict::install::<ReadPipeTransport>(py);
-    crate::instance_dict::install::<WritePipeTransport>(py);
-    crate::slots::install_deallocate::<ReadPipeTransport>(py);
-    crate::slots::install_deallocate::<WritePipeTransport>(py);
+    crate::native::instance_dict::install::<ReadPipeTransport>(py);
+    crate::native::instance_dict::install::<WritePipeTransport>(py);
+    crate::native::slots::install_deallocate::<ReadPipeTransport>(py);
+    crate::native::slots::install_deallocate::<WritePipeTransport>(py);
 }

@@ -11,13 +11,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
-use crate::cell::AttachedCell;
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
-use crate::fresh::Text;
 use crate::future::Future;
-use crate::instance_dict::{self, ValueOffset};
-use crate::os_error::os_error;
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::Text;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::stream;
 use crate::transport::bytes::{self, LARGEST_READ};

@@ -7,10 +7,10 @@ use pyo3::types::{PyInt, PyTuple};
 
 use super::{SocketTransport, VALUE_OFFSET, kind_of};
 use crate::event_loop::sendfile::native_mode;
-use crate::fresh::{self, Text};
-use crate::instance_dict;
-use crate::method::{Arguments, Described, Method, install_method, needed_argument};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::instance_dict;
+use crate::native::method::{Arguments, Described, Method, install_method, needed_argument};
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::endpoint::SocketEnd;
@@ -222,7 +222,7 @@ impl Method for Write {
 /// # Errors
 /// Those of making its methods.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    crate::instance_dict::install::<SocketTransport>(py);
-    crate::slots::install_deallocate::<SocketTransport>(py);
+    crate::native::instance_dict::install::<SocketTransport>(py);
+    crate::native::slots::install_deallocate::<SocketTransport>(py);
     install_method::<Write>(py)
 }

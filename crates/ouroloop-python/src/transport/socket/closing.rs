@@ -7,10 +7,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{SocketTransport, pointer};
-use crate::fresh;
-use crate::instance_dict;
-use crate::os_error::os_error;
-use crate::slots::Deallocate;
+use crate::errors::os_error::os_error;
+use crate::interpreter::fresh;
+use crate::native::instance_dict;
+use crate::native::slots::Deallocate;
 use crate::transport::endpoint::{SocketEnd, SocketState};
 use crate::transport::failure::Step;
 use crate::transport::server::Server;

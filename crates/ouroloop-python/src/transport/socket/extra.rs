@@ -5,7 +5,7 @@ use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny, ipproto};
 
 use super::SocketTransport;
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::{address, descriptor};

@@ -14,8 +14,8 @@ use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::SocketTransport;
-use crate::fresh;
 use crate::future::{Future, Outcome};
+use crate::interpreter::fresh;
 use crate::transport::endpoint::SocketEnd;
 
 impl SocketTransport {

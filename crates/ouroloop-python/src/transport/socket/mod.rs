@@ -42,11 +42,11 @@ use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::Future;
-use crate::instance_dict::ValueOffset;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::stream::StreamReaderProtocol;
 use crate::transport::chunk::Chunk;

@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::{Kind, SocketTransport};
+use crate::errors::os_error::os_error;
 use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
-use crate::fresh::{self, Text};
-use crate::os_error::os_error;
-use crate::room::no_memory;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::no_memory;
 use crate::stream::{self, StreamReader};
 use crate::transport::bytes;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ};

@@ -8,11 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{SocketTransport, State};
-use crate::contract::says;
+use crate::errors::contract::says;
+use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
-use crate::fresh;
-use crate::os_error::os_error;
-use crate::room::no_memory;
+use crate::interpreter::fresh;
+use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
 use crate::transport::Unsent;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
@@ -312,7 +312,7 @@ impl SocketTransport {
 /// asyncio's complaint about an argument of a wrong type.
 fn type_message(data: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = data.py();
-    let standard = crate::modules::module(py, intern!(py, "asyncio.selector_events"))?
+    let standard = crate::interpreter::modules::module(py, intern!(py, "asyncio.selector_events"))?
         .getattr(intern!(py, "_SelectorSocketTransport"))?
         .getattr(intern!(py, "write"))?;
     let corrected = "a bytes, bytearray, or memoryview object";

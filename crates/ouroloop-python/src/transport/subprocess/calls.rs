@@ -7,8 +7,8 @@ use pyo3::types::PyTuple;
 
 use super::{Happening, LOST, SubprocessTransport};
 use crate::context::run_in;
-use crate::fresh;
-use crate::room::{Grow, taken};
+use crate::interpreter::fresh;
+use crate::interpreter::room::{Grow, taken};
 use crate::transport::failure::{self, Step};
 
 /// What is called.

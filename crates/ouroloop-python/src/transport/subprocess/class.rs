@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use super::{Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
 use crate::event_loop::Loop;
-use crate::fresh::Text;
-use crate::instance_dict;
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::Text;
+use crate::native::instance_dict;
+use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::warn_unclosed;
 
@@ -107,7 +107,7 @@ impl SubprocessTransport {
             return Ok(());
         }
         let pid = process.getattr(intern!(py, "pid"))?;
-        let os = crate::modules::module(py, intern!(py, "os"))?;
+        let os = crate::interpreter::modules::module(py, intern!(py, "os"))?;
         match os.call_method1(intern!(py, "kill"), (pid, signal)) {
             Err(error) if error.is_instance_of::<PyProcessLookupError>(py) => Ok(()),
             answer => answer.map(drop),

@@ -20,7 +20,7 @@ use pyo3::types::PyTuple;
 use super::{EXITED, Happening, SubprocessTransport};
 use crate::callback::Callback;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 
 /// Reported for a child whose status somebody else has read.
@@ -101,7 +101,7 @@ impl SubprocessTransport {
     /// What a substitute for `os.waitpid` raises.
     fn reap(slf: &Bound<'_, Self>, complaint: &str) -> PyResult<Option<i32>> {
         let py = slf.py();
-        let os = crate::modules::module(py, intern!(py, "os"))?;
+        let os = crate::interpreter::modules::module(py, intern!(py, "os"))?;
         let pid = slf.get().state.with(py, |state| state.pid.as_raw_pid());
         let options = os.getattr(intern!(py, "WNOHANG"))?;
         match os.call_method1(intern!(py, "waitpid"), (pid, options)) {

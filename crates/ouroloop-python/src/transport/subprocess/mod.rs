@@ -37,12 +37,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::callback::Callback;
-use crate::cell::AttachedCell;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
-use crate::fresh;
 use crate::future::{Future, Outcome};
-use crate::instance_dict::{self, ValueOffset};
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::{self, ValueOffset};
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::Step;
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
@@ -505,5 +505,5 @@ fn is_too_late(py: Python<'_>, error: &PyErr) -> bool {
 /// Makes the class complete.
 pub(crate) fn install(py: Python<'_>) {
     instance_dict::install::<SubprocessTransport>(py);
-    crate::slots::install_deallocate::<SubprocessTransport>(py);
+    crate::native::slots::install_deallocate::<SubprocessTransport>(py);
 }

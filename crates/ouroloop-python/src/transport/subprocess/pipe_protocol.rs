@@ -9,9 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::SubprocessTransport;
-use crate::cell::AttachedCell;
-use crate::fresh::{self, Text};
-use crate::recursion::Level;
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::STREAMS;
-use crate::embedded;
-use crate::fresh;
-use crate::once::Once as _;
+use crate::interpreter::fresh;
+use crate::interpreter::once::Once as _;
+use crate::native::embedded;
 
 const FILE: &str = "<ouroloop>/asyncio/base_events.py";
 
@@ -50,8 +50,8 @@ impl Spawner {
         }
         keywords.set_item(intern!(py, "universal_newlines"), false)?;
         keywords.set_item(intern!(py, "bufsize"), bufsize)?;
-        let popen =
-            crate::modules::module(py, intern!(py, "subprocess"))?.getattr(intern!(py, "Popen"))?;
+        let popen = crate::interpreter::modules::module(py, intern!(py, "subprocess"))?
+            .getattr(intern!(py, "Popen"))?;
         self.caller(py)?.call1((popen, program, keywords))
     }
 

@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use super::library::Library;
-use crate::containment::contained_natively;
+use crate::errors::containment::contained_natively;
 
 /// OpenSSL's mark of a class of BIOs that has bytes of its own.
 const BIO_TYPE_SOURCE_SINK: c_int = 0x0400;

@@ -7,7 +7,7 @@ use pyo3::types::{PyByteArray, PyDict};
 
 use super::{Names, Phase, TlsProtocol, TlsTransport};
 use crate::event_loop::{Loop, SCRATCH_BYTES};
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
 
 #[pymethods]
 impl TlsProtocol {

@@ -7,7 +7,7 @@ use super::incoming::leaves_loop;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
 use crate::event_loop::log_debug;
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 
 impl TlsProtocol {

@@ -7,7 +7,7 @@ use super::lower::Lower;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
 use crate::event_loop::Loop;
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::{Standard, exception_of};
 
 impl TlsProtocol {

@@ -8,8 +8,8 @@ use std::ptr;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::once::Once as _;
-use crate::tricks;
+use crate::interpreter::once::Once as _;
+use crate::interpreter::tricks;
 
 pub(super) type Give = unsafe extern "C" fn(*mut c_void, *mut c_char, c_int) -> c_int;
 pub(super) type Take = unsafe extern "C" fn(*mut c_void, *const c_char, c_int) -> c_int;
@@ -99,7 +99,7 @@ impl Library {
     }
 
     fn of_python(py: Python<'_>) -> PyResult<Option<Self>> {
-        let module = crate::modules::module(py, intern!(py, "_ssl"))?;
+        let module = crate::interpreter::modules::module(py, intern!(py, "_ssl"))?;
         let file = module.getattr_opt(intern!(py, "__file__"))?;
         let path = match file.filter(|file| !file.is_none()) {
             Some(file) => Some(CString::new(file.extract::<String>()?)?),

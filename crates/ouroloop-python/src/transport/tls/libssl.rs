@@ -27,7 +27,7 @@ use pyo3::prelude::*;
 
 use super::bio::LendingBios;
 use super::library::{BY_MODULE, Library};
-use crate::fresh::Text;
+use crate::interpreter::fresh::Text;
 
 const SSL_ERROR_WANT_READ: c_int = 2;
 const SSL_ERROR_ZERO_RETURN: c_int = 6;
@@ -79,12 +79,15 @@ impl Connection {
     ) -> PyResult<Option<Self>> {
         let py = context.py();
         let Some(library) = Library::get(py) else { return Ok(None) };
-        let module = crate::modules::module(py, intern!(py, "_ssl"))?;
+        let module = crate::interpreter::modules::module(py, intern!(py, "_ssl"))?;
         let exact = |object: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>, class: &str| {
             Ok::<_, PyErr>(object.get_type().is(&module.getattr(Text(class))?))
         };
-        if !exact(object, crate::modules::module(py, intern!(py, "ssl"))?.as_any(), "SSLObject")?
-            || !context.getattr(intern!(py, "_msg_callback"))?.is_none()
+        if !exact(
+            object,
+            crate::interpreter::modules::module(py, intern!(py, "ssl"))?.as_any(),
+            "SSLObject",
+        )? || !context.getattr(intern!(py, "_msg_callback"))?.is_none()
         {
             return Ok(None);
         }
@@ -271,7 +274,7 @@ fn field(object: &Bound<'_, PyAny>, number: usize) -> Option<NonNull<c_void>> {
 /// to be (environment variable `OUROLOOP_TLS_ENGINE=_ssl`).
 #[pyfunction]
 pub(crate) fn tls_engine(py: Python<'_>) -> PyResult<Text<&'static str>> {
-    let ssl = crate::modules::module(py, intern!(py, "ssl"))?;
+    let ssl = crate::interpreter::modules::module(py, intern!(py, "ssl"))?;
     let context = ssl
         .getattr(intern!(py, "SSLContext"))?
         .call1((ssl.getattr(intern!(py, "PROTOCOL_TLS_SERVER"))?,))?;

@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::fresh;
-use crate::recursion::Level;
+use crate::interpreter::fresh;
+use crate::interpreter::recursion::Level;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::socket::SocketTransport;
 

@@ -56,10 +56,10 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
-use crate::cell::AttachedCell;
 use crate::event_loop::{Loop, errors};
-use crate::fresh::{self, Text};
 use crate::future::{Future, Outcome};
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
 use crate::standard::exception_of;
 use crate::transport::chunk::Chunk;
 use crate::transport::server::Server;
@@ -414,6 +414,6 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
 
 /// Makes the classes complete.
 pub(crate) fn install(py: Python<'_>) {
-    crate::instance_dict::install::<TlsTransport>(py);
-    crate::slots::install_deallocate::<TlsTransport>(py);
+    crate::native::instance_dict::install::<TlsTransport>(py);
+    crate::native::slots::install_deallocate::<TlsTransport>(py);
 }

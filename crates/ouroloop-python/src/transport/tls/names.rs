@@ -4,8 +4,8 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::fresh;
-use crate::once::Once as _;
+use crate::interpreter::fresh;
+use crate::interpreter::once::Once as _;
 
 #[derive(Debug)]
 pub(super) struct Names {
@@ -28,10 +28,10 @@ impl Names {
     /// `RuntimeError` where Python was built without TLS.
     pub(super) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         NAMES.find(py, || {
-            let Ok(ssl) = crate::modules::module(py, intern!(py, "ssl")) else {
+            let Ok(ssl) = crate::interpreter::modules::module(py, intern!(py, "ssl")) else {
                 return Err(fresh::error::<PyRuntimeError>("stdlib ssl module not available"));
             };
-            let asyncio = crate::modules::module(py, intern!(py, "asyncio.sslproto"))?;
+            let asyncio = crate::interpreter::modules::module(py, intern!(py, "asyncio.sslproto"))?;
             let name = |name: &str| ssl.getattr(name).map(Bound::unbind);
             Ok(Self {
                 module: ssl.clone().unbind(),

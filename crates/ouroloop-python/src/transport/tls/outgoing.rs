@@ -8,8 +8,8 @@ use super::incoming::leaves_loop;
 use super::session::{RECORD_BYTES, Step};
 use super::{Phase, TlsProtocol};
 use crate::event_loop::SCRATCH_BYTES;
-use crate::fresh::{self, Text};
-use crate::room::{Grow, no_memory, taken};
+use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::room::{Grow, no_memory, taken};
 use crate::standard::{Standard, exception_of};
 use crate::transport::chunk::Chunk;
 

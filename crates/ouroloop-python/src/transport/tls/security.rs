@@ -10,7 +10,7 @@ use pyo3::types::PyBool;
 
 use super::Names;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 
 /// asyncio's limits, in seconds.
 const HANDSHAKE_TIMEOUT: f64 = 60.0;

@@ -18,7 +18,7 @@ use pyo3::types::PyBytes;
 
 use super::libssl::{Connection, Direct};
 use super::{Names, Security};
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::transport::bytes::Room;
 
 /// The most that one record carries.

@@ -12,11 +12,11 @@ use pyo3::types::{
 };
 
 use super::{Marks, Names, TlsProtocol};
-use crate::cell::AttachedCell;
 use crate::event_loop::Loop;
-use crate::fresh::{self, Text};
-use crate::instance_dict::{self, ValueOffset};
-use crate::slots::Deallocate;
+use crate::interpreter::fresh::{self, Text};
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::slots::Deallocate;
 use crate::standard::warner;
 use crate::transport::buffer_limits::{BufferLimit, buffer_limits};
 use crate::transport::protocol::is_of_stream;
@@ -98,7 +98,7 @@ impl TlsTransport {
     #[classattr]
     #[pyo3(name = "_sendfile_compatible")]
     fn sendfile_compatible(py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let constants = crate::modules::module(py, intern!(py, "asyncio.constants"))?;
+        let constants = crate::interpreter::modules::module(py, intern!(py, "asyncio.constants"))?;
         Ok(constants.getattr(Text("_SendfileMode"))?.getattr(Text("FALLBACK"))?.unbind())
     }
 

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::fresh::{self, Text};
+use crate::interpreter::fresh::{self, Text};
 
 /// What `source` defines with the help of these `modules`, which it cannot import at the interpreter's
 /// end. Its frames say that it lies in `file`, which does not exist, so that nothing shows lines of
@@ -17,13 +17,13 @@ pub(crate) fn define(
     source: &str,
     file: &str,
 ) -> PyResult<Py<PyDict>> {
-    let builtins = crate::modules::module(py, intern!(py, "builtins"))?;
+    let builtins = crate::interpreter::modules::module(py, intern!(py, "builtins"))?;
     let code =
         builtins.call_method1(intern!(py, "compile"), (Text(source), Text(file), Text("exec")))?;
     let names = fresh::dict(py)?;
     for name in modules {
         let name = fresh::interned(py, name)?;
-        names.set_item(&name, crate::modules::module(py, &name)?)?;
+        names.set_item(&name, crate::interpreter::modules::module(py, &name)?)?;
     }
     builtins.call_method1(intern!(py, "exec"), (code, &names))?;
     Ok(names.unbind())

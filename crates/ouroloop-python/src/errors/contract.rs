@@ -32,7 +32,7 @@ pub(crate) fn of_a_standard_loop<'py>(
     method: &Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = method.py();
-    crate::modules::module(py, intern!(py, "asyncio.base_events"))?
+    crate::interpreter::modules::module(py, intern!(py, "asyncio.base_events"))?
         .getattr(intern!(py, "BaseEventLoop"))?
         .getattr(method)
 }

@@ -10,7 +10,7 @@
 //! * [`Resume`]: `am_send` and `tp_iternext`, by which a coroutine hands out a result without a
 //!   `StopIteration` exception object.
 //!
-//! No panic leaves any of them ([`crate::containment`]).
+//! No panic leaves any of them ([`crate::errors::containment`]).
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -20,11 +20,11 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
-use crate::containment::{contained, contained_result, contained_unraisable};
-use crate::pending::Pending;
-use crate::trashcan;
+use crate::errors::containment::{contained, contained_result, contained_unraisable};
+use crate::interpreter::pending::Pending;
+use crate::native::trashcan;
 #[cfg(not(Py_3_13))]
-use crate::written;
+use crate::native::written;
 
 /// A class with something to do when the last reference to an instance goes.
 pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {

@@ -10,7 +10,7 @@ use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::method::{Arguments, run};
+use crate::native::method::{Arguments, run};
 
 /// A class that is called all the time.
 pub(crate) trait Construct: PyClass {

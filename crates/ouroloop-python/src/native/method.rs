@@ -15,8 +15,8 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::containment::panicked;
-use crate::fresh;
+use crate::errors::containment::panicked;
+use crate::interpreter::fresh;
 
 /// The arguments of one call, borrowed from the caller.
 pub(crate) struct Arguments<'a, 'py> {

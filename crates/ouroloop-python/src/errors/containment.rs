@@ -6,7 +6,7 @@
 //! is a bug, so that a loop that meets it in one callback goes on with the next. Where nothing can be
 //! raised `sys.unraisablehook` gets it.
 //!
-//! What a panic leaves behind is not poisoned: an [`crate::cell::AttachedCell`] has no flag, and the rule for the code
+//! What a panic leaves behind is not poisoned: an [`crate::native::cell::AttachedCell`] has no flag, and the rule for the code
 //! inside `with` (nothing there calls out) leaves little that could panic half-way.
 
 use std::any::Any;
@@ -15,8 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::fresh;
-use crate::pending::Pending;
+use crate::interpreter::fresh;
+use crate::interpreter::pending::Pending;
 
 /// The error by which Python learns of a panic.
 #[cold]

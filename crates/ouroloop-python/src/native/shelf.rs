@@ -13,9 +13,9 @@ use std::ptr::NonNull;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::cell::AttachedCell;
-use crate::slots::Deallocate;
-use crate::tricks;
+use crate::interpreter::tricks;
+use crate::native::cell::AttachedCell;
+use crate::native::slots::Deallocate;
 
 /// The kept objects of one class.
 #[derive(Debug)]

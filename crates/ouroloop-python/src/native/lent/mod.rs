@@ -1,4 +1,4 @@
-//! A build that catches Python code inside [`AttachedCell::with`](crate::cell::AttachedCell::with).
+//! A build that catches Python code inside [`AttachedCell::with`](crate::native::cell::AttachedCell::with).
 //!
 //! The cell's rule cannot be said in types: a value that is assigned over is dropped in silence,
 //! and mostly it is not the last reference, so no test ever sees the finalizer that one program

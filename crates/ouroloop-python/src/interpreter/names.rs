@@ -17,7 +17,7 @@ inventory::collect!(Name);
 macro_rules! intern {
     ($py:expr, $text:expr) => {{
         static NAME: pyo3::sync::Interned = pyo3::sync::Interned::new($text);
-        pyo3::inventory::submit! { crate::names::Name(&NAME) }
+        pyo3::inventory::submit! { crate::interpreter::names::Name(&NAME) }
         NAME.get($py)
     }};
 }
@@ -31,7 +31,7 @@ inventory::collect!(Hidden);
 macro_rules! made_at_the_start {
     ($class:ty) => {
         pyo3::inventory::submit! {
-            crate::names::Hidden(|py| drop(py.get_type::<$class>()))
+            crate::interpreter::names::Hidden(|py| drop(py.get_type::<$class>()))
         }
     };
 }

@@ -13,9 +13,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::type_object::PyTypeInfo;
 use pyo3::types::{PyDict, PyFrozenSet, PyString, PyType};
 
-use crate::fresh;
-use crate::instance_dict;
-use crate::once::Once as _;
+use crate::interpreter::fresh;
+use crate::interpreter::once::Once as _;
+use crate::native::instance_dict;
 
 /// Attributes of a class of ours.
 pub(crate) struct Attributes {

@@ -62,7 +62,7 @@ macro_rules! watched {
             $(
                 #[unsafe(export_name = concat!("__wrap_", stringify!($name)))]
                 unsafe extern "C" fn $name($($argument: $kind),*) $(-> $answer)? {
-                    crate::lent::check(stringify!($name));
+                    crate::native::lent::check(stringify!($name));
                     // SAFETY: the caller's promise is the interpreter's.
                     unsafe { real::$name($($argument),*) }
                 }

@@ -12,10 +12,10 @@ use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::cell::AttachedCell;
-use crate::fresh::{self, Text, pack};
-use crate::instance_dict;
-use crate::recursion::Level;
+use crate::interpreter::fresh::{self, Text, pack};
+use crate::interpreter::recursion::Level;
+use crate::native::cell::AttachedCell;
+use crate::native::instance_dict;
 use crate::standard::Standard;
 
 /// Attributes with those who wait.

@@ -5,7 +5,7 @@
 //! asks for room before anything has changed. A refused value comes back: it is to be dropped where
 //! Python code may run.
 //!
-//! [`AttachedCell`](crate::cell::AttachedCell) is lent meanwhile without harm: Rust's allocator runs no
+//! [`AttachedCell`](crate::native::cell::AttachedCell) is lent meanwhile without harm: Rust's allocator runs no
 //! Python code.
 
 use std::alloc::{Layout, alloc};

@@ -13,7 +13,7 @@
 //!    room on the thread's [`stack`], too. From 3.14 on the interpreter's call looks at the stack itself.
 //!
 //! Where nothing can be refused, since an object dies, a lack of room is a reason to do it later
-//! ([`crate::trashcan`]).
+//! ([`crate::native::trashcan`]).
 //!
 //! What only waits for a future of its own steps into nothing else, and enters no level.
 
@@ -26,7 +26,7 @@ use pyo3::exceptions::PyRecursionError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 
 pub(crate) use stack::has_room;
 

@@ -8,19 +8,19 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::fresh::{self, Text, pack};
-use crate::instance_dict;
-use crate::live_dict::{Native, WAITERS};
-use crate::recursion::Level;
+use crate::interpreter::fresh::{self, Text, pack};
+use crate::interpreter::recursion::Level;
+use crate::native::instance_dict;
+use crate::native::live_dict::{Native, WAITERS};
 
 /// Tells of what a class's objects consist: attributes which have setters. Gives them the methods by which they are
 /// copied, and a `__dict__` that shows all this.
 macro_rules! consists_of {
     ($class:ty, $names:expr) => {
         impl $class {
-            const NATIVE: $crate::live_dict::Native = $crate::live_dict::Native {
+            const NATIVE: $crate::native::live_dict::Native = $crate::native::live_dict::Native {
                 names: &$names,
-                restore: |object, state| $crate::copying::restore(object, &$names, state),
+                restore: |object, state| $crate::native::copying::restore(object, &$names, state),
             };
         }
 
@@ -28,12 +28,12 @@ macro_rules! consists_of {
         impl $class {
             #[getter(__dict__)]
             fn live_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-                $crate::live_dict::LiveDict::of(slf.as_any(), Self::NATIVE)
+                $crate::native::live_dict::LiveDict::of(slf.as_any(), Self::NATIVE)
             }
 
             #[setter(__dict__)]
             fn set_dict(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-                $crate::live_dict::LiveDict::replace(slf.as_any(), value, Self::NATIVE)
+                $crate::native::live_dict::LiveDict::replace(slf.as_any(), value, Self::NATIVE)
             }
 
             fn __reduce_ex__<'py>(
@@ -41,13 +41,13 @@ macro_rules! consists_of {
                 protocol: &Bound<'py, PyAny>,
             ) -> PyResult<Bound<'py, pyo3::types::PyTuple>> {
                 let _ = protocol;
-                $crate::copying::reduce(slf.as_any())
+                $crate::native::copying::reduce(slf.as_any())
             }
 
             fn __getstate__<'py>(
                 slf: &Bound<'py, Self>,
             ) -> PyResult<Bound<'py, pyo3::types::PyDict>> {
-                $crate::copying::state(slf.as_any(), &Self::NATIVE)
+                $crate::native::copying::state(slf.as_any(), &Self::NATIVE)
             }
 
             fn __setstate__(

@@ -65,7 +65,7 @@ impl<T> AttachedCell<T> {
             Guard(&self.busy)
         };
         #[cfg(ouroloop_check_lent)]
-        let _lent = crate::lent::Lent::begin();
+        let _lent = crate::native::lent::Lent::begin();
         // SAFETY: the token proves that this thread is attached, hence alone under the GIL; the
         // rule above (checked in debug builds) excludes a second access within this one.
         access(unsafe { &mut *self.value.get() })
@@ -92,7 +92,7 @@ impl<T> AttachedCell<T> {
             return Ok(());
         }
         #[cfg(ouroloop_check_lent)]
-        crate::lent::check("tp_traverse");
+        crate::native::lent::check("tp_traverse");
         // SAFETY: a collection starts at an allocation of a Python object or an explicit call,
         // never inside `with`, so no `&mut` is alive.
         access(unsafe { &*self.value.get() })

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyType;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 use crate::standard::Standard;
 
 /// Counts objects of `standard` and of its subclasses among those of `native`, a class of this
@@ -23,11 +23,11 @@ use crate::standard::Standard;
 #[pyfunction]
 pub(crate) fn adopt(native: &Bound<'_, PyType>, standard: &Bound<'_, PyType>) -> PyResult<()> {
     let py = native.py();
-    let abstract_class =
-        crate::modules::module(py, intern!(py, "abc"))?.getattr(intern!(py, "ABCMeta"))?;
+    let abstract_class = crate::interpreter::modules::module(py, intern!(py, "abc"))?
+        .getattr(intern!(py, "ABCMeta"))?;
     if !native.get_type().is(&abstract_class) {
         give_metaclass(native, abstract_class.cast::<PyType>()?)?;
-        crate::modules::module(py, intern!(py, "_abc"))?
+        crate::interpreter::modules::module(py, intern!(py, "_abc"))?
             .call_method1(intern!(py, "_abc_init"), (native,))?;
     }
     native.call_method1(intern!(py, "register"), (standard,)).map(drop)

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::fresh;
+use crate::interpreter::fresh;
 
 type Object = *mut ffi::PyObject;
 type Spares<const N: usize> = [AtomicPtr<ffi::PyObject>; N];

@@ -6,8 +6,8 @@ use ouroloop::multiplex::OutOfRange;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::containment::settled;
-use crate::fresh;
+use crate::errors::containment::settled;
+use crate::interpreter::fresh;
 
 /// The `OSError` that Python itself raises for `error`: of the subclass, and with the number and
 /// the text, that belong to it.
@@ -21,7 +21,7 @@ pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
     let Some(number) = error.raw_os_error() else {
         return fresh::error::<PyOSError>(error.to_string());
     };
-    let text = crate::modules::module(py, intern!(py, "os"))
+    let text = crate::interpreter::modules::module(py, intern!(py, "os"))
         .and_then(|os| os.call_method1(intern!(py, "strerror"), (number,)));
     match text {
         Ok(text) => settled(py, PyOSError::new_err((number, text.unbind()))),

@@ -17,8 +17,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use crate::cell::AttachedCell;
-use crate::fresh;
+use crate::interpreter::fresh;
+use crate::native::cell::AttachedCell;
 
 /// The interpreter that has the classes is over.
 static ENDED: AtomicBool = AtomicBool::new(false);

@@ -18,8 +18,8 @@ use std::cell::Cell;
 
 use pyo3::ffi;
 
-use crate::recursion::has_room;
-use crate::room::Grow;
+use crate::interpreter::recursion::has_room;
+use crate::interpreter::room::Grow;
 
 /// So many objects are taken apart one inside the other, as many as by the interpreter.
 const DEEPEST: u32 = 50;

@@ -17,8 +17,8 @@ use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyDict;
 use pyo3::{PyClass, pyclass::boolean_struct::True};
 
-use crate::fresh::Text;
-use crate::slots::{self, Deallocate};
+use crate::interpreter::fresh::Text;
+use crate::native::slots::{self, Deallocate};
 
 /// Gives the instances of `T` a dictionary; to be called before any of them exists.
 pub(crate) fn install<T: PyTypeInfo>(py: Python<'_>) {

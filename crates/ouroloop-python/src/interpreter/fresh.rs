@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use pyo3::{IntoPyObjectExt, PyTypeInfo};
 
-use crate::pending::Pending;
-use crate::room::{Grow, taken};
+use crate::interpreter::pending::Pending;
+use crate::interpreter::room::{Grow, taken};
 
 /// The length as the interpreter has it; no slice is longer.
 fn signed(length: usize) -> ffi::Py_ssize_t {
@@ -193,7 +193,7 @@ where
 /// A tuple of objects of several classes, in a function that can raise.
 macro_rules! pack {
     ($py:expr, $($item:expr),+) => {
-        $crate::fresh::tuple($py, [$(pyo3::IntoPyObjectExt::into_bound_py_any($item, $py)?),+])?
+        $crate::interpreter::fresh::tuple($py, [$(pyo3::IntoPyObjectExt::into_bound_py_any($item, $py)?),+])?
     };
 }
 pub(crate) use pack;

@@ -13,7 +13,7 @@ mod told {
     use libc::pthread_getattr_np as attributes_of;
 
     /// The limit for the main thread's stack, on which its bounds may depend.
-    pub(in crate::recursion) fn growth_limit() -> u64 {
+    pub(in crate::interpreter::recursion) fn growth_limit() -> u64 {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: there is room for the answer.
         unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
@@ -30,7 +30,7 @@ mod told {
         not(target_env = "musl"),
         expect(unused_variables, reason = "the other libraries know the limit")
     )]
-    pub(in crate::recursion) fn stack(limit: u64) -> Option<(usize, usize)> {
+    pub(in crate::interpreter::recursion) fn stack(limit: u64) -> Option<(usize, usize)> {
         let mut attributes = MaybeUninit::uninit();
         let (mut low, mut size, mut guard) = (ptr::null_mut(), 0, 0);
         // SAFETY: the attributes are initialised before they are read and destroyed once; there is
@@ -69,12 +69,12 @@ mod told {
 #[cfg(target_vendor = "apple")]
 mod told {
     /// The main thread's stack has its size from the start.
-    pub(in crate::recursion) fn growth_limit() -> u64 {
+    pub(in crate::interpreter::recursion) fn growth_limit() -> u64 {
         0
     }
 
     /// The lower and the upper end of the calling thread's.
-    pub(in crate::recursion) fn stack(_: u64) -> Option<(usize, usize)> {
+    pub(in crate::interpreter::recursion) fn stack(_: u64) -> Option<(usize, usize)> {
         // SAFETY: both calls only read what the thread was made with.
         let (high, size) = unsafe {
             let thread = libc::pthread_self();
@@ -86,12 +86,12 @@ mod told {
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
 mod told {
-    pub(in crate::recursion) fn growth_limit() -> u64 {
+    pub(in crate::interpreter::recursion) fn growth_limit() -> u64 {
         0
     }
 
     /// Not known here.
-    pub(in crate::recursion) fn stack(_: u64) -> Option<(usize, usize)> {
+    pub(in crate::interpreter::recursion) fn stack(_: u64) -> Option<(usize, usize)> {
         None
     }
 }
