@@ -5,16 +5,15 @@
 //! is only touched in that loop's thread.
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{
-    PyAssertionError, PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError,
-};
+use pyo3::exceptions::{PyAssertionError, PyBaseException, PyTypeError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_coroutine, is_future};
+use crate::errors::concurrent::convert;
 use crate::errors::contract::is_since;
+use crate::errors::leaving::leaves_loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
@@ -188,28 +187,6 @@ fn converted(source: &Bound<'_, PyAny>) -> PyResult<Ending> {
     }
 }
 
-/// An exception of `concurrent.futures` as the one of asyncio that corresponds to it.
-///
-/// # Errors
-/// Those of making the other exception.
-pub(crate) fn convert<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = error.py();
-    let standard = Standard::get(py)?;
-    let kind = error.get_type();
-    let class = if kind.is(&standard.concurrent_cancelled_error) {
-        standard.cancelled_error.bind(py).clone()
-    } else if kind.is(&standard.concurrent_invalid_state_error) {
-        standard.invalid_state_error.bind(py).clone()
-    } else {
-        return Ok(error.clone());
-    };
-    let args = error.getattr(intern!(py, "args"))?.cast_into::<PyTuple>()?;
-    let converted = class.call1(args)?;
-    let traceback = error.getattr(intern!(py, "__traceback__"))?;
-    converted.setattr(intern!(py, "__traceback__"), traceback)?;
-    Ok(converted)
-}
-
 /// Make a future of the loop that ends as a `concurrent.futures.Future` does.
 #[pyfunction]
 #[pyo3(signature = (future, *, r#loop=None))]
@@ -274,9 +251,7 @@ impl Submission {
             .future_of(coroutine.bind(py))
             .and_then(|task| chain(&task, future));
         let Err(error) = made else { return Ok(()) };
-        let leaves = error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py);
-        if !leaves && error.is_instance_of::<PyBaseException>(py) {
+        if !leaves_loop(py, &error) && error.is_instance_of::<PyBaseException>(py) {
             let running = future.call_method0(intern!(py, "set_running_or_notify_cancel"))?;
             if running.is_truthy()? {
                 let exception = exception_of(py, &error);

@@ -20,7 +20,7 @@ mod wait_for;
 
 use pyo3::prelude::*;
 
-pub(crate) use chain::{convert, wrap as wrap_future};
+pub(crate) use chain::wrap as wrap_future;
 
 /// Makes the classes of these modules complete.
 pub(crate) fn install(py: Python<'_>) {

@@ -1,11 +1,12 @@
 //! What becomes of errors that nobody awaits: the exception handlers.
 
-use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::Loop;
 use crate::errors::handled::while_handling;
+use crate::errors::leaving::leaves_loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::{Grow, taken};
@@ -175,9 +176,7 @@ fn guard(
 ) -> PyResult<()> {
     let Err(error) = answer else { return Ok(()) };
     Python::attach(|py| {
-        let leaves = error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py);
-        if leaves {
+        if leaves_loop(py, &error) {
             return Err(error);
         }
         let error = exception_of(py, &error);

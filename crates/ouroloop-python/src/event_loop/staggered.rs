@@ -10,13 +10,13 @@
 //!
 //! Each attempt is a task of the loop, because it awaits what programs may have replaced.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
 use super::Loop;
 use super::closing::Closing;
 use crate::coroutine::Scope;
+use crate::errors::leaving::exception_leaves_loop;
 use crate::interpreter::fresh;
 use crate::interpreter::pending::Pending;
 use crate::standard::Standard;
@@ -92,7 +92,7 @@ fn end_of(task: &Bound<'_, PyAny>) -> PyResult<Option<End>> {
         return Ok(Some(End::Failure));
     }
     let error = task.call_method0(intern!(py, "exception"))?;
-    if error.is_instance_of::<PySystemExit>() || error.is_instance_of::<PyKeyboardInterrupt>() {
+    if exception_leaves_loop(&error) {
         return Err(PyErr::from_value(error));
     }
     if !error.is_none() {

@@ -4,7 +4,7 @@
 //! `connection_made`. Whatever ends that wait otherwise (an error, a cancellation) closes the
 //! transport, which kills the child, and waits for the child's end, so that it is reaped.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
 
@@ -14,6 +14,7 @@ use super::child_watcher::Watcher;
 use super::closing::Closing;
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
+use crate::errors::leaving::leaves_loop;
 use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
@@ -251,9 +252,7 @@ async fn make_watched(
     let connected = connect(scope, event_loop, &transport, waiter).await;
     if let Err(error) = connected {
         let waits = Python::attach(|py| -> PyResult<_> {
-            if error.is_instance_of::<PySystemExit>(py)
-                || error.is_instance_of::<PyKeyboardInterrupt>(py)
-            {
+            if leaves_loop(py, &error) {
                 return Ok(None);
             }
             let transport = transport.bind(py);

@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::callback::Callback;
-use crate::combine::convert;
 use crate::context::run_in;
+use crate::errors::concurrent::convert;
 use crate::future::{Future, Home, Outcome, Phase};
 use crate::standard::exception_of;
 

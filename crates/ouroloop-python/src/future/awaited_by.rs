@@ -69,33 +69,6 @@ fn task_behind<'py>(callback: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, 
     Ok(owner.is_instance(class.bind(py))?.then_some(owner))
 }
 
-/// One of the standard functions that keep account of waiters, as C has it and as Python has it for
-/// futures of its own.
-#[derive(Debug)]
-pub(crate) struct Recorder {
-    c: Py<PyAny>,
-    python: Py<PyAny>,
-}
-
-impl Recorder {
-    /// # Errors
-    /// `AttributeError` where asyncio has no such function.
-    pub(crate) fn named(py: Python<'_>, name: &str) -> PyResult<Self> {
-        let futures = py.import(Text("asyncio.futures"))?;
-        let python = futures.getattr(Text(format!("_py_{name}")))?.unbind();
-        Ok(Self { c: futures.getattr(name)?.unbind(), python })
-    }
-
-    /// # Errors
-    /// None that asyncio's have.
-    pub(crate) fn record(&self, fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = fut.py();
-        let of_c = fut.is_instance(Standard::get(py)?.future.bind(py))?;
-        let function = if of_c { &self.c } else { &self.python };
-        function.bind(py).call1((fut, waiter)).map(drop)
-    }
-}
-
 /// Whether an object counts as a future here: as in asyncio, those that only behave like one do not.
 fn counts(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(object.cast::<Future>().is_ok()

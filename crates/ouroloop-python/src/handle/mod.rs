@@ -8,7 +8,6 @@ mod turnstile;
 use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -16,6 +15,7 @@ use pyo3::{PyTypeInfo, ffi};
 
 use crate::context::{Snapshot, run_in};
 use crate::errors::containment::settled;
+use crate::errors::leaving::leaves_loop;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::interpreter::fresh::{self, Text};
@@ -227,9 +227,7 @@ impl Handle {
     pub(crate) fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         let py = slf.py();
         let error = settled(py, error);
-        if error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py)
-        {
+        if leaves_loop(py, &error) {
             return Err(error);
         }
         let (callback, args, event_loop, source) = slf.get().state.with(py, |state| {

@@ -1,6 +1,6 @@
 //! One step of a task: run the coroutine to its next `await`, look at what it waits for.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -8,6 +8,7 @@ use super::{Task, cancel_awaited, registry, wakeup_method};
 use crate::callback::Callback;
 use crate::combine::gather::GatheringFuture;
 use crate::context::run_in;
+use crate::errors::leaving::leaves_loop;
 use crate::event_loop::Loop;
 use crate::future::{Future, Link, Outcome, Phase};
 use crate::interpreter::fresh::{self, Text};
@@ -221,10 +222,9 @@ fn end_with_error(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
         );
         return Future::finish(future, Outcome::Cancelled { message: None });
     }
-    let leaves_loop =
-        error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py);
+    let leaves = leaves_loop(py, &error);
     Future::finish_with_error(task.as_super(), exception_of(py, &error).as_any())?;
-    if leaves_loop { Err(error) } else { Ok(()) }
+    if leaves { Err(error) } else { Ok(()) }
 }
 
 /// The object as a native future if its type is exactly one of ours.

@@ -19,6 +19,7 @@ use super::failure::{self, Step};
 use super::{descriptor, protocol, warn_unclosed};
 use crate::callback::Callback;
 use crate::context::copy_current;
+use crate::errors::leaving::leaves_loop;
 use crate::event_loop::{Loop, log_debug};
 use crate::future::Future;
 use crate::interpreter::fresh;
@@ -419,7 +420,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; `RuntimeError` on a closed one.
     fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
         let py = slf.py();
-        if protocol::leaves_loop(py, &error) {
+        if leaves_loop(py, &error) {
             return Err(error);
         }
         let value = exception_of(py, &error).into_any();
@@ -428,7 +429,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
             protocol::report_fatal(&event_loop, slf.as_any(), told, &error, message)
         });
         match reported {
-            Err(error) if protocol::leaves_loop(py, &error) => Err(error),
+            Err(error) if leaves_loop(py, &error) => Err(error),
             // Without memory to tell of it, the connection ends all the same.
             reported => reported.and(Self::force_close(slf, Some(value.unbind()))),
         }

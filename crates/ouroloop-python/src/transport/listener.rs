@@ -14,13 +14,14 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use ouroloop::net::Accepted;
 use ouroloop::net::listener::accept_batch;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyAssertionError, PyKeyboardInterrupt, PySystemExit};
+use pyo3::exceptions::PyAssertionError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use rustix::net::SocketAddrAny;
 
 use crate::callback::Callback;
 use crate::context::{copy_of, run_in};
+use crate::errors::leaving::leaves_loop;
 use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
@@ -240,10 +241,6 @@ impl Listener {
             event_loop.unwatch_readable(py, fd);
         }
     }
-}
-
-fn leaves_loop(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }
 
 fn descriptor(socket: &Bound<'_, PyAny>) -> PyResult<RawFd> {

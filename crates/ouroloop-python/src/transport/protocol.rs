@@ -1,10 +1,11 @@
 //! What is alike for all transports about their protocols: limits, pausing, and failures.
 
 use ouroloop::net::{Pressure, Watermarks};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use super::buffer_limits::{BufferLimit, buffer_limits};
+use crate::errors::leaving::leaves_loop;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::future::{Future, Outcome};
@@ -13,11 +14,6 @@ use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::stream::StreamReaderProtocol;
-
-/// Whether an error leaves the loop instead of going to its exception handler.
-pub(super) fn leaves_loop(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
-}
 
 /// Whether it is a stream's protocol. Python's `drain()` only asks the transport whether it is closing, and
 /// then what was written has left.

@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
 use super::leave::{Entering, Leaving};
-use super::{Home, State, TaskGroup, leaves_loop};
+use super::{Home, State, TaskGroup};
 use crate::coroutine::Coroutine;
+use crate::errors::leaving::exception_leaves_loop;
 use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
@@ -180,7 +181,7 @@ impl TaskGroup {
     #[pyo3(name = "_is_base_error", signature = (exc))]
     #[staticmethod]
     fn py_is_base_error(exc: &Bound<'_, PyAny>) -> bool {
-        leaves_loop(exc)
+        exception_leaves_loop(exc)
     }
 
     #[getter(_tasks)]

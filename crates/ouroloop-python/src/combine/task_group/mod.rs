@@ -17,12 +17,13 @@
 mod class;
 mod leave;
 
-use pyo3::exceptions::{PyAttributeError, PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
 use super::tasks::{cancel, is_cancelled, is_done};
 use crate::context::{copy_of, run_in};
+use crate::errors::leaving::exception_leaves_loop;
 use crate::event_loop::Loop;
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link, Outcome};
@@ -256,7 +257,7 @@ impl TaskGroup {
 
     fn is_base_error(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<bool> {
         if Self::is_exact(slf) {
-            return Ok(leaves_loop(error));
+            return Ok(exception_leaves_loop(error));
         }
         slf.call_method1(intern!(slf.py(), "_is_base_error"), (error,))?.is_truthy()
     }
@@ -433,11 +434,6 @@ fn failure_of(task: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
 /// Python's own error for an attribute of something that is not there any more.
 fn missing(attribute: &str) -> PyErr {
     fresh::error::<PyAttributeError>(format!("'NoneType' object has no attribute '{attribute}'"))
-}
-
-/// Whether an exception ends the loop rather than the group.
-fn leaves_loop(error: &Bound<'_, PyAny>) -> bool {
-    error.is_instance_of::<PySystemExit>() || error.is_instance_of::<PyKeyboardInterrupt>()
 }
 
 /// Gives `module` the class.

@@ -31,15 +31,14 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use ouroloop::pipe::Kind;
 use pyo3::PyClass;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{
-    PyBaseException, PyKeyboardInterrupt, PyOSError, PySystemExit, PyValueError,
-};
+use pyo3::exceptions::{PyBaseException, PyOSError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyTuple;
 
 use crate::context::{copy_current, run_in};
+use crate::errors::leaving::leaves_loop;
 use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
@@ -353,19 +352,12 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// `SystemExit` and `KeyboardInterrupt`, which leave the loop; `RuntimeError` on a closed one.
     fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
         let py = slf.py();
-        if error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py)
-        {
+        if leaves_loop(py, &error) {
             return Err(error);
         }
         let value = exception_of(py, &error);
         match Self::report_failure(slf, &value, message) {
-            Err(error)
-                if error.is_instance_of::<PySystemExit>(py)
-                    || error.is_instance_of::<PyKeyboardInterrupt>(py) =>
-            {
-                Err(error)
-            }
+            Err(error) if leaves_loop(py, &error) => Err(error),
             // Without memory to tell of it, the connection ends all the same.
             reported => reported.and(Self::lose(slf, Some(value.into_any().unbind()))),
         }

@@ -38,6 +38,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::callback::Callback;
 use crate::context::copy_current;
+use crate::errors::leaving::leaves_loop;
 use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
@@ -46,7 +47,6 @@ use crate::native::instance_dict::{self, ValueOffset};
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::Step;
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
-use crate::transport::protocol::leaves_loop;
 
 use calls::Call;
 #[cfg(not(Py_3_14))]

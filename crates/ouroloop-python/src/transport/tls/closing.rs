@@ -3,9 +3,9 @@
 use pyo3::exceptions::{PyConnectionResetError, PyException, PyTimeoutError};
 use pyo3::prelude::*;
 
-use super::incoming::leaves_loop;
 use super::session::Step;
 use super::{Names, Phase, TlsProtocol, Told};
+use crate::errors::leaving::leaves_loop;
 use crate::event_loop::log_debug;
 use crate::interpreter::fresh;
 use crate::standard::Standard;

@@ -4,7 +4,7 @@
 //! application's code runs: [`TlsProtocol::absorb`] takes it in, [`TlsProtocol::advance`] acts on it. Of that
 //! code, `get_buffer` alone runs in the first step.
 
-use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::session::{Decrypted, Read};
@@ -204,8 +204,4 @@ impl TlsProtocol {
         });
         call.map_or(Ok(()), |(lower, method)| lower.call(py, method))
     }
-}
-
-pub(super) fn leaves_loop(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }

@@ -4,9 +4,9 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use super::incoming::leaves_loop;
 use super::session::{RECORD_BYTES, Step};
 use super::{Phase, TlsProtocol};
+use crate::errors::leaving::leaves_loop;
 use crate::event_loop::SCRATCH_BYTES;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{Grow, no_memory, taken};

@@ -6,10 +6,14 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-#[cfg(Py_3_14)]
-use crate::future::awaited_by::Recorder;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::no_memory;
+
+#[cfg(Py_3_14)]
+mod recorder;
+
+#[cfg(Py_3_14)]
+use recorder::Recorder;
 
 /// What is taken from the standard library, by module.
 #[derive(Debug)]
