@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 
 /// The native half of the package `ouroloop`.
 ///
-/// It takes one attached thread at a time for granted (see `cell.rs`): builds without a GIL turn it on
+/// It takes one attached thread at a time for granted (see `native/cell.rs`): builds without a GIL turn it on
 /// when they import this.
 #[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {

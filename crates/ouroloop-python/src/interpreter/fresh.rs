@@ -40,7 +40,7 @@ pub(crate) fn dict(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// A copy of the text.
 pub(crate) fn string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> {
     let length = signed(text.len());
-    // The other function that does this may answer another text (`spares.rs`).
+    // The other function that does this may answer another text (`interpreter/spares.rs`).
     // SAFETY: attached; the call copies the text, which is UTF-8, to a string.
     unsafe {
         let text = text.as_ptr().cast();
