@@ -12,7 +12,8 @@
 //!    send. A TLS session goes no further: its next record is the parent's, too.
 //! 3. Processes are the parent's children: the child neither signals nor reaps them.
 //! 4. Calls on the user's own sockets are refused before they are tried.
-//! 5. Servers leave their socket files where they are, loops the child's signal handlers.
+//! 5. Servers leave their socket files where they are, loops the child's own signal handlers; a loop that is closed
+//!    gives the other signals their usual meaning back.
 //! 6. Whatever goes closes its descriptors, without a `ResourceWarning`: they are not the child's
 //!    to look after.
 
@@ -83,7 +84,7 @@ impl Loop {
         if !self.is_inherited() || self.may_act(py)? { Ok(()) } else { Err(inherited()) }
     }
 
-    /// As [`Loop::refuse_inherited`], for running: while the exception is handled by which the child
+    /// As [`Loop::act_for`], for running: while the exception is handled by which the child
     /// left the loop, that is what is raised again.
     pub(super) fn refuse_to_run_inherited(&self, py: Python<'_>) -> PyResult<()> {
         if self.may_act(py)? {
