@@ -7,6 +7,7 @@ use super::state::Manner;
 use super::{hooked, plain};
 
 /// `put_nowait(item)`, as a method of the queue calls it.
+#[inline]
 pub(super) fn put_nowait(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<Py<PyAny>> {
     match Manner::of(slf) {
         Manner::Plain(order) => plain::put(slf, order, item)?,
@@ -19,6 +20,7 @@ pub(super) fn put_nowait(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<Py
 }
 
 /// `get_nowait()`, as a method of the queue calls it.
+#[inline]
 pub(super) fn get_nowait(slf: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
     match Manner::of(slf) {
         Manner::Plain(order) => plain::get(slf, order),

@@ -18,6 +18,7 @@ pub(super) fn set(slf: &Bound<'_, Queue>) -> PyResult<()> {
 }
 
 /// Counts an item that was put: `_unfinished_tasks += 1` and `_finished.clear()`.
+#[inline]
 pub(super) fn count(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let py = slf.py();
     let event = slf.get().state.with(py, |state| {

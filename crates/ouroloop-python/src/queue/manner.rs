@@ -52,6 +52,7 @@ impl Manner {
     }
 
     /// Whether the waiters are in lines of Rust's.
+    #[inline]
     pub(super) fn has_lines(slf: &Bound<'_, Queue>) -> bool {
         Self::of(slf) != Self::Open
     }

@@ -92,11 +92,13 @@ impl Deallocate for LifoQueue {
     }
 }
 
+#[inline]
 pub(super) fn is_shut_down(slf: &Bound<'_, Queue>) -> bool {
     slf.get().state.with(slf.py(), |state| state.shut_down)
 }
 
 /// `_queue`, as a method in Python finds it.
+#[inline]
 pub(super) fn items_of<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     slf.getattr(intern!(slf.py(), "_queue"))
 }

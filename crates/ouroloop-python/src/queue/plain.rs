@@ -29,6 +29,7 @@ pub(super) fn is_full(slf: &Bound<'_, Queue>) -> bool {
 ///
 /// # Errors
 /// `QueueFull`, `QueueShutDown`; what comparing items raises.
+#[inline]
 pub(super) fn put(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyResult<()> {
     let py = slf.py();
     let refusal = slf.get().state.with(py, |state| {
@@ -50,6 +51,7 @@ pub(super) fn put(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyRe
 ///
 /// # Errors
 /// `QueueEmpty`, `QueueShutDown`; what comparing items raises.
+#[inline]
 pub(super) fn get(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let Some(item) = remove(slf, order)? else {
@@ -61,6 +63,7 @@ pub(super) fn get(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Py<PyAny>> {
 }
 
 /// `_put`.
+#[inline]
 pub(super) fn insert(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyResult<()> {
     let py = slf.py();
     let state = &slf.get().state;
@@ -82,6 +85,7 @@ pub(super) fn insert(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> P
 }
 
 /// `_get`, or nothing when there is nothing.
+#[inline]
 pub(super) fn remove(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Option<Py<PyAny>>> {
     let py = slf.py();
     let state = &slf.get().state;

@@ -7,6 +7,7 @@ use super::state::Manner;
 use super::{hooked, plain};
 
 /// `full()`, as a method of the queue calls it.
+#[inline]
 pub(super) fn is_full(slf: &Bound<'_, Queue>) -> PyResult<bool> {
     match Manner::of(slf) {
         Manner::Plain(_) => Ok(plain::is_full(slf)),
@@ -16,6 +17,7 @@ pub(super) fn is_full(slf: &Bound<'_, Queue>) -> PyResult<bool> {
 }
 
 /// `empty()`, as a method of the queue calls it.
+#[inline]
 pub(super) fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
     match Manner::of(slf) {
         Manner::Plain(_) => Ok(plain::size(slf) == 0),

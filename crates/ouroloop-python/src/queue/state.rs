@@ -39,6 +39,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn is_full(&self, py: Python<'_>) -> bool {
         match self.capacity {
             Capacity::Bounded(size) => self.items.len(py) >= size,
@@ -46,6 +47,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn list(&self, py: Python<'_>) -> Option<Py<PyList>> {
         match &self.items {
             Items::List(list) => Some(list.clone_ref(py)),
@@ -53,6 +55,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn line(&mut self, side: Side) -> &mut Waiters {
         match side {
             Side::Getters => &mut self.getters,
@@ -120,6 +123,7 @@ pub(super) enum Side {
 }
 
 impl Side {
+    #[inline]
     pub(super) fn attribute(self, py: Python<'_>) -> &Bound<'_, pyo3::types::PyString> {
         match self {
             Self::Getters => intern!(py, "_getters"),
@@ -151,6 +155,7 @@ impl Finished {
     }
 
     /// Notes whether everything is done; answers the event that has to be told.
+    #[inline]
     pub(super) fn note(&mut self, py: Python<'_>, raised: bool) -> Option<Py<PyAny>> {
         let changed = std::mem::replace(&mut self.raised, raised) != raised;
         let event = self.event.as_ref().filter(|_| changed || self.shown)?;

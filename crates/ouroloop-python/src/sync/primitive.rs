@@ -74,6 +74,7 @@ pub(super) fn truth(py: Python<'_>, value: bool) -> Py<PyAny> {
 }
 
 /// Whether an error is a cancellation.
+#[inline]
 pub(super) fn is_cancellation(py: Python<'_>, error: &PyErr) -> bool {
     Standard::get(py)
         .and_then(|standard| Ok(error.matches(py, standard.cancelled_error.bind(py))?))

@@ -27,16 +27,19 @@ impl Waiters {
 
     /// # Errors
     /// `MemoryError`.
+    #[inline]
     pub(super) fn push(&self, py: Python<'_>, waiter: Waiter) -> PyResult<()> {
         let answer = self.queue.with(py, |queue| queue.grow(waiter));
         taken(py, answer)
     }
 
+    #[inline]
     pub(super) fn len(&self, py: Python<'_>) -> usize {
         self.queue.with(py, |queue| queue.len())
     }
 
     /// Takes a waiter out, wherever it stands; answers whether it was there.
+    #[inline]
     pub(super) fn remove(&self, py: Python<'_>, waiter: &Bound<'_, PyAny>) -> bool {
         let removed = self.queue.with(py, |queue| {
             let place = queue.iter().position(|other| other.bind(py).is(waiter))?;
