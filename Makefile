@@ -113,7 +113,8 @@ test-sdist: $(VENV)/.tools
 	rm -rf $(SDIST)/out $(SDIST)/unpacked
 	mkdir -p $(SDIST)/unpacked
 	$(BIN)/maturin sdist --out $(SDIST)/out
-	tar -xzf $(SDIST)/out/*.tar.gz --strip-components 1 -C $(SDIST)/unpacked
+	# As new: an sdist's files are of one date, by which cargo would take changed ones for built.
+	tar -xzmf $(SDIST)/out/*.tar.gz --strip-components 1 -C $(SDIST)/unpacked
 	cd $(SDIST)/unpacked && $(BIN)/maturin build --locked --interpreter $(BIN)/python \
 	    --out $(abspath $(SDIST))/out --target-dir $(abspath $(SDIST))/target
 
