@@ -52,6 +52,7 @@ pub struct InterruptDescriptor {
     ends: RwLock<Option<Ends>>,
     number: RawFd,
     owner: Owner,
+    /// Then a thread of the parent's may have had the lock at the fork, and nobody gives it back.
     was_taken_over: AtomicBool,
 }
 

@@ -96,7 +96,6 @@ impl Loop {
         let _level = Level::enter(py)?;
         let number = Self::user_descriptor(slf, fd)?;
         slf.get().check_closed(py)?;
-        slf.get().act_for(py)?;
         let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
         let before = watch(slf.get(), py, number, Callback::Call(handle.clone_ref(py)))?;
         slf.get().remember_file(fd, number);

@@ -8,10 +8,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyString, PyTuple, PyType};
 
+#[cfg(Py_3_13)]
+use super::calls;
 use super::containers::{Items, Waiters};
 use super::object::{Queue, items_of};
-#[cfg(Py_3_13)]
-use super::size;
 use super::state::{Capacity, Manner, Order, Side, State};
 use super::waiting::{Get, Join, Put};
 use super::{finished, hooked, lines, open, plain, shown};
@@ -482,7 +482,7 @@ fn listed_items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyLi
 #[cfg(Py_3_13)]
 fn drain(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let py = slf.py();
-    while !size::is_empty(slf)? {
+    while !calls::is_empty(slf)? {
         match Manner::of(slf) {
             Manner::Plain(order) => drop(plain::remove(slf, order)?),
             _ => drop(slf.call_method0(intern!(py, "_get"))?),

@@ -31,7 +31,6 @@ mod ordered;
 mod plain;
 mod refusal;
 mod shown;
-mod size;
 mod state;
 mod waiting;
 

@@ -6,7 +6,7 @@ use super::lines::call_wake_next;
 use super::object::{Queue, is_shut_down, items_of};
 use super::refusal::Refusal;
 use super::state::Side;
-use super::{finished, size};
+use super::{calls, finished};
 use crate::interpreter::recursion::Level;
 
 /// `qsize`.
@@ -39,7 +39,7 @@ pub(super) fn put(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<()> {
     if is_shut_down(slf) {
         return Err(Refusal::ShutDown.error(py));
     }
-    if size::is_full(slf)? {
+    if calls::is_full(slf)? {
         return Err(Refusal::Full.error(py));
     }
     slf.call_method1(intern!(py, "_put"), (item,))?;
@@ -54,7 +54,7 @@ pub(super) fn put(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<()> {
 pub(super) fn get(slf: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let _level = Level::enter(py)?;
-    if size::is_empty(slf)? {
+    if calls::is_empty(slf)? {
         let refusal = if is_shut_down(slf) { Refusal::ShutDown } else { Refusal::Empty };
         return Err(refusal.error(py));
     }

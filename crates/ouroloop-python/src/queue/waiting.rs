@@ -7,12 +7,11 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::calls::{get_nowait, put_nowait};
+use super::calls::{get_nowait, is_empty, is_full, put_nowait};
 use super::finished;
 use super::lines::{self, wake_next};
 use super::object::{Queue, is_shut_down};
 use super::refusal::Refusal;
-use super::size::{is_empty, is_full};
 use super::state::{Manner, Side};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::errors::handled::while_handling;

@@ -11,8 +11,8 @@
 //!    closes the socket, and before it changes the queue; it is told how much has left meanwhile.
 //! 3. The kernel tells of a failure once. An owner is told of it when it takes back what is held.
 //! 4. At a fork everything leaves and the thread ends; nothing is held while it does. The parent has another one
-//!    made when it holds again; the child may hold by holders that it makes itself, and never waits for a lock
-//!    of its parent's.
+//!    made when it holds again; the child may hold by holders that it makes itself, and by those of the loops that it
+//!    takes over. It never waits for a lock of its parent's.
 
 mod datagrams;
 mod entries;
