@@ -3,7 +3,6 @@
 #[macro_use]
 mod interpreter;
 mod binding;
-mod callback;
 mod combine;
 mod context;
 mod coroutine;
@@ -22,6 +21,7 @@ mod substitutes;
 mod sync;
 mod task;
 mod transport;
+mod turn;
 mod waiter;
 
 use pyo3::prelude::*;

@@ -17,15 +17,15 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::delay::{is_plainly_positive, is_positive};
-use crate::callback::Callback;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::event_loop::Loop;
-use crate::future::Future;
 use crate::future::iter::await_step;
+use crate::future::{Expire, Future};
 use crate::handle::seconds_of;
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
+use crate::turn::Work as _;
 use crate::waiter::running_loop;
 
 /// Coroutine that is done `delay` seconds later, with `result`.
@@ -123,8 +123,8 @@ impl Sleep {
         if let Some(native) = Loop::with_own_timers(&event_loop) {
             let future = Future::create(native)?;
             let when = Loop::time(native)? + seconds_of(&delay)?;
-            let callback = Callback::Expire(future.clone().unbind(), result);
-            let timer = native.get().schedule_at(py, when, callback)?;
+            let entry = Expire(future.clone().unbind(), result).entry();
+            let timer = native.get().schedule_at(py, when, entry)?;
             let resumed = await_step(&future);
             let event_loop = native.clone().unbind();
             *self = Self::Native { event_loop, future: future.unbind(), timer };

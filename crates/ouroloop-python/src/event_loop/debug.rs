@@ -9,10 +9,11 @@ use pyo3::types::PyFloat;
 
 use super::run::thread_identifier;
 use super::{Loop, Phase};
-use crate::callback::Callback;
+use crate::handle::{Call, Handle, Nothing, Scheduled};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::standard::Standard;
+use crate::turn::{Entry, Subject, Work as _};
 
 /// How many frames a coroutine remembers of its origin.
 const ORIGIN_DEPTH: usize = 10;
@@ -113,38 +114,54 @@ pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyRes
 }
 
 /// Runs a callback and reports it if it was slow.
-pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, callback: Callback) -> PyResult<()> {
-    use ouroloop::Callback as _;
+pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
     let py = event_loop.py();
-    let callback = match callback {
+    let entry = match entry.take::<Scheduled>() {
         // From before debug mode was turned on: the report wants a handle.
-        Callback::Soon(scheduled) => scheduled
+        Ok(scheduled) => scheduled
             .into_handle(event_loop)?
-            .map_or(Callback::Nothing, |handle| Callback::Call(handle.unbind())),
-        other => other,
+            .map_or_else(|| Nothing.entry(), |handle| Call(handle.unbind()).entry()),
+        Err(other) => other,
     };
-    let source = match &callback {
-        Callback::Call(handle) => handle.bind(py).get().source(py),
-        _ => None,
-    };
+    let source = entry.get::<Call>().and_then(|call| call.0.bind(py).get().source(py));
     drop(
         event_loop
             .get()
             .state
             .with(py, |state| std::mem::replace(&mut state.current_source, source)),
     );
-    let described = callback.again();
+    let subject = entry.subject(py);
     let start = Instant::now();
-    let answer = callback.run(event_loop);
+    let answer = entry.run(event_loop);
     let seconds = start.elapsed().as_secs_f64();
     drop(event_loop.get().state.with(py, |state| state.current_source.take()));
     if seconds >= event_loop.get().state.with(py, |state| state.slow_callback_seconds) {
-        let text = described.describe(py)?;
+        let text = describe(py, subject)?;
         let format = "Executing %s took %.3f seconds";
         let logger = Standard::get(py)?.logger.bind(py);
         logger.call_method1(intern!(py, "warning"), (format, text, seconds))?;
     }
     answer
+}
+
+/// What reports call what was run.
+fn describe(py: Python<'_>, subject: Option<Subject>) -> PyResult<String> {
+    let Some(subject) = subject else { return Ok(String::from("<cancelled>")) };
+    let object = match subject {
+        Subject::Name(name) => return Ok(String::from(name)),
+        subject => subject.object(py)?,
+    };
+    let Some(object) = object else { return Ok(String::new()) };
+    // A task that steps by a handle is meant, not the handle.
+    let owner = match object.cast::<Handle>() {
+        Ok(handle) => handle.getattr(Text("_callback"))?.getattr_opt(Text("__self__"))?,
+        Err(_) => None,
+    };
+    let shown = match owner {
+        Some(owner) if owner.is_instance(Standard::get(py)?.task.bind(py))? => owner,
+        _ => object,
+    };
+    fresh::content(&shown.repr()?)
 }
 
 /// Logs at the debug level, in debug mode only.

@@ -52,16 +52,17 @@ use ouroloop::net::Holder;
 use ouroloop::net::datagram::Batch;
 use ouroloop::ready::Place;
 use ouroloop::waker::Waker;
-use ouroloop::{EventLoop, Refused, Watched};
+use ouroloop::{EventLoop, Refused};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use crate::callback::{Callback, confine};
 use crate::errors::os_error::os_error;
 use crate::executor::{DefaultExecutor, Job};
+use crate::future::Ready;
+use crate::handle::confine;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{Grow, no_memory, taken};
 use crate::native::cell::AttachedCell;
@@ -69,6 +70,7 @@ use crate::standard::Standard;
 use crate::task::current::Current;
 use crate::transport::bytes::keep_read_memory;
 use crate::transport::{Unsent, is_closing};
+use crate::turn::{Entry, Watched};
 
 use clock::Timekeeping;
 pub(crate) use debug::log_debug;
@@ -114,7 +116,7 @@ pub(crate) struct State {
 #[pyclass(frozen, subclass, weakref, module = "ouroloop._native")]
 #[derive(Debug)]
 pub(crate) struct Loop {
-    pub(crate) engine: AttachedCell<EventLoop<Callback>>,
+    pub(crate) engine: AttachedCell<EventLoop<Entry>>,
     pub(crate) state: AttachedCell<State>,
     owner: Owner,
     mechanism: Mechanism,
@@ -215,8 +217,8 @@ impl Loop {
     ///
     /// Whoever can be refused asks for room first ([`Loop::reserve`]). The engine keeps some for the rest.
     #[inline]
-    pub(crate) fn push(&self, py: Python<'_>, callback: Callback) -> Place {
-        self.engine.with(py, |engine| engine.push(callback))
+    pub(crate) fn push(&self, py: Python<'_>, entry: Entry) -> Place {
+        self.engine.with(py, |engine| engine.push(entry))
     }
 
     /// Makes the loop notice what another thread has queued.
@@ -311,7 +313,7 @@ impl Loop {
     /// Whoever waits for a descriptor that is about to be closed is to look.
     pub(crate) fn end_write_wait(&self, py: Python<'_>, fd: RawFd) {
         let ended = self.engine.with(py, |engine| match engine.watched(fd).1 {
-            Some(Callback::Ready(_)) => engine.clear_writer(fd),
+            Some(entry) if entry.get::<Ready>().is_some() => engine.clear_writer(fd),
             _ => None,
         });
         if let Some(ended) = ended {
@@ -323,11 +325,11 @@ impl Loop {
     fn watch(
         &self,
         py: Python<'_>,
-        callback: Callback,
-        set: impl Fn(&mut EventLoop<Callback>, Callback) -> Watched<Callback>,
-    ) -> PyResult<Option<Callback>> {
-        let watch = |callback| self.engine.with(py, |engine| set(engine, callback));
-        watch(callback)
+        work: impl Watched,
+        set: impl Fn(&mut EventLoop<Entry>, Entry) -> ouroloop::Watched<Entry>,
+    ) -> PyResult<Option<Entry>> {
+        let watch = |entry| self.engine.with(py, |engine| set(engine, entry));
+        watch(work.entry())
             .or_else(|refused| {
                 if self.is_inherited() && self.take_over(py).is_ok() {
                     return watch(refused.callback);
@@ -345,9 +347,9 @@ impl Loop {
         &self,
         py: Python<'_>,
         fd: RawFd,
-        callback: Callback,
-    ) -> PyResult<Option<Callback>> {
-        self.watch(py, callback, |engine, entry| engine.set_reader(fd, entry))
+        work: impl Watched,
+    ) -> PyResult<Option<Entry>> {
+        self.watch(py, work, |engine, entry| engine.set_reader(fd, entry))
     }
 
     /// Watches a TCP socket for readability, told by edges (see [`EventLoop::set_reader_by_edges`]); answers the
@@ -359,9 +361,9 @@ impl Loop {
         &self,
         py: Python<'_>,
         fd: RawFd,
-        callback: Callback,
-    ) -> PyResult<Option<Callback>> {
-        self.watch(py, callback, |engine, entry| engine.set_reader_by_edges(fd, entry))
+        work: impl Watched,
+    ) -> PyResult<Option<Entry>> {
+        self.watch(py, work, |engine, entry| engine.set_reader_by_edges(fd, entry))
     }
 
     /// Stops watching a descriptor of the loop's own for readability.
@@ -378,9 +380,9 @@ impl Loop {
         &self,
         py: Python<'_>,
         fd: RawFd,
-        callback: Callback,
-    ) -> PyResult<Option<Callback>> {
-        self.watch(py, callback, |engine, entry| engine.set_writer(fd, entry))
+        work: impl Watched,
+    ) -> PyResult<Option<Entry>> {
+        self.watch(py, work, |engine, entry| engine.set_writer(fd, entry))
     }
 
     /// What to raise when the engine refuses to watch a descriptor.
@@ -461,9 +463,8 @@ impl Loop {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            self.engine.traverse(|engine| {
-                engine.callbacks().try_for_each(|callback| callback.visit(visit))
-            })?;
+            self.engine
+                .traverse(|engine| engine.callbacks().try_for_each(|entry| entry.visit(&visit)))?;
             self.unsent.traverse(|unsent| unsent.iter().try_for_each(|one| one.visit(&visit)))?;
             self.files.traverse(|files| files.values().try_for_each(|file| visit.call(file)))?;
             self.timekeeping.traverse(|known| visit.call(&known.attributes))?;

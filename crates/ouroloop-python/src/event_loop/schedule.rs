@@ -8,15 +8,16 @@ use ouroloop::clock::from_seconds;
 use ouroloop::timers::TimerId;
 
 use super::{Loop, debug};
-use crate::callback::Callback;
 use crate::context::Snapshot;
-use crate::handle::{Contents, Handle, TimerHandle, When, seconds_of};
+use crate::future::{Bare, Done};
+use crate::handle::{Call, Contents, Handle, TimerHandle, When, seconds_of};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::gathered;
 use crate::interpreter::tricks;
 use crate::native::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
+use crate::turn::{Entry, Work as _};
 
 /// The arguments of a scheduling method: `leading` ones by place or name, `*args`, `context=None`.
 struct Order<'a, 'py, const N: usize> {
@@ -111,7 +112,7 @@ impl Method for CallSoon {
 fn standard_step<'py>(
     slf: &Bound<'py, Loop>,
     arguments: &Arguments<'_, 'py>,
-) -> PyResult<Option<Callback>> {
+) -> PyResult<Option<Entry>> {
     let py = slf.py();
     let Some(callback) = arguments.get(0) else { return Ok(None) };
     let Some(step) = StandardStep::of(&callback) else { return Ok(None) };
@@ -122,10 +123,10 @@ fn standard_step<'py>(
     slf.get().check_closed(py)?;
     let (callback, context) = (callback.to_owned().unbind(), context.to_owned().unbind());
     Ok(match (step, arguments.len(), arguments.get(1)) {
-        (StandardStep::Step, 1, _) => Some(Callback::Bare { callback, context }),
+        (StandardStep::Step, 1, _) => Some(Bare { callback, context }.entry()),
         (StandardStep::Wakeup, 2, Some(future)) => {
             let future = future.to_owned().unbind();
-            Some(Callback::Done { callback, future, context })
+            Some(Done { callback, future, context }.entry())
         }
         _ => None,
     })
@@ -256,7 +257,7 @@ impl Loop {
         if slf.get().is_debug(slf.py()) || tricks::are_off() {
             let handle = Self::make_handle(slf, callback, args, context)?;
             slf.get().reserve(slf.py(), 1)?;
-            slf.get().push(slf.py(), Callback::Call(handle.clone().unbind()));
+            slf.get().push(slf.py(), Call(handle.clone().unbind()).entry());
             return Ok(handle);
         }
         Handle::queue(slf, contents(slf.py(), callback, args, context)?)
@@ -278,24 +279,19 @@ impl Loop {
     }
 
     /// Adds a timer for the time `when` of this loop's clock, for which there is room.
-    pub(crate) fn add_timer(&self, py: Python<'_>, when: f64, callback: Callback) -> TimerId {
+    pub(crate) fn add_timer(&self, py: Python<'_>, when: f64, entry: Entry) -> TimerId {
         let deadline = from_seconds(when);
-        self.engine.with(py, |engine| engine.schedule(deadline, callback))
+        self.engine.with(py, |engine| engine.schedule(deadline, entry))
     }
 
     /// Schedules a callback without a handle for the time `when` of this loop's clock.
     ///
     /// # Errors
     /// Those of [`Loop::check_schedulable`]; `MemoryError`.
-    pub(crate) fn schedule_at(
-        &self,
-        py: Python<'_>,
-        when: f64,
-        callback: Callback,
-    ) -> PyResult<TimerId> {
+    pub(crate) fn schedule_at(&self, py: Python<'_>, when: f64, entry: Entry) -> PyResult<TimerId> {
         self.check_schedulable(py)?;
         self.reserve_timer(py)?;
-        Ok(self.add_timer(py, when, callback))
+        Ok(self.add_timer(py, when, entry))
     }
 
     /// Takes a timer back, with what it holds; one that has fired stays as it is.
@@ -324,9 +320,9 @@ impl Loop {
         if debug {
             timer.as_super().get().remember_source(py)?;
         }
-        let callback = Callback::Call(timer.as_super().clone().unbind());
+        let entry = Call(timer.as_super().clone().unbind()).entry();
         slf.get().reserve_timer(py)?;
-        let id = slf.get().add_timer(py, timer.get().seconds(py), callback);
+        let id = slf.get().add_timer(py, timer.get().seconds(py), entry);
         timer.get().scheduled_as(py, id);
         Ok(timer)
     }

@@ -1,15 +1,14 @@
 //! What stands in for a loop's selector, to monitors: which descriptors it watches, and for whom.
 
-use ouroloop::Callback as _;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Loop;
-use crate::callback::Callback;
 use crate::interpreter::fresh;
 use crate::interpreter::room::no_memory;
+use crate::turn::{Entry, Subject};
 
 /// `selectors.EVENT_READ` and `EVENT_WRITE`.
 const EVENT_READ: u8 = 1;
@@ -41,7 +40,8 @@ impl SelectorView {
         let copied = native.engine.with(py, |engine| {
             for (number, reader, writer) in engine.descriptors() {
                 watched.try_reserve(1)?;
-                watched.push((number, reader.map(Callback::again), writer.map(Callback::again)));
+                let subject = |entry: Option<&Entry>| entry.map(|entry| entry.subject(py));
+                watched.push((number, subject(reader), subject(writer)));
             }
             Ok::<_, std::collections::TryReserveError>(())
         });
@@ -52,10 +52,10 @@ impl SelectorView {
         for (number, reader, writer) in &watched {
             let events = if reader.is_some() { EVENT_READ } else { 0 }
                 | if writer.is_some() { EVENT_WRITE } else { 0 };
-            let subject = |entry: &Option<Callback>| {
-                entry.as_ref().map_or(Ok(None), |entry| entry.subject(py))
+            let object = |subject: &Option<Option<Subject>>| {
+                subject.iter().flatten().next().map_or(Ok(None), |subject| subject.object(py))
             };
-            let data = fresh::tuple(py, [subject(reader)?, subject(writer)?])?;
+            let data = fresh::tuple(py, [object(reader)?, object(writer)?])?;
             let file =
                 native.files.with(py, |files| files.get(number).map(|file| file.clone_ref(py)));
             let number = fresh::int(py, (*number).into())?;

@@ -19,11 +19,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
 use super::{Loop, debug, wakeup};
-use crate::callback::Callback;
-use crate::handle::Handle;
+use crate::handle::{Call, Handle, confine};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::standard::warner;
+use crate::turn::{KindOf, Subject, Watched, Work};
 use crate::waiter::running_loop;
 
 /// The pipe between the interpreter's signal handler and the loop, and who is to be called.
@@ -230,6 +230,35 @@ fn is_finalizing(py: Python<'_>) -> PyResult<bool> {
         .is_truthy()
 }
 
+/// A signal has arrived: its number waits in the loop's signal pipe.
+#[derive(Debug)]
+struct Signal;
+
+impl Work for Signal {
+    fn kind() -> &'static KindOf<Self> {
+        static KIND: KindOf<Signal> = KindOf::new("loop.signal").watched();
+        &KIND
+    }
+
+    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        confine(event_loop, event_loop, Loop::read_signals)
+    }
+
+    fn subject(&self, _: Python<'_>) -> Option<Subject> {
+        Some(Subject::Name("<signal>"))
+    }
+
+    fn visit(&self, _: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Ok(())
+    }
+}
+
+impl Watched for Signal {
+    fn again(&self, _: Python<'_>) -> Self {
+        Self
+    }
+}
+
 impl Loop {
     /// The pipe's ends, made when first needed: the reading and the writing one.
     fn signal_pipe(slf: &Bound<'_, Self>) -> PyResult<(RawFd, RawFd)> {
@@ -240,7 +269,7 @@ impl Loop {
         }
         let signals = Signals::new()?;
         let made = ends(&signals);
-        slf.get().watch_readable(py, made.0, Callback::Signal)?;
+        slf.get().watch_readable(py, made.0, Signal)?;
         drop(slf.get().state.with(py, |state| state.signals.replace(signals)));
         Ok(made)
     }
@@ -339,7 +368,7 @@ impl Loop {
     }
 
     /// Empties the pipe and schedules the handlers of the signals in it.
-    pub(crate) fn read_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn read_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let arrived =
             slf.get().state.with(py, |state| state.signals.as_ref().map(Signals::arrived));
@@ -353,7 +382,7 @@ impl Loop {
                 let number = number.into_pyobject(py)?.into_any();
                 Self::remove_signal_handler(slf, &number)?;
             } else {
-                slf.get().push(py, Callback::Call(handler));
+                slf.get().push(py, Call(handler).entry());
             }
         }
         Ok(())

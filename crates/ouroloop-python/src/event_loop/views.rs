@@ -4,15 +4,14 @@
 //! a [`View`] in the class, which makes what it answers. Changing that changes nothing of the loop. A view has no
 //! say once an object has an attribute of its own by that name, so derived classes may call theirs what they like.
 
-use ouroloop::Callback as _;
 use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 
 use super::selector_view::SelectorView;
 use super::{Loop, Phase};
-use crate::callback::Callback;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::no_memory;
+use crate::turn::{Entry, Subject};
 
 /// One of the names.
 #[derive(Clone, Copy, Debug)]
@@ -102,24 +101,22 @@ impl View {
 impl Loop {
     /// What each ready entry, or each timer, is about.
     fn entries<'py>(&self, py: Python<'py>, timers: bool) -> PyResult<Bound<'py, PyAny>> {
-        let mut entries = Vec::new();
-        // Copied first: what is answered for them may run Python code.
-        let copied = self.engine.with(py, |engine| {
+        let mut subjects = Vec::new();
+        // Named first: to make their objects may run Python code.
+        let named = self.engine.with(py, |engine| {
             if timers {
-                copy(engine.timers(), &mut entries)
+                subjects_of(py, engine.timers(), &mut subjects)
             } else {
-                copy(engine.ready(), &mut entries)
+                subjects_of(py, engine.ready(), &mut subjects)
             }
         });
-        copied.map_err(|_| no_memory(py))?;
-        let mut subjects = Vec::new();
-        subjects.try_reserve(entries.len()).map_err(|_| no_memory(py))?;
-        for entry in &entries {
-            if !matches!(entry, Callback::Nothing) {
-                subjects.push(entry.subject(py)?);
-            }
+        named.map_err(|_| no_memory(py))?;
+        let mut objects = Vec::new();
+        objects.try_reserve(subjects.len()).map_err(|_| no_memory(py))?;
+        for subject in &subjects {
+            objects.push(subject.object(py)?);
         }
-        Ok(fresh::tuple(py, subjects)?.into_any())
+        Ok(fresh::tuple(py, objects)?.into_any())
     }
 
     fn transports_by_descriptor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -140,13 +137,15 @@ impl Loop {
     }
 }
 
-fn copy<'a>(
-    from: impl Iterator<Item = &'a Callback>,
-    to: &mut Vec<Callback>,
+/// What entries are about, but for cancelled ones.
+fn subjects_of<'a>(
+    py: Python<'_>,
+    from: impl Iterator<Item = &'a Entry>,
+    to: &mut Vec<Subject>,
 ) -> Result<(), std::collections::TryReserveError> {
     for entry in from {
         to.try_reserve(1)?;
-        to.push(entry.again());
+        to.extend(entry.subject(py));
     }
     Ok(())
 }

@@ -10,10 +10,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
 use super::Loop;
-use crate::callback::Callback;
-use crate::handle::Handle;
+use crate::future::Ready;
+use crate::handle::{Call, Handle};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
+use crate::turn::Entry;
 
 #[pymethods]
 impl Loop {
@@ -90,14 +91,14 @@ impl Loop {
         fd: &Bound<'_, PyAny>,
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
-        watch: impl FnOnce(&Self, Python<'_>, RawFd, Callback) -> PyResult<Option<Callback>>,
+        watch: impl FnOnce(&Self, Python<'_>, RawFd, Call) -> PyResult<Option<Entry>>,
     ) -> PyResult<Py<Handle>> {
         let py = slf.py();
         let _level = Level::enter(py)?;
         let number = Self::user_descriptor(slf, fd)?;
         slf.get().check_closed(py)?;
         let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
-        let before = watch(slf.get(), py, number, Callback::Call(handle.clone_ref(py)))?;
+        let before = watch(slf.get(), py, number, Call(handle.clone_ref(py)))?;
         slf.get().remember_file(fd, number);
         cancel(py, before)?;
         Ok(handle)
@@ -106,7 +107,7 @@ impl Loop {
     fn unwatch_for_program(
         slf: &Bound<'_, Self>,
         fd: &Bound<'_, PyAny>,
-        clear: impl FnOnce(&mut EventLoop<Callback>, RawFd) -> Option<Callback>,
+        clear: impl FnOnce(&mut EventLoop<Entry>, RawFd) -> Option<Entry>,
     ) -> PyResult<bool> {
         let py = slf.py();
         let Some(number) = Self::watched_descriptor(slf, fd)? else { return Ok(false) };
@@ -229,13 +230,13 @@ fn number_of(number: &Bound<'_, PyInt>) -> PyResult<RawFd> {
 
 /// Cancels the handle that was watched before, if there was one. A socket method that waited is left
 /// waiting, as under asyncio.
-fn cancel(py: Python<'_>, before: Option<Callback>) -> PyResult<bool> {
-    match before {
-        Some(Callback::Call(handle)) => {
+fn cancel(py: Python<'_>, before: Option<Entry>) -> PyResult<bool> {
+    match before.map(Entry::take::<Call>) {
+        Some(Ok(Call(handle))) => {
             Handle::cancel_now(handle.bind(py))?;
             Ok(true)
         }
-        Some(Callback::Ready(_)) => Ok(true),
-        _ => Ok(false),
+        Some(Err(other)) => Ok(other.get::<Ready>().is_some()),
+        None => Ok(false),
     }
 }

@@ -12,11 +12,12 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::callback::Callback;
+use super::entries::Settle;
 use crate::context::run_in;
 use crate::errors::concurrent::convert;
 use crate::future::{Future, Home, Outcome, Phase};
 use crate::standard::exception_of;
+use crate::turn::Work as _;
 
 /// One job.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ fn hand_over(py: Python<'_>, future: Py<Future>, outcome: Outcome) -> Option<Wak
     if event_loop.is_closed(py) {
         return None;
     }
-    event_loop.push(py, Callback::Settle(future, outcome));
+    event_loop.push(py, Settle(future, outcome).entry());
     Some(event_loop.waker())
 }
 

@@ -16,6 +16,7 @@
 //!
 //! Only attached threads put jobs in or take them out, so a job is dropped attached.
 
+mod entries;
 mod job;
 mod queue;
 mod recruiter;
@@ -32,7 +33,7 @@ use crate::interpreter::fresh;
 use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
 
-pub(crate) use job::{Call, Job, settle};
+pub(crate) use job::{Call, Job};
 pub(crate) use queue::WorkQueue;
 use recruiter::Recruiter;
 

@@ -13,6 +13,7 @@ use pyo3::{PyClass, ffi};
 
 use crate::interpreter::fresh::Text;
 use crate::native::cell::AttachedCell;
+use crate::turn::Subject;
 
 /// A class whose objects listen to futures.
 pub(crate) trait Listen: PyClass {
@@ -102,6 +103,11 @@ impl Listener {
     #[cfg(Py_3_14)]
     pub(crate) fn awaiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         (self.ear.awaiter)(self.owner.bind(py))
+    }
+
+    /// The same for reports and views, before it is made.
+    pub(super) fn subject(&self, py: Python<'_>) -> Subject {
+        Subject::Callable(self.owner.clone_ref(py), self.ear.callable)
     }
 
     fn owner(&self) -> *mut ffi::PyObject {

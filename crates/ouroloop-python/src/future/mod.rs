@@ -15,6 +15,7 @@
 #[cfg(Py_3_14)]
 pub(crate) mod awaited_by;
 mod class;
+mod entries;
 pub(crate) mod iter;
 mod links;
 pub(crate) mod listen;
@@ -27,7 +28,6 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::callback::Callback;
 use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
@@ -37,7 +37,10 @@ use crate::native::instance_dict;
 use crate::native::shelf::{self, Shelf, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
+use crate::task::Wakeup;
+use crate::turn::Work as _;
 
+pub(crate) use entries::{Bare, Done, Ended, Expire, Ready};
 pub(crate) use links::{Link, Links};
 use listen::Listener;
 pub(crate) use state::{Home, Outcome, Phase, State};
@@ -268,11 +271,11 @@ impl Future {
                 native.push(
                     py,
                     match link {
-                        Link::Wakeup(task) => Callback::Wakeup(task, future),
+                        Link::Wakeup(task) => Wakeup(task, future).entry(),
                         Link::Call { callback, context } => {
-                            Callback::Done { callback, future, context }
+                            Done { callback, future, context }.entry()
                         }
-                        Link::Listener(listener) => Callback::Ended(listener, future),
+                        Link::Listener(listener) => Ended(listener, future).entry(),
                     },
                 );
                 return Ok(());

@@ -70,16 +70,6 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        match self {
-            Self::Result(result) => Self::Result(result.clone_ref(py)),
-            Self::Exception(exception) => Self::Exception(exception.clone_ref(py)),
-            Self::Cancelled { message } => {
-                Self::Cancelled { message: message.as_ref().map(|message| message.clone_ref(py)) }
-            }
-        }
-    }
-
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.object())
     }

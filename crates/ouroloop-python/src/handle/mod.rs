@@ -1,5 +1,7 @@
 //! `Handle` and `TimerHandle`: what Python code gets for a callback it has scheduled.
 
+mod confine;
+mod entries;
 mod scheduled;
 mod timer;
 #[cfg(Py_3_14)]
@@ -26,6 +28,8 @@ use crate::native::shelf::{self, Shelf, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
+pub(crate) use confine::{confine, report_call};
+pub(crate) use entries::{Call, Nothing};
 use scheduled::Pending;
 pub(crate) use scheduled::{Contents, Scheduled};
 pub(crate) use timer::{TimerHandle, When, seconds_of};

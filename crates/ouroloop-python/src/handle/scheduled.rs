@@ -10,10 +10,10 @@
 //! | gone | `Scheduled`, nobody's | – | – |
 //! | withdrawn ([`Handle::withdraw`]) | gone, or `Nothing` | – | – |
 //! | held ([`Handle::hold`]) | `Call`, owning the handle | – | – |
-//! | left, as the loop takes the entry out ([`Scheduled::leave`]) | `Call`, owning the handle | – | – |
+//! | left, as the loop takes the entry out ([`Scheduled::let_go`]) | `Call`, owning the handle | – | – |
 //!
 //! 1. Only an entry that stands in an engine has an address in it, and that is one of a handle whose
-//!    memory is there: an entry leaves the engine through [`Scheduled::leave`], which takes the
+//!    memory is there: an entry leaves the engine through [`Scheduled::let_go`], which takes the
 //!    address out, and a handle does so ([`Handle::leave_entry`]) as soon as its count is zero, before
 //!    anything else can run.
 //! 2. A thin handle owns nothing, so the garbage collector need not know it; every other is tracked.
@@ -24,7 +24,7 @@
 //! 5. From the making of a thin handle to its entry in the engine, and in all of the above, no code of
 //!    Python's runs.
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use ouroloop::Callback as _;
 use ouroloop::clock::{Nanos, as_seconds};
@@ -35,11 +35,12 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
+use super::entries::Nothing;
 use super::{Handle, TimerHandle, call};
-use crate::callback::Callback;
 use crate::context::Snapshot;
 use crate::event_loop::Loop;
 use crate::native::shelf;
+use crate::turn::{Entry, Work as _};
 
 /// What is to be called, and in which context.
 #[derive(Debug)]
@@ -50,14 +51,41 @@ pub(crate) struct Contents {
     pub(crate) context: Snapshot,
 }
 
-/// Who may still reach the callback.
+/// Who may still reach the callback, in one word, since an entry has room for four.
+///
+/// | word | who |
+/// | --- | --- |
+/// | 0 | nobody |
+/// | even | a thin handle: its address |
+/// | odd | nobody; it was a timer that was due at this time (in the upper 63 bits: 292 years) |
 #[derive(Clone, Copy, Debug)]
-enum Holder {
-    Nobody,
-    /// A thin handle.
-    Handle(NonNull<ffi::PyObject>),
-    /// Nobody; it was due at this time.
-    Timer(Nanos),
+struct Holder(u64);
+
+impl Holder {
+    const NOBODY: Self = Self(0);
+
+    #[inline]
+    fn of(handle: &Bound<'_, Handle>) -> Self {
+        Self(handle.as_ptr().expose_provenance() as u64)
+    }
+
+    fn timer(due: Nanos) -> Self {
+        Self(due << 1 | 1)
+    }
+
+    #[inline]
+    fn handle(self) -> Option<NonNull<ffi::PyObject>> {
+        if self.0 & 1 == 1 {
+            return None;
+        }
+        // An even word came from an address.
+        #[expect(clippy::cast_possible_truncation, reason = "as above")]
+        NonNull::new(ptr::with_exposed_provenance_mut(self.0 as usize))
+    }
+
+    fn due(self) -> Option<Nanos> {
+        (self.0 & 1 == 1).then_some(self.0 >> 1)
+    }
 }
 
 /// A loop's entry of a callback.
@@ -93,7 +121,7 @@ impl Pending {
     }
 
     /// Changes the entry.
-    fn entry<R>(&self, py: Python<'_>, change: impl FnOnce(&mut Callback) -> R) -> Option<R> {
+    fn entry<R>(&self, py: Python<'_>, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         self.event_loop(py).get().engine.with(py, |engine| {
             match self.stand {
                 Stand::Ready(place) => engine.ready_mut(place),
@@ -104,11 +132,11 @@ impl Pending {
     }
 
     /// Takes the entry out; in the ready queue something stays in its place.
-    fn remove(&self, py: Python<'_>) -> Option<Callback> {
+    fn remove(&self, py: Python<'_>) -> Option<Entry> {
         match self.stand {
             Stand::Ready(_) => self.entry(py, |entry| {
                 entry.leave();
-                std::mem::replace(entry, Callback::Nothing)
+                std::mem::replace(entry, Nothing.entry())
             }),
             Stand::Timer(timer) => {
                 self.event_loop(py).get().engine.with(py, |engine| engine.cancel(timer))
@@ -119,48 +147,37 @@ impl Pending {
 
 impl Scheduled {
     fn held_by(contents: Contents, handle: &Bound<'_, Handle>) -> Self {
-        Self { contents: Some(contents), holder: Holder::Handle(address(handle)) }
-    }
-
-    /// One more entry for the same call.
-    pub(crate) fn again(&self, py: Python<'_>) -> Self {
-        let contents = self.contents.as_ref().map(|contents| Contents {
-            callback: contents.callback.clone_ref(py),
-            args: contents.args.clone_ref(py),
-            context: contents.context.clone_ref(py),
-        });
-        Self { contents, holder: Holder::Nobody }
+        Self { contents: Some(contents), holder: Holder::of(handle) }
     }
 
     /// A timer's entry moves to this place in the ready queue.
-    pub(crate) fn due(&mut self, place: Place, deadline: Nanos) {
-        match &self.holder {
-            Holder::Handle(handle) => {
-                // SAFETY: timers are collected attached.
-                let py = unsafe { Python::assume_attached() };
-                // SAFETY: rule 1.
-                let handle = unsafe { borrowed(py, handle) };
-                handle.get().state.with(py, |state| {
-                    if let Some(pending) = &mut state.pending {
-                        pending.stand = Stand::Ready(place);
-                    }
-                });
+    pub(super) fn move_to(&mut self, place: Place, deadline: Nanos) {
+        let Some(handle) = self.holder.handle() else {
+            self.holder = Holder::timer(deadline);
+            return;
+        };
+        // SAFETY: timers are collected attached.
+        let py = unsafe { Python::assume_attached() };
+        // SAFETY: rule 1.
+        let handle = unsafe { borrowed(py, &handle) };
+        handle.get().state.with(py, |state| {
+            if let Some(pending) = &mut state.pending {
+                pending.stand = Stand::Ready(place);
             }
-            _ => self.holder = Holder::Timer(deadline),
-        }
+        });
     }
 
     /// Whether a thin handle has it.
     #[inline]
-    pub(crate) fn is_held(&self) -> bool {
-        matches!(self.holder, Holder::Handle(_))
+    pub(super) fn is_held(&self) -> bool {
+        self.holder.handle().is_some()
     }
 
     /// The entry leaves the loop: from here on its handle is an ordinary one, which is answered, or nobody's.
-    #[inline]
-    pub(crate) fn leave(&mut self) -> Option<Py<Handle>> {
-        let Holder::Handle(handle) = self.holder else { return None };
-        self.holder = Holder::Nobody;
+    #[inline(never)]
+    pub(super) fn let_go(&mut self) -> Option<Py<Handle>> {
+        let handle = self.holder.handle()?;
+        self.holder = Holder::NOBODY;
         // SAFETY: entries are moved attached.
         let py = unsafe { Python::assume_attached() };
         // SAFETY: rule 1.
@@ -185,7 +202,7 @@ impl Scheduled {
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt`.
     #[inline]
-    pub(crate) fn run(mut self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+    pub(super) fn call(mut self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = event_loop.py();
         let Some(Contents { callback, args, context }) = self.contents.take() else {
             return Ok(());
@@ -208,11 +225,11 @@ impl Scheduled {
         event_loop: &Bound<'py, Loop>,
     ) -> PyResult<Option<Bound<'py, Handle>>> {
         let Some(contents) = self.contents.take() else { return Ok(None) };
-        Ok(Some(match self.holder {
-            Holder::Timer(deadline) => {
+        Ok(Some(match self.holder.due() {
+            Some(deadline) => {
                 TimerHandle::past(event_loop, as_seconds(deadline), contents)?.into_super()
             }
-            _ => Handle::create(event_loop, contents)?,
+            None => Handle::create(event_loop, contents)?,
         }))
     }
 
@@ -225,11 +242,11 @@ impl Scheduled {
     }
 
     /// What it calls, while nobody has taken that over.
-    pub(crate) fn callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.contents.as_ref().map(|contents| contents.callback.bind(py).clone())
+    pub(super) fn callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.contents.as_ref().map(|contents| contents.callback.clone_ref(py))
     }
 
-    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Some(contents) = &self.contents else { return Ok(()) };
         visit.call(&contents.callback)?;
         visit.call(&contents.args)?;
@@ -285,7 +302,7 @@ impl Handle {
         let py = event_loop.py();
         let handle = Self::thin(py)?;
         event_loop.get().reserve(py, 1)?;
-        let entry = Callback::Soon(Scheduled::held_by(contents, &handle));
+        let entry = Scheduled::held_by(contents, &handle).entry();
         let place = event_loop.get().push(py, entry);
         handle.get().stands(event_loop, Stand::Ready(place));
         Ok(handle)
@@ -303,7 +320,7 @@ impl Handle {
         let py = slf.py();
         let Some(pending) = slf.get().state.with(py, |state| state.pending) else { return };
         // The entry stays, as one that owns the handle.
-        pending.entry(py, Callback::leave);
+        pending.entry(py, Entry::leave);
     }
 
     /// Takes the callback of a thin handle out of the loop; answers whether it was thin.
@@ -322,8 +339,8 @@ impl Handle {
         let py = slf.py();
         let Some(pending) = slf.get().state.with(py, |state| state.pending.take()) else { return };
         pending.entry(py, |entry| {
-            if let Callback::Soon(scheduled) = entry {
-                scheduled.holder = Holder::Nobody;
+            if let Some(scheduled) = entry.get_mut::<Scheduled>() {
+                scheduled.holder = Holder::NOBODY;
             }
         });
     }
@@ -347,7 +364,7 @@ impl TimerHandle {
         let py = event_loop.py();
         let timer = Self::thin(py, when)?;
         event_loop.get().reserve_timer(py)?;
-        let entry = Callback::Soon(Scheduled::held_by(contents, timer.as_super()));
+        let entry = Scheduled::held_by(contents, timer.as_super()).entry();
         let seconds = timer.get().seconds(py);
         let id = event_loop.get().add_timer(py, seconds, entry);
         timer.as_super().get().stands(event_loop, Stand::Timer(id));

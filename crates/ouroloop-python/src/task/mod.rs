@@ -14,6 +14,7 @@
 
 mod class;
 pub(crate) mod current;
+mod entries;
 mod methods;
 pub(crate) mod registry;
 pub(crate) mod standard_step;
@@ -27,7 +28,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
-use crate::callback::Callback;
 use crate::combine::gather::GatheringFuture;
 use crate::context::copy_current;
 use crate::event_loop::Loop;
@@ -40,7 +40,10 @@ use crate::native::overrides::{self, Attributes};
 use crate::native::shelf::{self, Shelf, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
+use crate::turn::Work as _;
 
+pub(crate) use entries::Wakeup;
+use entries::{Step, Throw};
 pub(crate) use methods::{StepMethod, wakeup_method};
 
 /// A task's name; the default one is only written out when somebody asks.
@@ -265,8 +268,8 @@ impl Task {
             native.push(
                 py,
                 match error {
-                    None => Callback::Step(task),
-                    Some(error) => Callback::Throw(task, error),
+                    None => Step(task).entry(),
+                    Some(error) => Throw(task, error).entry(),
                 },
             );
             return Ok(());

@@ -4,8 +4,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::entries::Step;
 use super::{Task, cancel_awaited, registry, wakeup_method};
-use crate::callback::Callback;
 use crate::combine::gather::GatheringFuture;
 use crate::context::run_in;
 use crate::errors::leaving::leaves_loop;
@@ -15,6 +15,7 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
+use crate::turn::Work as _;
 
 /// A step from a native loop's ready queue.
 #[inline]
@@ -120,7 +121,7 @@ fn advance(
         Resumed::Yielded(awaited) => match turn_of {
             // A bare yield: the next step takes its place in the ready queue.
             Some(event_loop) if awaited.is_none(py) => {
-                event_loop.get().push(py, Callback::Step(task.clone().unbind()));
+                event_loop.get().push(py, Step(task.clone().unbind()).entry());
                 Ok(())
             }
             _ => wait_for(task, awaited.into_bound(py)),

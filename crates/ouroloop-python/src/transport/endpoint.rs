@@ -17,7 +17,6 @@ use pyo3::types::PyTuple;
 use super::buffer_limits::BufferLimit;
 use super::failure::{self, Step};
 use super::{descriptor, protocol, warn_unclosed};
-use crate::callback::Callback;
 use crate::context::copy_current;
 use crate::errors::leaving::leaves_loop;
 use crate::event_loop::{Loop, log_debug};
@@ -25,6 +24,7 @@ use crate::future::Future;
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
 use crate::standard::exception_of;
+use crate::turn::{Watched, Work};
 
 /// Who is told of a connection, by which method first, and in which context.
 #[derive(Debug)]
@@ -164,17 +164,20 @@ pub(crate) trait SocketState {
 /// A transport on a socket.
 pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     type State: SocketState;
+    type Readable: Watched;
+    type Writable: Watched;
+    type Lost: Work;
 
     fn state(&self) -> &AttachedCell<Self::State>;
 
     /// What the loop calls when the descriptor is readable.
-    fn readable(slf: &Bound<'_, Self>) -> Callback;
+    fn readable(slf: &Bound<'_, Self>) -> Self::Readable;
 
     /// What the loop calls when the descriptor is writable.
-    fn writable(slf: &Bound<'_, Self>) -> Callback;
+    fn writable(slf: &Bound<'_, Self>) -> Self::Writable;
 
     /// The last that the loop calls: `connection_lost`.
-    fn lost(slf: &Bound<'_, Self>) -> Callback;
+    fn lost(slf: &Bound<'_, Self>) -> Self::Lost;
 
     /// Sends what waits for the end of the turn: somebody is about to look.
     ///
@@ -467,7 +470,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
         Self::stop_writing(slf);
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        event_loop.get().push(py, Self::lost(slf));
+        event_loop.get().push(py, Self::lost(slf).entry());
         Ok(())
     }
 

@@ -19,7 +19,6 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use rustix::net::SocketAddrAny;
 
-use crate::callback::Callback;
 use crate::context::{copy_of, run_in};
 use crate::errors::leaving::leaves_loop;
 use crate::errors::os_error::os_error;
@@ -30,9 +29,18 @@ use crate::interpreter::room::no_memory;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::transport::descriptor;
+use crate::transport::news::news;
 use crate::transport::server::Server;
 use crate::transport::socket::{Origin, SocketTransport};
 use crate::transport::tls::{self, Waiting};
+use crate::turn::Work as _;
+
+news! {
+    /// Its descriptor has connections to accept.
+    Accept of Listener: "listener.accept", by on_readable;
+    /// The protocol of an accepted connection is to be made.
+    Welcome of Listener: "listener.welcome", by welcome_next;
+}
 
 #[derive(Debug)]
 struct State {
@@ -51,7 +59,7 @@ pub(crate) struct Listener {
     limit: usize,
     /// `None` once it was stopped.
     state: AttachedCell<Option<State>>,
-    /// What was accepted, each with a [`Callback::Welcome`] in the queue; stopping changes nothing of that.
+    /// What was accepted, each with a [`Welcome`] in the queue; stopping changes nothing of that.
     arrivals: AttachedCell<VecDeque<Arrival>>,
 }
 
@@ -99,7 +107,7 @@ impl Listener {
             arrivals: AttachedCell::new(VecDeque::new()),
         };
         let listener = Bound::new(py, listener)?;
-        event_loop.watch_readable(py, fd, Callback::Accept(listener.clone().unbind()))?;
+        event_loop.watch_readable(py, fd, Accept(listener.clone().unbind()))?;
         Ok(listener)
     }
 
@@ -170,7 +178,7 @@ impl Listener {
         let room = slf.get().arrivals.with(py, |arrivals| arrivals.try_reserve(1));
         room.map_err(|_| no_memory(py))?;
         slf.get().arrivals.with(py, |arrivals| arrivals.push_back(arrival));
-        event_loop.push(py, Callback::Welcome(slf.clone().unbind()));
+        event_loop.push(py, Welcome(slf.clone().unbind()).entry());
         Ok(())
     }
 
@@ -234,8 +242,8 @@ impl Listener {
         let py = slf.py();
         let fd = slf.get().fd;
         let ours = event_loop.engine.with(py, |engine| {
-            matches!(engine.watched(fd).0, Some(Callback::Accept(listener))
-                if listener.as_ptr() == slf.as_ptr())
+            let watched = engine.watched(fd).0.and_then(|entry| entry.get::<Accept>());
+            watched.is_some_and(|accept| accept.0.is(slf))
         });
         if ours {
             event_loop.unwatch_readable(py, fd);
@@ -327,9 +335,7 @@ impl Listener {
         drop(retry);
         let Some(port) = slf.get().port(py)? else { return Ok(()) };
         let event_loop = port.server.get().event_loop(py).get();
-        event_loop
-            .watch_readable(py, slf.get().fd, Callback::Accept(slf.clone().unbind()))
-            .map(drop)
+        event_loop.watch_readable(py, slf.get().fd, Accept(slf.clone().unbind())).map(drop)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

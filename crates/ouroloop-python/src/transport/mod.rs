@@ -11,6 +11,7 @@ mod failure;
 mod habit;
 pub(crate) mod lent_frame;
 pub(crate) mod listener;
+mod news;
 pub(crate) mod pipe;
 pub(crate) mod protocol;
 pub(crate) mod server;

@@ -12,6 +12,7 @@
 //! alarm that it was set for, and one that is out of date does nothing: the ready queue cannot
 //! be searched.
 
+mod alarm;
 mod class;
 mod conversion;
 mod when;
@@ -25,7 +26,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::tasks::{cancel, cancelling, uncancel};
-use crate::callback::Callback;
 use crate::context::{copy_current, copy_of, run_in};
 use crate::event_loop::Loop;
 use crate::interpreter::fresh;
@@ -34,7 +34,9 @@ use crate::native::instance_dict;
 use crate::native::shelf::{self, Shelf, Shelved};
 use crate::native::slots::Deallocate;
 use crate::task::{Task, registry};
+use crate::turn::Work as _;
 
+use alarm::Deadline;
 use conversion::convert;
 pub(super) use conversion::timeout_from;
 pub(super) use when::When;
@@ -197,14 +199,14 @@ impl Timeout {
             state.number = state.number.wrapping_add(1);
             state.number
         });
-        let callback = Callback::Deadline(slf.clone().unbind(), number);
+        let entry = Deadline(slf.clone().unbind(), number).entry();
         let alarm = if due {
             this.check_schedulable(py)?;
             this.reserve(py, 1)?;
-            this.push(py, callback);
+            this.push(py, entry);
             Alarm::Queued
         } else {
-            let timer = this.schedule_at(py, when.seconds(py)?, callback)?;
+            let timer = this.schedule_at(py, when.seconds(py)?, entry)?;
             Alarm::Timer(native.clone().unbind(), timer)
         };
         drop(slf.get().state.with(py, |state| {
@@ -234,7 +236,7 @@ impl Timeout {
     ///
     /// # Errors
     /// What cancelling the task raises.
-    pub(crate) fn ring(slf: &Bound<'_, Self>, number: u32) -> PyResult<()> {
+    fn ring(slf: &Bound<'_, Self>, number: u32) -> PyResult<()> {
         let py = slf.py();
         let found = slf.get().state.with(py, |state| {
             (state.number == number).then(|| {

@@ -3,7 +3,6 @@
 use ouroloop::timers::TimerId;
 use pyo3::prelude::*;
 
-use crate::callback::Callback;
 use crate::combine::cancel_and_wait::{
     cancel_and_wait, ensure_future, result_in_time, result_of, unwatch, watch, without_time,
 };
@@ -12,9 +11,10 @@ use crate::combine::tasks::is_done;
 use crate::coroutine::{Kept, Scope};
 use crate::errors::containment::settled;
 use crate::event_loop::Loop;
-use crate::future::Future;
+use crate::future::{Expire, Future};
 use crate::handle::seconds_of;
 use crate::standard::Standard;
+use crate::turn::Work as _;
 use crate::waiter::{Waiter, running_loop};
 
 /// What has to be cancelled when the race is over.
@@ -36,8 +36,8 @@ impl Timer {
             (Loop::with_own_timers(event_loop), future.cast_exact::<Future>())
         {
             let when = Loop::time(native)? + seconds_of(delay)?;
-            let callback = Callback::Expire(future.clone().unbind(), py.None());
-            return Ok(Self::Native(native.get().schedule_at(py, when, callback)?));
+            let entry = Expire(future.clone().unbind(), py.None()).entry();
+            return Ok(Self::Native(native.get().schedule_at(py, when, entry)?));
         }
         let release = &Standard::get(py)?.release_waiter;
         let handle =

@@ -2,7 +2,7 @@
 //!
 //! | the wait | the engine's table | its future |
 //! | --- | --- | --- |
-//! | has begun | `Callback::Ready(future)`, watched once | pending |
+//! | has begun | `Ready(future)`, watched once | pending |
 //! | is over: the descriptor is ready | nothing | done |
 //! | was cancelled, or its body closed | the same entry until the wait is dropped | any |
 //! | was replaced: by another wait, `add_reader`, `remove_reader` … | somebody else's, or nothing | pending for ever, as under asyncio |
@@ -16,13 +16,13 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use crate::callback::Callback;
 use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
-use crate::future::Future;
 use crate::future::iter::await_step;
-use crate::handle::Handle;
+use crate::future::{Future, Ready};
+use crate::handle::{Call, Handle};
 use crate::native::slots::Resumed;
+use crate::turn::{Entry, Work as _};
 
 /// What a descriptor is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -67,14 +67,14 @@ impl Wait {
         let py = event_loop.py();
         event_loop.get().check_closed(py)?;
         let future = Future::create(event_loop)?.unbind();
-        let entry = Callback::Ready(future.clone_ref(py));
+        let entry = Ready(future.clone_ref(py)).entry();
         let watched = event_loop.get().engine.with(py, |engine| match direction {
             Direction::Read => engine.set_reader_once(fd, entry),
             Direction::Write => engine.set_writer_once(fd, entry),
         });
         let before = watched.map_err(|refused| os_error(py, &refused.error))?;
         let wait = Self { event_loop: event_loop.clone().unbind(), fd, direction, future };
-        if let Some(Callback::Call(before)) = before {
+        if let Some(Ok(Call(before))) = before.map(Entry::take::<Call>) {
             Handle::cancel_now(before.bind(py))?;
         }
         Ok(wait)
@@ -107,9 +107,9 @@ impl Drop for Wait {
                     Direction::Read => reader,
                     Direction::Write => writer,
                 };
-                match watched {
-                    Some(Callback::Ready(future)) if future.is(&self.future) => {}
-                    _ => return None,
+                let ours = watched.and_then(|entry| entry.get::<Ready>());
+                if !ours.is_some_and(|ready| ready.0.is(&self.future)) {
+                    return None;
                 }
                 match self.direction {
                     Direction::Read => engine.clear_reader(self.fd),

@@ -41,6 +41,7 @@
 
 mod class;
 mod closing;
+mod entries;
 mod peers;
 mod receive;
 mod send;
@@ -53,7 +54,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustix::net::AddressFamily;
 
-use crate::callback::Callback;
 use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::Future;
@@ -66,6 +66,8 @@ use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
 use crate::transport::failure::Step;
 use crate::transport::habit::Habit;
 use crate::transport::{descriptor, protocol};
+use crate::turn::Work as _;
+use entries::{Event, Notice};
 use peers::Peers;
 use receive::News;
 
@@ -79,21 +81,6 @@ const LOST: Step = Step(MODULE, CLASS, "_call_connection_lost");
 
 /// What a datagram weighs in the queue beyond its content.
 const HEADER: usize = if cfg!(Py_3_13) { 8 } else { 0 };
-
-/// What the loop tells a transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// Its life begins: `connection_made`.
-    Open,
-    /// Its life ends: `connection_lost`.
-    Lost,
-    /// The descriptor is readable.
-    Readable,
-    /// The descriptor is writable.
-    Writable,
-    /// Datagrams that were read before can be delivered again.
-    Deliver,
-}
 
 /// Who is at work when something goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -217,7 +204,7 @@ impl DatagramTransport {
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     #[inline]
-    pub(crate) fn on(slf: &Bound<'_, Self>, event: Event) -> PyResult<()> {
+    fn on(slf: &Bound<'_, Self>, event: Event) -> PyResult<()> {
         match event {
             Event::Readable => Self::on_readable(slf),
             Event::Writable => Self::on_writable(slf),
@@ -228,8 +215,7 @@ impl DatagramTransport {
     }
 
     fn push(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>, event: Event) {
-        let callback = Callback::Datagram(slf.clone().unbind(), event);
-        event_loop.get().push(slf.py(), callback);
+        event_loop.get().push(slf.py(), Notice(slf.clone().unbind(), event).entry());
     }
 
     fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -276,22 +262,25 @@ impl DatagramTransport {
 
 impl SocketEnd for DatagramTransport {
     type State = State;
+    type Readable = Notice;
+    type Writable = Notice;
+    type Lost = Notice;
 
     #[inline]
     fn state(&self) -> &AttachedCell<State> {
         &self.state
     }
 
-    fn readable(slf: &Bound<'_, Self>) -> Callback {
-        Callback::Datagram(slf.clone().unbind(), Event::Readable)
+    fn readable(slf: &Bound<'_, Self>) -> Notice {
+        Notice(slf.clone().unbind(), Event::Readable)
     }
 
-    fn writable(slf: &Bound<'_, Self>) -> Callback {
-        Callback::Datagram(slf.clone().unbind(), Event::Writable)
+    fn writable(slf: &Bound<'_, Self>) -> Notice {
+        Notice(slf.clone().unbind(), Event::Writable)
     }
 
-    fn lost(slf: &Bound<'_, Self>) -> Callback {
-        Callback::Datagram(slf.clone().unbind(), Event::Lost)
+    fn lost(slf: &Bound<'_, Self>) -> Notice {
+        Notice(slf.clone().unbind(), Event::Lost)
     }
 
     fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -5,7 +5,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::{PipeEnd as _, ReadPipeTransport, WritePipeTransport};
-use crate::callback::Callback;
+use crate::event_loop::Loop;
+use crate::handle::confine;
+use crate::turn::{KindOf, Subject, Watched, Work};
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +30,7 @@ pub(crate) enum PipeEvent {
 }
 
 impl PipeEvent {
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
-    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
+    fn tell(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Read(end, happening) => {
                 let end = end.bind(py);
@@ -53,31 +53,39 @@ impl PipeEvent {
         }
     }
 
-    pub(crate) fn again(&self, py: Python<'_>) -> Self {
-        match self {
-            Self::Read(end, happening) => Self::Read(end.clone_ref(py), *happening),
-            Self::Write(end, happening) => Self::Write(end.clone_ref(py), *happening),
-        }
-    }
-
-    /// The transport.
-    pub(crate) fn end(&self) -> &Py<PyAny> {
+    fn end(&self) -> &Py<PyAny> {
         match self {
             Self::Read(end, _) => end.as_any(),
             Self::Write(end, _) => end.as_any(),
         }
     }
+}
 
-    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Read(end, _) => visit.call(end),
-            Self::Write(end, _) => visit.call(end),
-        }
+impl Work for PipeEvent {
+    fn kind() -> &'static KindOf<Self> {
+        static KIND: KindOf<PipeEvent> = KindOf::new("pipe.event").watched();
+        &KIND
+    }
+
+    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        let py = event_loop.py();
+        confine(event_loop, self.end().bind(py), |_| self.tell(py))
+    }
+
+    fn subject(&self, py: Python<'_>) -> Option<Subject> {
+        Some(Subject::Object(self.end().clone_ref(py)))
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.end())
     }
 }
 
-impl From<PipeEvent> for Callback {
-    fn from(event: PipeEvent) -> Self {
-        Self::Pipe(event)
+impl Watched for PipeEvent {
+    fn again(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Read(end, happening) => Self::Read(end.clone_ref(py), *happening),
+            Self::Write(end, happening) => Self::Write(end.clone_ref(py), *happening),
+        }
     }
 }

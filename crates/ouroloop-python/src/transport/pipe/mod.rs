@@ -49,6 +49,7 @@ use crate::transport::failure::{self, Step};
 use crate::transport::protocol;
 use crate::transport::subprocess::PipeProtocol;
 use crate::transport::warn_unclosed;
+use crate::turn::Work as _;
 
 pub(crate) use event::{Happening, PipeEvent};
 pub(crate) use read::ReadPipeTransport;
@@ -284,7 +285,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
         Self::stop(slf);
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        event_loop.get().push(py, Self::event(slf, Happening::Lost).into());
+        event_loop.get().push(py, Self::event(slf, Happening::Lost).entry());
         Ok(())
     }
 

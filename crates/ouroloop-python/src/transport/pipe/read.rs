@@ -23,6 +23,7 @@ use crate::stream;
 use crate::transport::bytes::{self, LARGEST_READ};
 use crate::transport::failure::Step;
 use crate::transport::subprocess::PipeProtocol;
+use crate::turn::Work as _;
 
 #[derive(Debug)]
 struct State {
@@ -64,7 +65,7 @@ impl ReadPipeTransport {
         let state = State { end, reader, expected: 0, watching: false, paused: false };
         let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().push(py, Self::event(&transport, Happening::Open).into());
+        event_loop.get().push(py, Self::event(&transport, Happening::Open).entry());
         Ok(transport)
     }
 
@@ -133,11 +134,8 @@ impl PipeEnd for ReadPipeTransport {
         });
         let Some(fd) = fd else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        let before = event_loop.get().watch_readable(
-            py,
-            fd,
-            Self::event(slf, Happening::Readable).into(),
-        )?;
+        let before =
+            event_loop.get().watch_readable(py, fd, Self::event(slf, Happening::Readable))?;
         drop(before);
         slf.get().state.with(py, |state| state.watching = true);
         Ok(())

@@ -27,6 +27,7 @@ use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::failure::Step;
 use crate::transport::protocol;
+use crate::turn::Work as _;
 
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
 const LOUD_LOSSES: u32 = 5;
@@ -82,7 +83,7 @@ impl WritePipeTransport {
         };
         let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().push(py, Self::event(&transport, Happening::Open).into());
+        event_loop.get().push(py, Self::event(&transport, Happening::Open).entry());
         Ok(transport)
     }
 
@@ -253,11 +254,8 @@ impl WritePipeTransport {
         let fd = slf.get().state.with(py, |state| (!state.watching_writes).then_some(state.end.fd));
         let Some(fd) = fd else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        let before = event_loop.get().watch_writable(
-            py,
-            fd,
-            Self::event(slf, Happening::Writable).into(),
-        )?;
+        let before =
+            event_loop.get().watch_writable(py, fd, Self::event(slf, Happening::Writable))?;
         drop(before);
         slf.get().state.with(py, |state| state.watching_writes = true);
         Ok(())
@@ -290,11 +288,8 @@ impl PipeEnd for WritePipeTransport {
         });
         let Some(fd) = fd else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        let before = event_loop.get().watch_readable(
-            py,
-            fd,
-            Self::event(slf, Happening::Readable).into(),
-        )?;
+        let before =
+            event_loop.get().watch_readable(py, fd, Self::event(slf, Happening::Readable))?;
         drop(before);
         slf.get().state.with(py, |state| state.watching_reader = true);
         Ok(())

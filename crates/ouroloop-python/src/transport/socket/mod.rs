@@ -26,6 +26,7 @@
 
 mod class;
 mod closing;
+mod entries;
 mod extra;
 mod lending;
 mod read;
@@ -41,7 +42,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
-use crate::callback::Callback;
 use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::Future;
@@ -56,7 +56,9 @@ use crate::transport::server::Server;
 
 use crate::transport::tls::TlsProtocol;
 use crate::transport::{descriptor, protocol};
+use crate::turn::Work as _;
 pub(crate) use class::install;
+use entries::{Lost, Open, Readable, Writable};
 
 pub(crate) use read::writable_bytes;
 
@@ -211,7 +213,7 @@ impl SocketTransport {
         if let Some(server) = transport.get().server(py) {
             server.bind(py).get().attach(py, pointer(&transport));
         }
-        event_loop.get().push(py, Callback::Open(transport.clone().unbind()));
+        event_loop.get().push(py, Open(transport.clone().unbind()).entry());
         Ok(transport)
     }
 
@@ -252,22 +254,25 @@ impl SocketTransport {
 
 impl SocketEnd for SocketTransport {
     type State = State;
+    type Readable = Readable;
+    type Writable = Writable;
+    type Lost = Lost;
 
     #[inline]
     fn state(&self) -> &AttachedCell<State> {
         &self.state
     }
 
-    fn readable(slf: &Bound<'_, Self>) -> Callback {
-        Callback::Readable(slf.clone().unbind())
+    fn readable(slf: &Bound<'_, Self>) -> Readable {
+        Readable(slf.clone().unbind())
     }
 
-    fn writable(slf: &Bound<'_, Self>) -> Callback {
-        Callback::Writable(slf.clone().unbind())
+    fn writable(slf: &Bound<'_, Self>) -> Writable {
+        Writable(slf.clone().unbind())
     }
 
-    fn lost(slf: &Bound<'_, Self>) -> Callback {
-        Callback::Lost(slf.clone().unbind())
+    fn lost(slf: &Bound<'_, Self>) -> Lost {
+        Lost(slf.clone().unbind())
     }
 
     fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -17,8 +17,8 @@ use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::{EXITED, Happening, SubprocessTransport};
-use crate::callback::Callback;
+use super::entries::{Happening, Process};
+use super::{EXITED, SubprocessTransport};
 use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
@@ -45,8 +45,8 @@ impl SubprocessTransport {
         let pid = slf.get().state.with(py, |state| state.pid);
         let Ok(exit) = Exit::of(pid) else { return Self::wait_in_thread(slf, &event_loop) };
         let fd = exit.fd().as_raw_fd();
-        let callback = Callback::Process(slf.clone().unbind(), Happening::Ended);
-        if event_loop.get().watch_readable(py, fd, callback).is_err() {
+        let news = Process(slf.clone().unbind(), Happening::Ended);
+        if event_loop.get().watch_readable(py, fd, news).is_err() {
             return Self::wait_in_thread(slf, &event_loop);
         }
         slf.get().state.with(py, |state| state.exit = Some(exit));

@@ -25,6 +25,7 @@
 
 mod calls;
 mod class;
+mod entries;
 mod exit;
 mod pipe_protocol;
 mod spawning;
@@ -36,7 +37,6 @@ use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::callback::Callback;
 use crate::context::copy_current;
 use crate::errors::leaving::leaves_loop;
 use crate::event_loop::Loop;
@@ -47,8 +47,10 @@ use crate::native::instance_dict::{self, ValueOffset};
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::Step;
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
+use crate::turn::Work as _;
 
 use calls::Call;
+use entries::{Happening, Process};
 #[cfg(not(Py_3_14))]
 pub(crate) use exit::child_exited;
 pub(crate) use pipe_protocol::PipeProtocol;
@@ -60,19 +62,6 @@ const CLASS: &str = "BaseSubprocessTransport";
 /// Where asyncio tells a protocol of what.
 const EXITED: Step = Step(MODULE, CLASS, "_process_exited");
 const LOST: Step = Step(MODULE, CLASS, "_call_connection_lost");
-
-/// What happens to a subprocess transport, as an entry of the loop's ready queue.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Happening {
-    /// The pipes are connected.
-    Connected,
-    /// The next of the waiting calls is due.
-    Call,
-    /// The child's descriptor says that it has ended.
-    Ended,
-    /// The child has ended and been reaped; it is time to say so.
-    Exited(i32),
-}
 
 /// One of the child's standard streams.
 #[derive(Debug)]
@@ -321,13 +310,13 @@ impl SubprocessTransport {
     fn push(slf: &Bound<'_, Self>, happening: Happening) {
         let py = slf.py();
         if let Some(event_loop) = slf.get().event_loop(py) {
-            event_loop.get().push(py, Callback::Process(slf.clone().unbind(), happening));
+            event_loop.get().push(py, Process(slf.clone().unbind(), happening).entry());
         }
     }
 
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
-    pub(crate) fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
+    fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
         match happening {
             Happening::Connected => Self::on_connected(slf),
             Happening::Call => Self::next_call(slf),
