@@ -345,6 +345,14 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.sources.clear_writer(fd)
     }
 
+    /// The same for one that is watched once; what lasts is left alone.
+    pub fn clear_writer_once(&mut self, fd: RawFd) -> Option<C> {
+        if !self.sources.writes_once(fd) {
+            return None;
+        }
+        self.clear_writer(fd)
+    }
+
     /// What is watched on `fd`: the reader's and the writer's callback.
     #[must_use]
     pub fn watched(&self, fd: RawFd) -> (Option<&C>, Option<&C>) {

@@ -156,6 +156,13 @@ impl<C: Callback> Sources<C> {
         self.clear(fd, Direction::Write)
     }
 
+    /// Whether somebody waits once for `fd` to be writable.
+    pub(crate) fn writes_once(&self, fd: RawFd) -> bool {
+        let source = index(fd).and_then(|index| self.table.get(index));
+        let watch = source.and_then(|source| source.writer.as_ref());
+        watch.is_some_and(|watch| watch.manner == Manner::Once)
+    }
+
     pub(crate) fn get(&self, fd: RawFd) -> (Option<&C>, Option<&C>) {
         let Some(source) = index(fd).and_then(|index| self.table.get(index)) else {
             return (None, None);

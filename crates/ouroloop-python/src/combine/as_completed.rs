@@ -22,7 +22,7 @@ use crate::interpreter::room::{Grow, taken};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
-use crate::waiter::{Waiter, running_loop};
+use crate::waiting::{Waiter, running_loop};
 
 /// One that a turn may take.
 #[derive(Debug)]

@@ -8,14 +8,14 @@ use pyo3::prelude::*;
 use super::tasks::is_done;
 use super::timeout::timeout_from;
 use crate::coroutine::Scope;
+use crate::future::cancel_awaited;
+use crate::future::exactly_native;
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link};
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
-use crate::task::cancel_awaited;
-use crate::task::step::exactly_native;
-use crate::waiter::{Waiter, running_loop};
+use crate::waiting::{Waiter, running_loop};
 
 /// Ends a waiter when the future that it stands for ends.
 #[pyclass(frozen, module = "ouroloop")]

@@ -18,7 +18,7 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 #[derive(Debug)]
 struct Ends {

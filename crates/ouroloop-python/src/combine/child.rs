@@ -3,15 +3,15 @@
 
 use pyo3::prelude::*;
 
+use crate::future::exactly_native;
 use crate::future::listen::Listener;
 use crate::future::{Future, Link, Outcome, Phase};
 #[cfg(Py_3_14)]
 use crate::standard::Standard;
 #[cfg(Py_3_14)]
 use crate::task::registry;
-use crate::task::step::exactly_native;
 #[cfg(Py_3_14)]
-use crate::waiter::running_loop;
+use crate::waiting::running_loop;
 
 /// How a future that is done has ended.
 #[derive(Debug)]

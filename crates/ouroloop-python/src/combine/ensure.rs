@@ -8,13 +8,13 @@ use pyo3::prelude::*;
 
 use super::child::loop_of;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::event_loop::Loop;
+use crate::future::exactly_native;
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
-use crate::task::step::exactly_native;
 use crate::task::{Making, Task};
-use crate::waiter::running_loop;
+use crate::turn::Loop;
+use crate::waiting::running_loop;
 
 /// Who makes the tasks of a loop.
 #[derive(Debug)]

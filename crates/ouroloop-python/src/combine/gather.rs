@@ -13,9 +13,8 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_exact_coroutine};
-use crate::event_loop::Loop;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
-use crate::future::{Future, Home, Outcome};
+use crate::future::{Future, Home, Outcome, cancel_awaited, exactly_native, kin};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::vector;
@@ -23,8 +22,8 @@ use crate::native::cell::AttachedCell;
 use crate::native::shelf::{self, Shelf, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
-use crate::task::step::exactly_native;
-use crate::task::{Task, cancel_awaited};
+use crate::task::Task;
+use crate::turn::Loop;
 
 #[derive(Debug, Default)]
 struct State {
@@ -437,6 +436,10 @@ fn disown(child: &Bound<'_, PyAny>) -> PyResult<()> {
 pub(super) fn install(py: Python<'_>) {
     crate::native::instance_dict::install::<GatheringFuture>(py);
     crate::native::slots::install_deallocate::<GatheringFuture>(py);
+    kin::register::<GatheringFuture>(py, kin::Which::Gathering, |gathering, message| {
+        // SAFETY: it is asked about objects of exactly this class.
+        GatheringFuture::cancel(unsafe { gathering.cast_unchecked() }, message.as_ref())
+    });
 }
 
 pub(super) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {

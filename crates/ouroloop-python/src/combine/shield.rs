@@ -9,7 +9,7 @@ use super::ensure::Ensure;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 /// What ties the two futures together: it hears of the end of both.
 #[pyclass(frozen, name = "_Shield", module = "ouroloop")]

@@ -18,15 +18,15 @@ use pyo3::prelude::*;
 
 use super::delay::{is_plainly_positive, is_positive};
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::event_loop::Loop;
 use crate::future::iter::await_step;
 use crate::future::{Expire, Future};
-use crate::handle::seconds_of;
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
+use crate::turn::Loop;
 use crate::turn::Work as _;
-use crate::waiter::running_loop;
+use crate::turn::seconds_of;
+use crate::waiting::running_loop;
 
 /// Coroutine that is done `delay` seconds later, with `result`.
 #[pyfunction]

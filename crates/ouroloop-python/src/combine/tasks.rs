@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 
 use crate::future::Phase;
+use crate::future::exactly_native;
 use crate::task::Task;
-use crate::task::step::exactly_native;
 
 /// `task.cancel()`.
 pub(super) fn cancel(task: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -7,14 +7,14 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::context::copy_current;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::event_loop::Loop;
 use crate::executor::Call;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
-use crate::waiter::running_loop;
+use crate::turn::Loop;
+use crate::waiting::running_loop;
 
 /// The body of `to_thread`.
 enum ToThread {

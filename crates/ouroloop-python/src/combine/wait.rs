@@ -15,7 +15,7 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{Grow, taken, vector};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
-use crate::waiter::{Waiter, running_loop};
+use crate::waiting::{Waiter, running_loop};
 
 /// When a wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::Coroutine;
 use crate::interpreter::fresh::Text;
 use crate::interpreter::once::Once as _;
 use crate::native::embedded;
@@ -56,7 +55,7 @@ pub(super) fn code<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAn
 
 /// The stand-in of this qualified name for a coroutine, or for what runs within it.
 pub(super) fn stand_in<'py>(
-    coroutine: &Bound<'py, Coroutine>,
+    coroutine: &Bound<'py, PyAny>,
     name: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coroutine.py();

@@ -12,7 +12,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::Coroutine;
 use crate::interpreter::fresh;
 use crate::interpreter::modules::module;
 use crate::interpreter::room::{Grow, taken};
@@ -139,7 +138,7 @@ fn described<'py>(frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
 ///
 /// # Errors
 /// What the warning raises, if filters make an error of it.
-pub(super) fn warn(coroutine: &Bound<'_, Coroutine>) -> PyResult<bool> {
+pub(super) fn warn(coroutine: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = coroutine.py();
     let warned = module(py, intern!(py, "warnings")).and_then(|warnings| {
         warnings.call_method1(intern!(py, "_warn_unawaited_coroutine"), (coroutine,))
@@ -148,7 +147,7 @@ pub(super) fn warn(coroutine: &Bound<'_, Coroutine>) -> PyResult<bool> {
         Ok(_) => Ok(true),
         Err(error) if error.is_instance_of::<PyRuntimeWarning>(py) => Err(error),
         Err(error) => {
-            error.write_unraisable(py, Some(coroutine.as_any()));
+            error.write_unraisable(py, Some(coroutine));
             Ok(false)
         }
     }

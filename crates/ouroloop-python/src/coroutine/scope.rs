@@ -23,7 +23,9 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::body::{Body, Incoming, close, iterator_of, step_into};
+use super::body::{Body, Incoming};
+use super::drive::{close, iterator_of, step_into};
+use super::object::Coroutine;
 use crate::interpreter::pending::Pending;
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
@@ -243,4 +245,35 @@ impl Body for AsyncBody {
             .kept
             .with(py, |kept| kept.get(place)?.as_ref().map(|iterator| iterator.clone_ref(py)))
     }
+}
+
+impl Coroutine {
+    /// A coroutine named `name` (a qualified name) that has not started; its body is an `async fn`.
+    pub(crate) fn new<'py, F>(
+        py: Python<'py>,
+        name: &'static str,
+        body: impl FnOnce(Scope) -> F,
+    ) -> PyResult<Bound<'py, Self>>
+    where
+        F: Future<Output = PyResult<Py<PyAny>>> + 'static,
+    {
+        Self::of(py, name, AsyncBody::new(body))
+    }
+}
+
+/// An `async fn` as a body to which another one may hand over.
+#[cfg(Py_3_12)]
+pub(crate) fn async_body<F>(body: impl FnOnce(Scope) -> F) -> Box<dyn Body>
+where
+    F: Future<Output = PyResult<Py<PyAny>>> + 'static,
+{
+    Box::new(AsyncBody::new(body))
+}
+
+/// What lets one turn of the loop pass when it is awaited.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn next_turn(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    Ok(Coroutine::pause(py, "sleep", py.None())?.into_any().unbind())
 }

@@ -7,7 +7,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::{Coroutine, answer};
+use super::object::{Coroutine, answer};
 use crate::native::slots::{self, Resume, Resumed};
 
 /// The steps of a coroutine.

@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 
 use super::Loop;
 use super::closing::Closing;
-use super::connect::refuse_ssl_socket;
 use super::connection::{expect_stream, hand_over};
+use super::sock::refuse_ssl_socket;
 use crate::coroutine::{Coroutine, Scope};
 use crate::interpreter::fresh;
 use crate::standard::Standard;

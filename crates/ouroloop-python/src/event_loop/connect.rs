@@ -2,14 +2,16 @@
 
 use std::os::fd::RawFd;
 
-use pyo3::exceptions::{PyOSError, PyTypeError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
 use super::Loop;
 use super::dns::{Hints, resolve, unpack};
-use super::sock::{Direction, Wait, check_non_blocking, descriptor, would_block};
+use super::sock::{
+    Direction, Wait, check_non_blocking, descriptor, refuse_ssl_socket, would_block,
+};
 use crate::coroutine::{Coroutine, Scope, nothing};
-use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::fresh;
 
 #[pymethods]
 impl Loop {
@@ -56,22 +58,6 @@ async fn connect(
         if Python::attach(|py| has_ended(socket.bind(py), address.bind(py)))? {
             return Ok(nothing());
         }
-    }
-}
-
-/// # Errors
-/// `TypeError` for a socket of the module `ssl`.
-pub(super) fn refuse_ssl_socket(socket: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = socket.py();
-    let modules = crate::interpreter::modules::module(py, intern!(py, "sys"))?
-        .getattr(intern!(py, "modules"))?;
-    // Where the module was never imported there is no such socket.
-    let ssl = modules.call_method1(intern!(py, "get"), (Text("ssl"),))?;
-    match ssl.getattr_opt(intern!(py, "SSLSocket"))? {
-        Some(class) if socket.is_instance(&class)? => {
-            Err(fresh::error::<PyTypeError>("Socket cannot be of type SSLSocket"))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -10,9 +10,9 @@ use pyo3::types::PyDict;
 
 use super::Loop;
 use super::closing::Closing;
-use super::connect::refuse_ssl_socket;
 use super::dns::{Hints, resolve, socket_function, unpack};
 use super::keywords::Keywords;
+use super::sock::refuse_ssl_socket;
 use super::staggered::race;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;

@@ -1,14 +1,12 @@
 //! Debug mode: wrong threads, coroutines where callables belong, slow callbacks.
 
-use std::ffi::c_ulong;
 use std::time::Instant;
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
-use super::run::thread_identifier;
-use super::{Loop, Phase};
+use super::Loop;
 use crate::handle::{Call, Handle, Nothing, Scheduled};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
@@ -75,17 +73,6 @@ pub(super) fn set_origin_tracking(event_loop: &Bound<'_, Loop>, enabled: bool) -
     sys.call_method1(intern!(py, "set_coroutine_origin_tracking_depth"), (depth,))?;
     event_loop.get().state.with(py, |state| state.saved_origin_depth = before);
     Ok(())
-}
-
-/// # Errors
-/// `RuntimeError` in any other thread than the loop's.
-pub(super) fn check_thread(thread: c_ulong) -> PyResult<()> {
-    if thread == thread_identifier() {
-        return Ok(());
-    }
-    Err(fresh::error::<PyRuntimeError>(
-        "Non-thread-safe operation invoked on an event loop other than the current one",
-    ))
 }
 
 /// # Errors
@@ -162,20 +149,4 @@ fn describe(py: Python<'_>, subject: Option<Subject>) -> PyResult<String> {
         _ => object,
     };
     fresh::content(&shown.repr()?)
-}
-
-/// Logs at the debug level, in debug mode only.
-pub(crate) fn log_debug(event_loop: &Loop, py: Python<'_>, text: &str) -> PyResult<()> {
-    if event_loop.is_debug(py) {
-        let logger = Standard::get(py)?.logger.bind(py);
-        logger.call_method1(intern!(py, "debug"), (intern!(py, "%s"), Text(text)))?;
-    }
-    Ok(())
-}
-
-impl Loop {
-    /// Whether the loop runs in the calling thread.
-    pub(crate) fn runs_here(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.phase) == Phase::Running(thread_identifier())
-    }
 }

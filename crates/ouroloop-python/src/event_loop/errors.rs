@@ -108,33 +108,6 @@ impl Loop {
     }
 }
 
-/// Has `event_loop` told of an error that native code caught.
-///
-/// # Errors
-/// What the exception handler raises.
-pub(crate) fn report_caught(
-    event_loop: &Bound<'_, PyAny>,
-    error: &Bound<'_, PyBaseException>,
-    context: &Bound<'_, PyDict>,
-) -> PyResult<()> {
-    let py = event_loop.py();
-    // The order of asyncio's contexts: handlers print them as they are.
-    let ordered = fresh::dict(py)?;
-    let (message, exception) = (intern!(py, "message"), intern!(py, "exception"));
-    if let Some(text) = context.get_item(message)? {
-        ordered.set_item(message, text)?;
-    }
-    ordered.set_item(exception, error)?;
-    for (key, value) in fresh::items(context)? {
-        if !ordered.contains(&key)? {
-            ordered.set_item(key, value)?;
-        }
-    }
-    while_handling(error, || {
-        event_loop.call_method1(intern!(py, "call_exception_handler"), (ordered,)).map(drop)
-    })
-}
-
 /// Calls a user's handler, in the context of the task, future or handle that it is about.
 fn call_handler<'py>(
     event_loop: &Bound<'py, Loop>,

@@ -1,21 +1,18 @@
 //! Functions called in other threads: `run_in_executor`, the default executor and its orderly end.
 
-use ouroloop::blocking::{Pool, Submitted};
-use pyo3::exceptions::{PyException, PyRuntimeError, PyRuntimeWarning, PyTypeError};
+use pyo3::exceptions::{PyException, PyRuntimeWarning, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::{Loop, debug};
 use crate::combine::wrap_future;
 use crate::coroutine::{Coroutine, Scope, nothing};
-use crate::executor::{Call, DefaultExecutor, Job, Offered};
+use crate::executor::{Call, DefaultExecutor};
 use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
-use crate::interpreter::once::Once as _;
 use crate::interpreter::recursion::Level;
-use crate::native::method::function_of;
 use crate::standard::{Standard, warner};
+use crate::turn::Bell;
 
 #[pymethods]
 impl Loop {
@@ -70,7 +67,7 @@ impl Loop {
     #[getter(_default_executor)]
     fn private_default_executor(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| {
-            state.default_executor.as_ref().map(|executor| executor.object().clone_ref(py))
+            state.default_executor.as_ref().map(|executor| executor.object.clone_ref(py))
         })
     }
 
@@ -109,81 +106,14 @@ impl Loop {
 
 impl Loop {
     fn replace_default_executor(&self, py: Python<'_>, executor: Option<Py<PyAny>>) {
-        let executor = executor.map(DefaultExecutor::given);
+        let executor = executor.map(|object| DefaultExecutor::given(object).keep());
         drop(self.state.with(py, |state| std::mem::replace(&mut state.default_executor, executor)));
     }
 
-    /// The default executor, made if there is none.
-    fn default_executor(slf: &Bound<'_, Self>) -> PyResult<DefaultExecutor> {
-        let py = slf.py();
-        let (shut_down, executor) = slf.get().state.with(py, |state| {
-            let executor = state.default_executor.as_ref().map(|executor| executor.clone_ref(py));
-            (state.executor_shut_down, executor)
-        });
-        if shut_down {
-            return Err(fresh::error::<PyRuntimeError>("Executor shutdown has been called"));
-        }
-        if let Some(executor) = executor
-            && !executor.is_inherited()
-        {
-            return Ok(executor);
-        }
-        let executor = DefaultExecutor::new(py)?;
-        let kept = executor.clone_ref(py);
-        drop(slf.get().state.with(py, |state| state.default_executor.replace(kept)));
-        Ok(executor)
-    }
-
-    /// Has `call` made by a thread of the default executor; `None` where only the executor itself
-    /// can say what becomes of it.
-    ///
-    /// # Errors
-    /// `RuntimeError` once the default executor is shut down; those of starting a thread.
-    pub(crate) fn call_in_thread<'py>(
-        slf: &Bound<'py, Self>,
-        call: Call,
-    ) -> PyResult<Option<Bound<'py, Future>>> {
-        slf.get().check_closed(slf.py())?;
-        let executor = Self::default_executor(slf)?;
-        Self::call_by(slf, &executor, call)
-    }
-
-    fn call_by<'py>(
-        slf: &Bound<'py, Self>,
-        executor: &DefaultExecutor,
-        call: Call,
-    ) -> PyResult<Option<Bound<'py, Future>>> {
-        let py = slf.py();
-        let Some(pool) = executor.pool() else { return Ok(None) };
-        let future = Future::create(slf)?;
-        let job = Job::Call(call, future.clone().unbind());
-        // The loop's own thread wakes a worker when it lets go of the interpreter.
-        match executor.offer(py, pool, job, slf.get().runs_here(py))? {
-            Offered::Refused => Ok(None),
-            Offered::Taken(submitted) => {
-                if submitted == Submitted::Owed {
-                    drop(slf.get().owed_call.replace(py, Some(pool.clone())));
-                }
-                Ok(Some(future))
-            }
-        }
-    }
-
-    /// The pool of which a worker is to be called for what this turn has submitted.
+    /// By which a worker is to be called for what this turn has submitted.
     #[inline]
-    pub(super) fn owed_call(&self, py: Python<'_>) -> Option<Pool<Job>> {
+    pub(super) fn owed_call(&self, py: Python<'_>) -> Option<Bell> {
         self.owed_call.replace(py, None)
-    }
-
-    /// Whether the loop's `run_in_executor` is the native one.
-    pub(crate) fn calls_natively(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        static OURS: PyOnceLock<usize> = PyOnceLock::new();
-        let py = slf.py();
-        let ours = OURS.find(py, || -> PyResult<usize> {
-            let method = py.get_type::<Self>().getattr(intern!(py, "run_in_executor"))?;
-            Ok(function_of(&method.call_method1(intern!(py, "__get__"), (slf,))?))
-        })?;
-        Ok(*ours != 0 && function_of(&slf.getattr(intern!(py, "run_in_executor"))?) == *ours)
     }
 
     fn shut_executor_down<'py>(
@@ -207,7 +137,7 @@ async fn wait_for_threads(
         let event_loop = event_loop.bind(py);
         let executor = event_loop.get().state.with(py, |state| {
             state.executor_shut_down = true;
-            state.default_executor.as_ref().map(|executor| executor.object().clone_ref(py))
+            state.default_executor.as_ref().map(|executor| executor.object.clone_ref(py))
         });
         let Some(executor) = executor else { return Ok(None) };
         let done = Future::create(event_loop)?;

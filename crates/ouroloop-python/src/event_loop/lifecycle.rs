@@ -2,14 +2,14 @@
 
 use std::sync::OnceLock;
 
-use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Loop, Phase, debug};
-use crate::interpreter::fresh::{self, Text};
+use super::{Loop, Phase};
+use crate::interpreter::fresh;
 use crate::native::slots::Deallocate;
-use crate::standard::warner;
+use crate::turn::{log_debug, warn_resource};
 
 #[pymethods]
 impl Loop {
@@ -23,7 +23,7 @@ impl Loop {
         if this.is_closed(py) {
             return Ok(());
         }
-        debug::log_debug(this, py, &format!("Close {}", slf.repr()?))?;
+        log_debug(this, py, &format!("Close {}", slf.repr()?))?;
         let executor = this.state.with(py, |state| {
             state.phase = Phase::Closed;
             state.executor_shut_down = true;
@@ -39,7 +39,7 @@ impl Loop {
         if let Some(executor) = executor.filter(|_| !this.is_inherited()) {
             let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "wait"), false)?;
-            let executor = executor.object().bind(py);
+            let executor = executor.object.bind(py);
             executor.call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
         }
         signals
@@ -91,13 +91,4 @@ impl Deallocate for Loop {
 fn warn_unclosed(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
     let message = format!("unclosed event loop {}", event_loop.repr()?);
     warn_resource(event_loop.as_any(), &message)
-}
-
-/// Issues a `ResourceWarning` about `source`.
-pub(crate) fn warn_resource(source: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
-    let py = source.py();
-    let keywords = fresh::dict(py)?;
-    keywords.set_item(intern!(py, "source"), source)?;
-    let category = py.get_type::<PyResourceWarning>();
-    warner(py)?.call((Text(message), category), Some(&keywords)).map(drop)
 }

@@ -1,15 +1,12 @@
 //! Running the loop: `run_forever`, `run_until_complete`, `stop`, and one turn.
 
-use std::ffi::c_ulong;
-
-use ouroloop::EventLoop;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::{Loop, Phase, closed, debug};
+use super::{Loop, Phase, closed, debug, thread_identifier};
 use crate::errors::containment::contained_result;
 use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
@@ -18,12 +15,6 @@ use crate::standard::Standard;
 
 /// What is held waits for the end of the turn, but not for more callbacks than this.
 const CALLBACKS_PER_SEND: usize = 64;
-
-/// The identifier of the calling thread, as `threading.get_ident()` gives it.
-pub(super) fn thread_identifier() -> c_ulong {
-    // SAFETY: needs no state of the interpreter.
-    unsafe { ffi::PyThread_get_thread_ident() }
-}
 
 #[pymethods]
 impl Loop {
@@ -167,8 +158,8 @@ impl Loop {
     fn leave_run(slf: &Bound<'_, Self>, saved: &Saved<'_>) -> PyResult<()> {
         let py = slf.py();
         let left = Self::leave_task(slf);
-        if let Some(pool) = slf.get().owed_call(py) {
-            pool.call();
+        if let Some(bell) = slf.get().owed_call(py) {
+            bell.ring();
         }
         slf.get().state.with(py, |state| {
             state.stopping = false;
@@ -198,22 +189,6 @@ impl Loop {
         }
     }
 
-    /// The number of the callback that writes, if this is the loop's thread, and whether others are waiting in
-    /// this turn. The loop looks out for what is answered.
-    pub(crate) fn callback_that_writes(&self, py: Python<'_>) -> Option<(u32, bool)> {
-        self.runs_here(py).then(|| {
-            self.engine.with(py, |engine| {
-                engine.expect_answer();
-                (engine.popped(), engine.goes_on())
-            })
-        })
-    }
-
-    /// Looks out for what is answered to something that is sent now.
-    pub(crate) fn expect_answer(&self, py: Python<'_>) {
-        self.engine.with(py, EventLoop::expect_answer);
-    }
-
     /// One turn, as [`ouroloop::event_loop`] describes it.
     #[expect(clippy::inline_always, reason = "the only call, once a turn: 3 % of an empty task")]
     #[inline(always)]
@@ -232,8 +207,8 @@ impl Loop {
                 // Other threads run now, and may ask.
                 Self::leave_task(slf)?;
                 py.detach(|| {
-                    if let Some(pool) = owed.take() {
-                        pool.call();
+                    if let Some(bell) = owed.take() {
+                        bell.ring();
                     }
                     wait.perform();
                 });
@@ -249,8 +224,8 @@ impl Loop {
                 return Err(PyErr::fetch(py));
             }
         }
-        if let Some(pool) = owed {
-            pool.call();
+        if let Some(bell) = owed {
+            bell.ring();
         }
         let ready = this.engine.with(py, ouroloop::EventLoop::begin_turn);
         for number in 1..=ready {

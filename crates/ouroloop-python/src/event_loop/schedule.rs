@@ -4,20 +4,17 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use ouroloop::clock::from_seconds;
-use ouroloop::timers::TimerId;
-
 use super::{Loop, debug};
 use crate::context::Snapshot;
 use crate::future::{Bare, Done};
-use crate::handle::{Call, Contents, Handle, TimerHandle, When, seconds_of};
+use crate::handle::{Call, Contents, Handle, TimerHandle, When};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::gathered;
 use crate::interpreter::tricks;
 use crate::native::method::{Arguments, Described, Method, install_method, unexpected_keyword};
 use crate::task::standard_step::StandardStep;
-use crate::turn::{Entry, Work as _};
+use crate::turn::{Entry, Work as _, seconds_of};
 
 /// The arguments of a scheduling method: `leading` ones by place or name, `*args`, `context=None`.
 struct Order<'a, 'py, const N: usize> {
@@ -276,27 +273,6 @@ impl Loop {
             handle.get().remember_source(py)?;
         }
         Ok(handle)
-    }
-
-    /// Adds a timer for the time `when` of this loop's clock, for which there is room.
-    pub(crate) fn add_timer(&self, py: Python<'_>, when: f64, entry: Entry) -> TimerId {
-        let deadline = from_seconds(when);
-        self.engine.with(py, |engine| engine.schedule(deadline, entry))
-    }
-
-    /// Schedules a callback without a handle for the time `when` of this loop's clock.
-    ///
-    /// # Errors
-    /// Those of [`Loop::check_schedulable`]; `MemoryError`.
-    pub(crate) fn schedule_at(&self, py: Python<'_>, when: f64, entry: Entry) -> PyResult<TimerId> {
-        self.check_schedulable(py)?;
-        self.reserve_timer(py)?;
-        Ok(self.add_timer(py, when, entry))
-    }
-
-    /// Takes a timer back, with what it holds; one that has fired stays as it is.
-    pub(crate) fn unschedule(&self, py: Python<'_>, timer: TimerId) {
-        drop(self.engine.with(py, |engine| engine.cancel(timer)));
     }
 
     fn queue_at<'py>(

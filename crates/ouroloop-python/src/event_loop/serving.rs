@@ -7,11 +7,11 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use super::Loop;
 use super::closing::Closing;
-use super::connect::refuse_ssl_socket;
 use super::connection::{bind_error, expect_stream};
 use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
-use crate::coroutine::{Coroutine, Scope};
+use super::sock::refuse_ssl_socket;
+use crate::coroutine::{Coroutine, Scope, next_turn};
 use crate::interpreter::fresh;
 use crate::interpreter::room::gathered;
 use crate::standard::{Standard, exception_of};
@@ -229,11 +229,6 @@ pub(super) async fn serve_on(
         scope.wait(pause).await?;
     }
     Ok(server)
-}
-
-/// An awaitable that is over in the next turn.
-pub(crate) fn next_turn(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    Standard::get(py)?.sleep.call1(py, (0,))
 }
 
 /// A turn for the tasks, one for `gather` to hear of them, one for who awaits it.

@@ -9,74 +9,22 @@
 //!    arrived before the loop ran.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 
-use ouroloop::fork;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
-use super::{Loop, debug, wakeup};
+use super::{Loop, debug};
 use crate::handle::{Call, Handle, confine};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::standard::warner;
-use crate::turn::{KindOf, Subject, Watched, Work};
-use crate::waiter::running_loop;
-
-/// The pipe between the interpreter's signal handler and the loop, and who is to be called.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    read: OwnedFd,
-    write: OwnedFd,
-    /// The interpreter writes into it now.
-    attached: bool,
-    handlers: HashMap<i32, Handler>,
-}
-
-/// A signal that a loop has taken on.
-#[derive(Debug)]
-struct Handler {
-    handle: Py<Handle>,
-    /// What the interpreter calls for it, as long as nobody has put something else there: [`note_arrival`].
-    arrival: Py<PyAny>,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use rustix::pipe::{PipeFlags, pipe_with};
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok(Self { read, write, attached: false, handlers: HashMap::new() })
-    }
-
-    /// Gives a forked child a pipe of its own behind the same numbers, into which the interpreter does not write yet.
-    pub(super) fn take_over(&mut self) -> std::io::Result<()> {
-        let own = Self::new()?;
-        fork::exchange(self.read.as_fd(), own.read.as_fd())?;
-        fork::exchange(self.write.as_fd(), own.write.as_fd())?;
-        self.attached = false;
-        Ok(())
-    }
-
-    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.handlers.values().try_for_each(|handler| {
-            visit.call(&handler.handle)?;
-            visit.call(&handler.arrival)
-        })
-    }
-
-    /// Takes the numbers out of the pipe.
-    fn arrived(&self) -> Vec<i32> {
-        let mut arrived = Vec::new();
-        let mut numbers = [0_u8; 256];
-        while let Ok(count @ 1..) = rustix::io::read(&self.read, &mut numbers) {
-            arrived.extend(numbers[..count].iter().map(|&number| i32::from(number)));
-        }
-        arrived
-    }
-}
+use crate::turn::signals::{Handler, Signals, is_main_thread};
+use crate::turn::{KindOf, Subject, Watched, Work, wakeup};
+use crate::waiting::running_loop;
 
 /// What a signal with a handler of ours does in the interpreter: the pipe has its number, and the running loop
 /// looks there in the next turn.
@@ -119,7 +67,7 @@ impl Loop {
         let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
         // Another one each time, by which it is known whose it is.
         let arrival = wrap_pyfunction!(note_arrival, py)?.into_any();
-        let handler = Handler { handle, arrival: arrival.clone().unbind() };
+        let handler = Handler { handle: handle.into_any(), arrival: arrival.clone().unbind() };
         slf.get().forget_arrived(py);
         let before = slf.get().state.with(py, |state| {
             let signals = state.signals.as_mut()?;
@@ -217,13 +165,6 @@ fn give_back(py: Python<'_>, handlers: HashMap<i32, Handler>) -> PyResult<()> {
     Ok(())
 }
 
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = crate::interpreter::modules::module(py, intern!(py, "threading"))?;
-    let main = threading.call_method0(intern!(py, "main_thread"))?;
-    let here = threading.call_method0(intern!(py, "get_ident"))?;
-    main.getattr(intern!(py, "ident"))?.eq(here)
-}
-
 fn is_finalizing(py: Python<'_>) -> PyResult<bool> {
     crate::interpreter::modules::module(py, intern!(py, "sys"))?
         .call_method0(intern!(py, "is_finalizing"))?
@@ -288,29 +229,6 @@ impl Loop {
         slf.get().lend_pipe(py, write)
     }
 
-    /// Has the signals of a forked child, which has none of the parent's wake-up descriptors, come to the handlers that
-    /// there are.
-    pub(super) fn attach_handlers(&self, py: Python<'_>) -> PyResult<()> {
-        let write = self.state.with(py, |state| {
-            let signals = state.signals.as_ref().filter(|it| !it.handlers.is_empty())?;
-            Some(signals.write.as_raw_fd())
-        });
-        match write {
-            Some(write) if is_main_thread(py)? => self.lend_pipe(py, write),
-            _ => Ok(()),
-        }
-    }
-
-    fn lend_pipe(&self, py: Python<'_>, write: RawFd) -> PyResult<()> {
-        let before = wakeup::lend(py, write)?;
-        if before >= 0 {
-            wakeup::take_back(py, before)?;
-        } else {
-            self.set_signals_attached(py, true);
-        }
-        Ok(())
-    }
-
     /// The loop no longer runs: signals are its business only if it has handlers.
     pub(super) fn detach_signals(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -346,14 +264,6 @@ impl Loop {
         self.state.with(py, |state| state.signals.as_ref().is_some_and(|signals| signals.attached))
     }
 
-    fn set_signals_attached(&self, py: Python<'_>, attached: bool) {
-        self.state.with(py, |state| {
-            if let Some(signals) = &mut state.signals {
-                signals.attached = attached;
-            }
-        });
-    }
-
     fn forget_handler(slf: &Bound<'_, Self>, number: i32) -> Option<Handler> {
         slf.get().state.with(slf.py(), |state| state.signals.as_mut()?.handlers.remove(&number))
     }
@@ -378,11 +288,12 @@ impl Loop {
                 signals.handlers.get(&number).map(|handler| handler.handle.clone_ref(py))
             });
             let Some(handler) = handler else { continue };
-            if handler.bind(py).get().is_cancelled(py) {
+            let handler = handler.into_bound(py).cast_into::<Handle>()?;
+            if handler.get().is_cancelled(py) {
                 let number = number.into_pyobject(py)?.into_any();
                 Self::remove_signal_handler(slf, &number)?;
             } else {
-                slf.get().push(py, Call(handler).entry());
+                slf.get().push(py, Call(handler.unbind()).entry());
             }
         }
         Ok(())

@@ -4,8 +4,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::closing::Closing;
-use super::connect::refuse_ssl_socket;
 use super::dns::socket_function;
+use super::sock::refuse_ssl_socket;
 
 use crate::interpreter::fresh;
 

@@ -6,6 +6,7 @@ use ouroloop::EventLoop;
 use pyo3::exceptions::{
     PyAttributeError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError,
 };
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
@@ -14,6 +15,9 @@ use crate::future::Ready;
 use crate::handle::{Call, Handle};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
+use crate::transport::datagram::DatagramTransport;
+use crate::transport::endpoint::SocketEnd as _;
+use crate::transport::socket::SocketTransport;
 use crate::turn::Entry;
 
 #[pymethods]
@@ -86,6 +90,21 @@ impl Loop {
 }
 
 impl Loop {
+    /// The transport that uses descriptor `fd` and is not closing.
+    pub(super) fn transport_on(&self, py: Python<'_>, fd: RawFd) -> Option<Py<PyAny>> {
+        let transport = self.transports.with(py, |transports| {
+            let transport = transports.get(&fd)?.as_ptr();
+            // SAFETY: a transport is removed before its memory goes; one whose count is zero is
+            // being deallocated and must not be revived.
+            if unsafe { ffi::Py_REFCNT(transport) } == 0 {
+                return None;
+            }
+            // SAFETY: as above.
+            Some(unsafe { Bound::from_borrowed_ptr(py, transport) })
+        })?;
+        (!is_closing(&transport)).then(|| transport.unbind())
+    }
+
     fn watch_for_program(
         slf: &Bound<'_, Self>,
         fd: &Bound<'_, PyAny>,
@@ -239,4 +258,13 @@ fn cancel(py: Python<'_>, before: Option<Entry>) -> PyResult<bool> {
         Some(Err(other)) => Ok(other.get::<Ready>().is_some()),
         None => Ok(false),
     }
+}
+
+/// Whether a transport of this crate is closing or closed.
+fn is_closing(transport: &Bound<'_, PyAny>) -> bool {
+    let py = transport.py();
+    if let Ok(transport) = transport.cast::<SocketTransport>() {
+        return transport.get().is_closing(py);
+    }
+    transport.cast::<DatagramTransport>().is_ok_and(|transport| transport.get().is_closing(py))
 }

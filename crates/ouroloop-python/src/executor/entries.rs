@@ -1,15 +1,16 @@
 //! The outcome of a job as an entry of the loop's queue.
 
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyAssertionError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::job::settle;
 use crate::context::copy_current;
-use crate::event_loop::Loop;
-use crate::future::{Future, Outcome};
+use crate::errors::concurrent::convert;
+use crate::future::{Future, Outcome, Phase};
 use crate::handle::report_call;
 use crate::interpreter::fresh::Text;
+use crate::turn::Loop;
 use crate::turn::{KindOf, Subject, Work};
 
 /// Another thread has done what this future waits for: it is to end so.
@@ -34,6 +35,25 @@ impl Work for Settle {
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.0)?;
         self.1.visit(visit)
+    }
+}
+
+/// Ends the future of a job, in the loop's thread.
+///
+/// # Errors
+/// Those of ending a future, and `AssertionError` if somebody else has ended it.
+fn settle(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
+    match future.get().phase(future.py()) {
+        Phase::Cancelled => return Ok(()),
+        Phase::Finished => return Err(PyAssertionError::new_err(())),
+        Phase::Pending => {}
+    }
+    match outcome {
+        Outcome::Result(_) => Future::finish(future, outcome),
+        Outcome::Exception(error) => {
+            Future::finish_with_error(future, &convert(error.bind(future.py()))?)
+        }
+        Outcome::Cancelled { message } => Future::cancel(future, message).map(drop),
     }
 }
 

@@ -7,14 +7,12 @@
 use ouroloop::interrupt::InterruptDescriptor;
 use ouroloop::waker::Waker;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyAssertionError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::entries::Settle;
 use crate::context::run_in;
-use crate::errors::concurrent::convert;
 use crate::future::{Future, Home, Outcome, Phase};
 use crate::standard::exception_of;
 use crate::turn::Work as _;
@@ -120,23 +118,4 @@ fn hand_over(py: Python<'_>, future: Py<Future>, outcome: Outcome) -> Option<Wak
     }
     event_loop.push(py, Settle(future, outcome).entry());
     Some(event_loop.waker())
-}
-
-/// Ends the future of a job, in the loop's thread.
-///
-/// # Errors
-/// Those of ending a future, and `AssertionError` if somebody else has ended it.
-pub(crate) fn settle(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
-    match future.get().phase(future.py()) {
-        Phase::Cancelled => return Ok(()),
-        Phase::Finished => return Err(PyAssertionError::new_err(())),
-        Phase::Pending => {}
-    }
-    match outcome {
-        Outcome::Result(_) => Future::finish(future, outcome),
-        Outcome::Exception(error) => {
-            Future::finish_with_error(future, &convert(error.bind(future.py()))?)
-        }
-        Outcome::Cancelled { message } => Future::cancel(future, message).map(drop),
-    }
 }

@@ -11,12 +11,14 @@ use pyo3::types::PyTuple;
 use super::job::Job;
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
+use crate::turn::Bell;
 
 /// The queue of a `ThreadPoolExecutor`, with native jobs among the work items.
 #[pyclass(frozen, name = "_WorkQueue", module = "ouroloop")]
 #[derive(Debug)]
 pub(crate) struct WorkQueue {
     pool: Pool<Job>,
+    bell: Bell,
     /// What the `run` of a work item takes: from 3.14 on a worker's context.
     item_arguments: AttachedCell<Option<Py<PyTuple>>>,
 }
@@ -36,11 +38,17 @@ impl WorkQueue {
         } else {
             PyTuple::empty(py)
         };
-        Ok(Self { pool, item_arguments: AttachedCell::new(Some(item_arguments.unbind())) })
+        let calls = pool.clone();
+        let bell = Bell::new(move || calls.call());
+        Ok(Self { pool, bell, item_arguments: AttachedCell::new(Some(item_arguments.unbind())) })
     }
 
     pub(super) fn pool(&self) -> &Pool<Job> {
         &self.pool
+    }
+
+    pub(super) fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     pub(super) fn item_arguments<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> {

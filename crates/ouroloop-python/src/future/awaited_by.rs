@@ -8,7 +8,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 
-use super::{Future, Link};
+use super::links::Link;
+use super::object::Future;
 use crate::interpreter::fresh::Text;
 use crate::standard::Standard;
 
@@ -19,7 +20,6 @@ impl Future {
         let waiting = PySet::empty(py)?;
         for link in self.all_links(py)? {
             let awaiter = match link {
-                Link::Wakeup(task) => Some(task.into_bound(py).into_any()),
                 Link::Listener(listener) => listener.awaiter(py),
                 Link::Call { callback, .. } => task_behind(callback.bind(py))?,
             };
@@ -42,10 +42,9 @@ impl Future {
     /// The task that awaits it, the first one if there are several.
     pub(crate) fn awaiting_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.all_links(py).ok()?.into_iter().find_map(|link| match link {
-            Link::Wakeup(task) => Some(task.into_bound(py).into_any()),
             // Who cannot tell what it is, is no task.
             Link::Call { callback, .. } => task_behind(callback.bind(py)).ok().flatten(),
-            Link::Listener(_) => None,
+            Link::Listener(listener) => listener.awaiting_task(py),
         })
     }
 }

@@ -7,9 +7,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::iter::FutureIter;
-use super::{Future, Home, Link, Phase, State};
+use super::links::Link;
+use super::object::Future;
+use super::state::{Home, Phase, State};
 use crate::context::copy_current;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::{gathered, vector};
@@ -18,6 +19,7 @@ use crate::native::instance_dict;
 use crate::native::method::Arguments;
 use crate::native::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
+use crate::turn::Loop;
 
 impl Future {
     /// The loop for an object made without `loop=`.
@@ -163,7 +165,6 @@ impl Future {
         let (mut removed, mut gone) = (vector(py, links.len())?, vector(py, links.len())?);
         for link in links {
             let equal = match &link {
-                Link::Wakeup(_) => false,
                 Link::Call { callback, .. } => callback.bind(py).eq(r#fn)?,
                 Link::Listener(listener) => listener.callable(py)?.eq(r#fn)?,
             };

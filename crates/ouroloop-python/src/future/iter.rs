@@ -6,7 +6,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::{Future, Phase};
+use super::object::Future;
+use super::state::Phase;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::{Await, Resume, Resumed, ended_with};

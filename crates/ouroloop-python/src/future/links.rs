@@ -5,18 +5,14 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::listen::Listener;
-use crate::context::copy_current;
 use crate::interpreter::room::{Grow, boxed};
-use crate::task::{Task, wakeup_method};
 
 /// One who waits for a future.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// A native task that awaits it.
-    Wakeup(Py<Task>),
     /// A callback, with the context to run it in.
     Call { callback: Py<PyAny>, context: Py<PyAny> },
-    /// A native object.
+    /// A native object, such as a task that awaits it.
     Listener(Listener),
 }
 
@@ -25,18 +21,15 @@ impl Link {
     pub(crate) fn into_call(self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
         match self {
             Self::Call { callback, context } => Ok((callback, context)),
-            Self::Wakeup(task) => {
-                let context = task.bind(py).get().context(py);
-                Ok((wakeup_method(task.bind(py))?.unbind(), context))
+            Self::Listener(listener) => {
+                Ok((listener.callable(py)?.unbind(), listener.context(py)?))
             }
-            Self::Listener(listener) => Ok((listener.callable(py)?.unbind(), copy_current(py)?)),
         }
     }
 
     /// Drops the references at once.
     pub(crate) fn release(self, py: Python<'_>) {
         match self {
-            Self::Wakeup(task) => task.drop_ref(py),
             Self::Call { callback, context } => {
                 callback.drop_ref(py);
                 context.drop_ref(py);
@@ -48,7 +41,6 @@ impl Link {
     /// A second reference to the same waiter.
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
-            Self::Wakeup(task) => Self::Wakeup(task.clone_ref(py)),
             Self::Call { callback, context } => {
                 Self::Call { callback: callback.clone_ref(py), context: context.clone_ref(py) }
             }
@@ -59,7 +51,6 @@ impl Link {
     /// Whether `self`, once made from `other` by [`Link::clone_ref`], is still the same waiter.
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Wakeup(task), Self::Wakeup(other)) => task.is(other),
             (Self::Call { callback, .. }, Self::Call { callback: other, .. }) => callback.is(other),
             (Self::Listener(listener), Self::Listener(other)) => listener.is(other),
             _ => false,
@@ -68,7 +59,6 @@ impl Link {
 
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Wakeup(task) => visit.call(task),
             Self::Call { callback, context } => {
                 visit.call(callback)?;
                 visit.call(context)

@@ -11,9 +11,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
 
+use crate::context::copy_current;
+use crate::handle::report_call;
 use crate::interpreter::fresh::Text;
 use crate::native::cell::AttachedCell;
-use crate::turn::Subject;
+use crate::turn::{Entry, KindOf, Loop, Subject, Work};
 
 /// A class whose objects listen to futures.
 pub(crate) trait Listen: PyClass {
@@ -32,6 +34,23 @@ pub(crate) trait Listen: PyClass {
     /// Those of making it.
     fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>>;
 
+    /// The entry by which it is told from the loop's queue.
+    fn entry(owner: Py<Self>, future: Py<PyAny>) -> Entry {
+        Ended(Listener { owner: owner.into_any(), ear: Self::ear() }, future).entry()
+    }
+
+    /// Whether the object is a task that awaits the future.
+    #[cfg(Py_3_14)]
+    const AWAITS: bool = false;
+
+    /// The context in which the callable runs where it stands for the object.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    fn context(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        copy_current(slf.py())
+    }
+
     /// The task or future that waits for the future by way of this object, for
     /// `asyncio.capture_call_graph`.
     #[cfg_attr(not(Py_3_14), expect(dead_code, reason = "call graphs came with 3.14"))]
@@ -46,6 +65,10 @@ pub(crate) trait Listen: PyClass {
 pub(crate) struct Ear {
     hear: fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<()>,
     callable: for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    entry: fn(Py<PyAny>, Py<PyAny>) -> Entry,
+    context: fn(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>>,
+    #[cfg(Py_3_14)]
+    awaits: bool,
     #[cfg(Py_3_14)]
     awaiter: for<'py> fn(&Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>>,
 }
@@ -55,6 +78,10 @@ impl Ear {
         Self {
             hear: hear::<T>,
             callable: callable::<T>,
+            entry: entry::<T>,
+            context: context::<T>,
+            #[cfg(Py_3_14)]
+            awaits: T::AWAITS,
             #[cfg(Py_3_14)]
             awaiter: awaiter::<T>,
         }
@@ -69,6 +96,17 @@ fn hear<T: Listen>(owner: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyRes
 fn callable<'py, T: Listen>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: as in `hear`.
     T::callable(unsafe { owner.cast_unchecked::<T>() })
+}
+
+fn entry<T: Listen>(owner: Py<PyAny>, future: Py<PyAny>) -> Entry {
+    // SAFETY: attached, as whoever ends a future is; the class as in `hear`.
+    let owner = unsafe { owner.into_bound(Python::assume_attached()).cast_into_unchecked::<T>() };
+    T::entry(owner.unbind(), future)
+}
+
+fn context<T: Listen>(owner: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    // SAFETY: as in `hear`.
+    T::context(unsafe { owner.cast_unchecked::<T>() })
 }
 
 #[cfg(Py_3_14)]
@@ -92,6 +130,23 @@ impl Listener {
     /// Tells the object that `future` has ended.
     pub(crate) fn hear(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
         (self.ear.hear)(self.owner.bind(future.py()), future)
+    }
+
+    /// The entry by which it is told from the loop's queue that `future` has ended.
+    #[inline]
+    pub(super) fn entry(self, future: Py<PyAny>) -> Entry {
+        (self.ear.entry)(self.owner, future)
+    }
+
+    /// The task that awaits the future, if it is one.
+    #[cfg(Py_3_14)]
+    pub(super) fn awaiting_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.ear.awaits.then(|| self.owner.bind(py).clone())
+    }
+
+    /// The context for [`Listener::callable`].
+    pub(super) fn context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        (self.ear.context)(self.owner.bind(py))
     }
 
     /// The listener as a done callback of Python's.
@@ -210,4 +265,48 @@ impl Closure {
         let py = unsafe { Python::assume_attached() };
         drop(self.listener.replace(py, None));
     }
+}
+
+/// A native object is to hear that a future has ended.
+#[derive(Debug)]
+struct Ended(Listener, Py<PyAny>);
+
+impl Work for Ended {
+    /// No code of the user's runs here that could ask for the current task.
+    const LEAVES_TASK: bool = false;
+
+    fn kind() -> &'static KindOf<Self> {
+        static KIND: KindOf<Ended> = KindOf::new("future.ended");
+        &KIND
+    }
+
+    #[inline]
+    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        let Self(listener, future) = self;
+        listener
+            .hear(future.bind(event_loop.py()))
+            .or_else(|error| report_ended(event_loop, &listener, future, error))
+    }
+
+    fn subject(&self, py: Python<'_>) -> Option<Subject> {
+        Some(self.0.subject(py))
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.visit(visit)?;
+        visit.call(&self.1)
+    }
+}
+
+#[cold]
+fn report_ended(
+    event_loop: &Bound<'_, Loop>,
+    listener: &Listener,
+    future: Py<PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    Loop::leave_task(event_loop)?;
+    let callback = listener.callable(py)?.unbind();
+    report_call(event_loop, callback, Some(future), copy_current(py)?, error)
 }

@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use super::class::NOT_INITIALIZED;
-use super::{Future, Outcome};
+use super::object::Future;
+use super::state::Outcome;
 use crate::native::method::{Described, Nullary, Unary, install_nullary, install_unary};
 use crate::standard::invalid_state;
 

@@ -5,8 +5,8 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::Links;
-use crate::event_loop::Loop;
+use super::links::Links;
+use crate::turn::Loop;
 
 /// Where a future stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 
 use pyo3::prelude::*;
 
-use super::{Contents, Handle};
+use super::object::{Contents, Handle};
 use crate::context::{Snapshot, copy_current};
-use crate::event_loop::Loop;
 use crate::interpreter::fresh;
+use crate::turn::Loop;
 
 /// Makes a call about `owner`. What goes wrong there and has not been reported ends neither the loop nor
 /// what else waits in its turn.

@@ -1,14 +1,12 @@
 //! Callbacks as entries of the loop's queue.
 
-use ouroloop::clock::Nanos;
-use ouroloop::ready::Place;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::{Handle, Scheduled};
-use crate::event_loop::Loop;
-use crate::turn::{Entry, KindOf, Placed, Subject, Watched, Work};
+use super::object::Handle;
+use crate::turn::Loop;
+use crate::turn::{KindOf, Subject, Watched, Work};
 
 /// A callback whose handle the loop owns.
 #[derive(Debug)]
@@ -40,42 +38,6 @@ impl Work for Call {
 impl Watched for Call {
     fn again(&self, py: Python<'_>) -> Self {
         Self(self.0.clone_ref(py))
-    }
-}
-
-/// What `call_soon` and its kin schedule.
-impl Work for Scheduled {
-    fn kind() -> &'static KindOf<Self> {
-        static KIND: KindOf<Scheduled> = KindOf::new("handle.soon").placed();
-        &KIND
-    }
-
-    #[inline]
-    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        self.call(event_loop)
-    }
-
-    fn subject(&self, py: Python<'_>) -> Option<Subject> {
-        Some(match self.callback(py) {
-            Some(callback) => Subject::Object(callback),
-            None => Subject::Name(""),
-        })
-    }
-
-    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.traverse(visit)
-    }
-}
-
-impl Placed for Scheduled {
-    #[inline]
-    fn due(&mut self, place: Place, deadline: Nanos) {
-        self.move_to(place, deadline);
-    }
-
-    #[inline]
-    fn leave(&mut self) -> Option<Entry> {
-        if self.is_held() { self.let_go().map(|handle| Call(handle).entry()) } else { None }
     }
 }
 

@@ -29,27 +29,18 @@ use std::ptr::{self, NonNull};
 use ouroloop::Callback as _;
 use ouroloop::clock::{Nanos, as_seconds};
 use ouroloop::ready::Place;
-use ouroloop::timers::TimerId;
 use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::entries::Nothing;
-use super::{Handle, TimerHandle, call};
-use crate::context::Snapshot;
-use crate::event_loop::Loop;
+use super::entries::{Call, Nothing};
+use super::object::{Contents, Handle, call};
+use super::pending::{Pending, Stand};
+use super::timer::{TimerHandle, When};
 use crate::native::shelf;
-use crate::turn::{Entry, Work as _};
-
-/// What is to be called, and in which context.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    pub(crate) callback: Py<PyAny>,
-    /// A tuple.
-    pub(crate) args: Py<PyAny>,
-    pub(crate) context: Snapshot,
-}
+use crate::turn::Loop;
+use crate::turn::{Entry, KindOf, Placed, Subject, Work};
 
 /// Who may still reach the callback, in one word, since an entry has room for four.
 ///
@@ -99,20 +90,6 @@ pub(crate) struct Scheduled {
 // SAFETY: entries are made, moved and dropped by attached threads alone; the address is used under
 // the rules above.
 unsafe impl Send for Scheduled {}
-
-/// Where a thin handle's entry stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pending {
-    /// A living `Loop` (rule 4).
-    event_loop: NonNull<ffi::PyObject>,
-    stand: Stand,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stand {
-    Ready(Place),
-    Timer(TimerId),
-}
 
 impl Pending {
     fn event_loop<'a, 'py>(&'a self, py: Python<'py>) -> Borrowed<'a, 'py, Loop> {
@@ -254,6 +231,42 @@ impl Scheduled {
     }
 }
 
+/// What `call_soon` and its kin schedule.
+impl Work for Scheduled {
+    fn kind() -> &'static KindOf<Self> {
+        static KIND: KindOf<Scheduled> = KindOf::new("handle.soon").placed();
+        &KIND
+    }
+
+    #[inline]
+    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        self.call(event_loop)
+    }
+
+    fn subject(&self, py: Python<'_>) -> Option<Subject> {
+        Some(match self.callback(py) {
+            Some(callback) => Subject::Object(callback),
+            None => Subject::Name(""),
+        })
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.traverse(visit)
+    }
+}
+
+impl Placed for Scheduled {
+    #[inline]
+    fn due(&mut self, place: Place, deadline: Nanos) {
+        self.move_to(place, deadline);
+    }
+
+    #[inline]
+    fn leave(&mut self) -> Option<Entry> {
+        if self.is_held() { self.let_go().map(|handle| Call(handle).entry()) } else { None }
+    }
+}
+
 fn address<T>(object: &Bound<'_, T>) -> NonNull<ffi::PyObject> {
     NonNull::new(object.as_ptr()).expect("a reference is not null")
 }
@@ -358,7 +371,7 @@ impl TimerHandle {
     #[inline]
     pub(crate) fn schedule<'py>(
         event_loop: &Bound<'py, Loop>,
-        when: super::When<'_, 'py>,
+        when: When<'_, 'py>,
         contents: Contents,
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();

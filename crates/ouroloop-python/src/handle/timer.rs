@@ -8,18 +8,17 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use ouroloop::timers::TimerId;
 
-use super::{Contents, Handle, State, class_of, reference};
-use crate::event_loop::Loop;
+use super::object::{Contents, Handle, State, class_of, reference};
 use crate::interpreter::fresh::{self, Text};
-use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::native::shelf::{self, Shelf, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
+use crate::turn::{Loop, seconds_of};
 
 /// When a timer is due.
 #[derive(Debug, Default)]
@@ -126,18 +125,6 @@ fn comparable_seconds(time: &Bound<'_, PyAny>) -> PyResult<f64> {
         }
         Ok(if time.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY })
     })
-}
-
-/// A time or a delay as a number, which the program's own class may give.
-///
-/// # Errors
-/// `TypeError` for what is no number; what its `__float__` raises.
-pub(crate) fn seconds_of(time: &Bound<'_, PyAny>) -> PyResult<f64> {
-    if let Ok(time) = time.cast_exact::<PyFloat>() {
-        return Ok(time.value());
-    }
-    let _level = Level::enter(time.py())?;
-    time.extract()
 }
 
 impl Deallocate for TimerHandle {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::interpreter::room::Grow;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 /// The items of a queue: its `_queue`.
 #[derive(Debug)]

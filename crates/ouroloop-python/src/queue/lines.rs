@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use super::object::Queue;
 use super::state::{Manner, Side};
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 /// Wakes the first in line who still waits.
 #[inline]

@@ -7,10 +7,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::state::State;
-use crate::binding::Binding;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
+use crate::waiting::Binding;
 
 /// A native `asyncio.Queue`.
 #[pyclass(frozen, subclass, weakref, module = "ouroloop")]

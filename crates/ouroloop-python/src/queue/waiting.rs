@@ -18,7 +18,7 @@ use crate::errors::handled::while_handling;
 use crate::interpreter::room::taken;
 use crate::native::slots::Resumed;
 use crate::standard::exception_of;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 /// A place in a line before a queue, and the wait there.
 struct Place {

@@ -33,6 +33,7 @@
 //! runs between a look at the buffer and the taking out that follows from it.
 
 mod buffer;
+mod intake;
 mod limit;
 mod opening;
 mod protocol;
@@ -41,33 +42,18 @@ mod release;
 mod writer;
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+
+use crate::transport::{native_protocol, socket};
 
 pub(crate) use protocol::StreamReaderProtocol;
 pub(crate) use reader::StreamReader;
-
-/// The reader that takes what comes for `protocol`, if native code can feed it.
-#[inline]
-pub(crate) fn receiver<'py>(protocol: &Bound<'py, PyAny>) -> Option<Bound<'py, StreamReader>> {
-    StreamReaderProtocol::receiver(protocol.cast::<StreamReaderProtocol>().ok()?)
-}
-
-/// `protocol.data_received(data)`, for data that is not empty.
-///
-/// # Errors
-/// What that raises.
-#[inline]
-pub(crate) fn deliver(protocol: &Bound<'_, PyAny>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-    match receiver(protocol) {
-        Some(reader) => StreamReader::feed(&reader, data),
-        None => protocol.call_method1(intern!(data.py(), "data_received"), (data,)).map(drop),
-    }
-}
 
 /// Makes the classes complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     reader::install(py)?;
     writer::install(py)?;
+    socket::STREAM.make_known::<StreamReaderProtocol>(py, intake::read);
+    native_protocol::STREAM.make_known::<StreamReaderProtocol>(py, intake::deliver);
     protocol::install(py)
 }
 

@@ -12,7 +12,7 @@ use super::writer::StreamWriter;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
-use crate::waiter::running_loop;
+use crate::waiting::running_loop;
 
 /// Opens a connection and answers its `(reader, writer)`.
 ///

@@ -16,7 +16,7 @@ use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
 use crate::native::kinship::class_of;
 use crate::standard::raised;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 /// The lock and the three methods of it that a condition offers as its own.
 #[derive(Debug, Default)]

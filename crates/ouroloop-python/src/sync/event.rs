@@ -12,7 +12,7 @@ use crate::interpreter::fresh::Text;
 use crate::native::cell::AttachedCell;
 use crate::native::kinship::class_of;
 use crate::native::slots::Resumed;
-use crate::waiter::Waiting;
+use crate::waiting::Waiting;
 
 /// A native `asyncio.Event`.
 #[pyclass(frozen, subclass, extends = LoopBound, module = "asyncio.locks")]

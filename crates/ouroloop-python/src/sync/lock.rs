@@ -22,7 +22,7 @@ use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
 use crate::native::kinship::class_of;
 use crate::native::slots::Resumed;
-use crate::waiter::Waiting;
+use crate::waiting::Waiting;
 
 /// A native `asyncio.Lock`.
 #[pyclass(frozen, subclass, extends = LoopBound, module = "asyncio.locks")]

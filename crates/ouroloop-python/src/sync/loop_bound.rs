@@ -10,13 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
 use super::waiters::Waiters;
-use crate::binding::Binding;
 use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::no_memory;
 use crate::native::instance_dict;
-use crate::waiter::{Waiter, Waiting};
+use crate::waiting::Binding;
+use crate::waiting::{Waiter, Waiting};
 
 /// The native part of every primitive; it belongs to the loop on which somebody first waits.
 ///

@@ -20,7 +20,7 @@ use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::native::kinship::class_of;
 use crate::native::slots::Resumed;
-use crate::waiter::Waiting;
+use crate::waiting::Waiting;
 
 /// A number of permits: nearly always a small integer, but anything that counts will do.
 #[derive(Debug)]

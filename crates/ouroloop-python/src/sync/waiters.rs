@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use super::primitive::truth;
 use crate::interpreter::room::{Grow, copies, taken};
 use crate::native::cell::AttachedCell;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 /// Futures in the order in which they came.
 ///

@@ -1,18 +1,22 @@
 //! `Task` as Python sees it.
 
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::{Making, Name, Task, unsupported};
-use crate::event_loop::Loop;
+use super::create::Making;
+use super::object::{Name, State, Task};
+use super::registry;
 use crate::future::{Future, Home};
+use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::native::constructor::Construct;
 use crate::native::method::Arguments;
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
+use crate::turn::Loop;
 
 #[pymethods]
 impl Task {
@@ -232,8 +236,8 @@ impl Task {
         let py = slf.py();
         let event_loop = Future::default_loop(py, event_loop)?;
         slf.as_super().get().initialize(&event_loop)?;
-        super::registry::forget(py, slf.get());
-        drop(slf.get().state.replace(py, super::State::empty()));
+        registry::forget(py, slf.get());
+        drop(slf.get().state.replace(py, State::empty()));
         Self::begin(slf, making, &event_loop)
     }
 }
@@ -266,4 +270,9 @@ impl Construct for Task {
 /// An optional argument's value.
 fn given<'py>(value: Borrowed<'_, 'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     (!value.is_none()).then(|| value.to_owned())
+}
+
+/// asyncio's error for operations that only the coroutine performs.
+fn unsupported(operation: &str) -> PyErr {
+    fresh::error::<PyRuntimeError>(format!("Task does not support {operation} operation"))
 }

@@ -4,22 +4,25 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::{StepMethod, Task, step, wakeup_method};
-use crate::event_loop::Loop;
+use super::methods::StepMethod;
+use super::object::Task;
+use super::step;
+use crate::future::listen::{Ear, Listen};
 use crate::handle::report_call;
-use crate::turn::{KindOf, Subject, Work};
+use crate::turn::Loop;
+use crate::turn::{Entry, KindOf, Subject, Work};
 
 /// The task's next step.
 #[derive(Debug)]
-pub(crate) struct Step(pub(crate) Py<Task>);
+pub(super) struct Step(pub(super) Py<Task>);
 
 /// A step that throws an exception into the coroutine.
 #[derive(Debug)]
-pub(crate) struct Throw(pub(crate) Py<Task>, pub(crate) Py<PyAny>);
+pub(super) struct Throw(pub(super) Py<Task>, pub(super) Py<PyAny>);
 
 /// The step after the future that the task waited for has ended.
 #[derive(Debug)]
-pub(crate) struct Wakeup(pub(crate) Py<Task>, pub(crate) Py<PyAny>);
+struct Wakeup(Py<Task>, Py<PyAny>);
 
 impl Work for Step {
     const LEAVES_TASK: bool = false;
@@ -96,6 +99,38 @@ impl Work for Wakeup {
     }
 }
 
+/// A task listens to the future that it awaits.
+impl Listen for Task {
+    #[cfg(Py_3_14)]
+    const AWAITS: bool = true;
+
+    fn ear() -> &'static Ear {
+        static EAR: Ear = Ear::of::<Task>();
+        &EAR
+    }
+
+    fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        step::wake_anywhere(slf, future)
+    }
+
+    fn callable<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::wakeup_method(slf)
+    }
+
+    fn context(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Ok(slf.get().context(slf.py()))
+    }
+
+    #[inline]
+    fn entry(owner: Py<Self>, future: Py<PyAny>) -> Entry {
+        Wakeup(owner, future).entry()
+    }
+
+    fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        Some(slf.as_any().clone())
+    }
+}
+
 #[cold]
 fn report_step(event_loop: &Bound<'_, Loop>, task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
     let py = event_loop.py();
@@ -111,6 +146,6 @@ fn report_wakeup(
     error: PyErr,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    let callback = wakeup_method(task)?.unbind();
+    let callback = Task::wakeup_method(task)?.unbind();
     report_call(event_loop, callback, Some(future.clone().unbind()), task.get().context(py), error)
 }

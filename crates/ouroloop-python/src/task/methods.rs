@@ -7,7 +7,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::{Task, step};
+use super::object::Task;
+use super::step;
 use crate::errors::containment::contained_result;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
@@ -98,21 +99,23 @@ unsafe extern "C" fn task_wakeup(
     unsafe { Python::attach_unchecked(wake) }
 }
 
-/// The bound method `task_wakeup`, under which a waiting task stands in a future's callbacks.
-pub(crate) fn wakeup_method<'py>(task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyAny>> {
-    struct Definition(std::cell::UnsafeCell<ffi::PyMethodDef>);
-    // SAFETY: the interpreter only reads a method definition.
-    unsafe impl Sync for Definition {}
-    static DEFINITION: Definition = Definition(std::cell::UnsafeCell::new(ffi::PyMethodDef {
-        ml_name: c"task_wakeup".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: task_wakeup },
-        ml_flags: ffi::METH_O,
-        ml_doc: std::ptr::null(),
-    }));
-    // SAFETY: attached; the definition is static and the function has the shape of `METH_O`.
-    unsafe {
-        let method =
-            ffi::PyCFunction_NewEx(DEFINITION.0.get(), task.as_ptr(), std::ptr::null_mut());
-        Bound::from_owned_ptr_or_err(task.py(), method)
+impl Task {
+    /// The bound method `task_wakeup`, under which a waiting task stands in a future's callbacks.
+    pub(super) fn wakeup_method<'py>(task: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        struct Definition(std::cell::UnsafeCell<ffi::PyMethodDef>);
+        // SAFETY: the interpreter only reads a method definition.
+        unsafe impl Sync for Definition {}
+        static DEFINITION: Definition = Definition(std::cell::UnsafeCell::new(ffi::PyMethodDef {
+            ml_name: c"task_wakeup".as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunction: task_wakeup },
+            ml_flags: ffi::METH_O,
+            ml_doc: std::ptr::null(),
+        }));
+        // SAFETY: attached; the definition is static and the function has the shape of `METH_O`.
+        unsafe {
+            let method =
+                ffi::PyCFunction_NewEx(DEFINITION.0.get(), task.as_ptr(), std::ptr::null_mut());
+            Bound::from_owned_ptr_or_err(task.py(), method)
+        }
     }
 }

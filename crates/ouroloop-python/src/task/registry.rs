@@ -2,13 +2,12 @@
 //! `current_task` see them.
 //!
 //! **Current task.** Here are the standard module's own ways to it, for steps on other loops and
-//! eager ones; a native loop's steps use [`super::current`].
+//! eager ones; a native loop's steps use [`crate::turn::current`].
 //!
 //! **All tasks.** Live tasks stand in a vector without being owned; a task knows its place.
 //! `ouroloop._tasks` makes the standard module's own weak set iterate over them as well, so that
 //! no task has to be added to it.
 
-use std::num::NonZeroU32;
 use std::ptr::NonNull;
 
 use pyo3::ffi;
@@ -16,43 +15,21 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
-use super::Task;
-#[cfg(Py_3_14)]
-use crate::event_loop::Loop;
+use super::object::{Place, Task};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{Grow, no_memory, vector};
 use crate::native::cell::AttachedCell;
+#[cfg(Py_3_14)]
+use crate::turn::Loop;
+use crate::turn::current::standard;
 
 #[derive(Debug)]
 struct Registry {
     /// Registered tasks, not owned; each is removed before its memory goes.
     live: AttachedCell<Vec<NonNull<ffi::PyObject>>>,
     number: AttachedCell<u64>,
-    #[cfg(not(Py_3_14))]
-    current: Py<pyo3::types::PyDict>,
-    #[cfg(Py_3_14)]
-    swap: Py<PyAny>,
-    #[cfg(Py_3_14)]
-    current: Py<PyAny>,
     enter: Py<PyAny>,
     leave: Py<PyAny>,
-}
-
-/// A place in the vector of live tasks, in four bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(NonZeroU32);
-
-impl Place {
-    /// # Panics
-    /// For more than 4,294,967,294 live tasks, whose coroutines need more memory than there is.
-    fn of(index: usize) -> Self {
-        let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
-        Self(number.expect("fewer live tasks than 2^32"))
-    }
-
-    fn index(self) -> usize {
-        self.0.get() as usize - 1
-    }
 }
 
 static REGISTRY: PyOnceLock<Registry> = PyOnceLock::new();
@@ -63,12 +40,6 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
         Ok(Registry {
             live: AttachedCell::new(Vec::new()),
             number: AttachedCell::new(0),
-            #[cfg(not(Py_3_14))]
-            current: tasks.getattr(Text("_current_tasks"))?.cast_into()?.unbind(),
-            #[cfg(Py_3_14)]
-            swap: tasks.getattr(Text("_swap_current_task"))?.unbind(),
-            #[cfg(Py_3_14)]
-            current: tasks.getattr(Text("current_task"))?.unbind(),
             enter: tasks.getattr(Text("_enter_task"))?.unbind(),
             leave: tasks.getattr(Text("_leave_task"))?.unbind(),
         })
@@ -142,32 +113,16 @@ pub(crate) fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     fresh::list(py, tasks)
 }
 
-/// The standard module's dictionary from loop to running task.
-#[cfg(not(Py_3_14))]
-#[inline]
-pub(super) fn current_tasks(py: Python<'_>) -> &Bound<'_, pyo3::types::PyDict> {
-    registry(py).current.bind(py)
-}
-
 /// The running task of `event_loop`, of any kind.
 #[inline]
 pub(crate) fn current<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = event_loop.py();
-    #[cfg(not(Py_3_14))]
-    let task = {
-        use pyo3::types::PyDictMethods;
-        registry(py).current.bind(py).get_item(event_loop)?
-    };
     #[cfg(Py_3_14)]
-    let task = {
-        let place =
-            event_loop.cast::<Loop>().ok().and_then(|native| native.get().current.read(native));
-        match place {
-            Some(task) => Some(task),
-            None => Some(registry(py).current.bind(py).call1((event_loop,))?)
-                .filter(|task| !task.is_none()),
-        }
-    };
+    if let Some(task) =
+        event_loop.cast::<Loop>().ok().and_then(|it| it.get().current.read(event_loop))
+    {
+        return Ok(Some(task));
+    }
+    let task = standard::get(event_loop)?;
     match task {
         Some(task) => Ok(Some(task)),
         None => current_otherwise(event_loop),
@@ -184,28 +139,6 @@ fn current_otherwise<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bou
     )?;
     let task = tasks.call_method1(intern!(event_loop.py(), "current_task"), (event_loop,))?;
     Ok(Some(task).filter(|task| !task.is_none()))
-}
-
-/// Exchanges the running task of `event_loop`; answers the one before, or `None`.
-pub(super) fn swap_current<'py>(
-    event_loop: &Bound<'py, PyAny>,
-    task: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = event_loop.py();
-    #[cfg(not(Py_3_14))]
-    {
-        use pyo3::types::PyDictMethods;
-        let current = registry(py).current.bind(py);
-        let before = current.get_item(event_loop)?;
-        if !task.is_none() {
-            current.set_item(event_loop, task)?;
-        } else if before.is_some() {
-            current.del_item(event_loop)?;
-        }
-        Ok(before.unwrap_or_else(|| py.None().into_bound(py)))
-    }
-    #[cfg(Py_3_14)]
-    registry(py).swap.bind(py).call1((event_loop, task))
 }
 
 /// `asyncio.tasks._enter_task`, with its check that no other task runs.

@@ -4,18 +4,18 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::entries::Step;
-use super::{Task, cancel_awaited, registry, wakeup_method};
-use crate::combine::gather::GatheringFuture;
+use super::object::Task;
+use super::registry;
 use crate::context::run_in;
 use crate::errors::leaving::leaves_loop;
-use crate::event_loop::Loop;
-use crate::future::{Future, Link, Outcome, Phase};
+use crate::future::listen::Listener;
+use crate::future::{Future, Link, Outcome, Phase, cancel_awaited, exactly_native};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
-use crate::turn::Work as _;
+use crate::turn::Loop;
+use crate::turn::current::standard;
 
 /// A step from a native loop's ready queue.
 #[inline]
@@ -25,7 +25,7 @@ pub(crate) fn step(
     error: Option<PyErr>,
 ) -> PyResult<()> {
     let py = task.py();
-    event_loop.get().current.enter(event_loop.as_any(), task)?;
+    event_loop.get().current.enter(event_loop.as_any(), task.as_any())?;
     let context = task.get().context(py);
     run_in(py, &context, || advance(task, Some(event_loop), error))
 }
@@ -76,10 +76,10 @@ pub(super) fn start_eagerly(task: &Bound<'_, Task>, event_loop: &Bound<'_, PyAny
         Err(error) => return never_started(task, error),
     };
     registry::register(task)?;
-    let before = registry::swap_current(event_loop, task.as_any())?;
+    let before = standard::swap(event_loop, task.as_any())?;
     let context = task.get().context(py);
     let answer = run_in(py, &context, || advance(task, None, None));
-    let swapped = registry::swap_current(event_loop, &before);
+    let swapped = standard::swap(event_loop, &before);
     if task.as_super().get().is_done(py) {
         drop(task.get().state.with(py, |state| state.coroutine.take()));
     }
@@ -121,7 +121,7 @@ fn advance(
         Resumed::Yielded(awaited) => match turn_of {
             // A bare yield: the next step takes its place in the ready queue.
             Some(event_loop) if awaited.is_none(py) => {
-                event_loop.get().push(py, Step(task.clone().unbind()).entry());
+                Task::step_again(task, event_loop);
                 Ok(())
             }
             _ => wait_for(task, awaited.into_bound(py)),
@@ -228,20 +228,6 @@ fn end_with_error(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
     if leaves { Err(error) } else { Ok(()) }
 }
 
-/// The object as a native future if its type is exactly one of ours.
-#[inline]
-pub(crate) fn exactly_native<'a, 'py>(
-    object: &'a Bound<'py, PyAny>,
-) -> Option<&'a Bound<'py, Future>> {
-    if let Ok(future) = object.cast_exact::<Future>() {
-        return Some(future);
-    }
-    if let Ok(task) = object.cast_exact::<Task>() {
-        return Some(task.as_super());
-    }
-    object.cast_exact::<GatheringFuture>().ok().map(Bound::as_super)
-}
-
 /// Makes the task wait for what its coroutine yielded.
 fn wait_for(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
@@ -273,7 +259,7 @@ fn wait_for(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
     awaited.setattr(registry::blocking_name(py), false)?;
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "context"), task.get().context(py))?;
-    let wakeup = wakeup_method(task)?;
+    let wakeup = Task::wakeup_method(task)?;
     awaited.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&keywords))?;
     remember_awaited(task, awaited)
 }
@@ -303,7 +289,7 @@ fn wait_for_native(task: &Bound<'_, Task>, future: &Bound<'_, Future>) -> PyResu
         Finding::OtherLoop => fail(task, other_loop(task, future.as_any())?),
         Finding::NotAwaited => fail(task, not_awaited(task, future.as_any())?),
         Finding::Awaited => {
-            Future::add_link(future, Link::Wakeup(task.clone().unbind()))?;
+            Future::add_link(future, Link::Listener(Listener::new(task)))?;
             remember_awaited(task, future.as_any().clone())
         }
     }

@@ -8,9 +8,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::event_loop::{Loop, SCRATCH_BYTES};
 use crate::interpreter::fresh;
 use crate::interpreter::room::no_memory;
+use crate::turn::{Loop, SCRATCH_BYTES};
 
 /// No read is larger than this, as under asyncio.
 pub(crate) const LARGEST_READ: usize = 256 * 1024;

@@ -16,14 +16,15 @@ use pyo3::types::PyTuple;
 
 use super::buffer_limits::BufferLimit;
 use super::failure::{self, Step};
-use super::{descriptor, protocol, warn_unclosed};
+use super::unclosed::warn_unclosed;
+use super::{descriptor, protocol};
 use crate::context::copy_current;
 use crate::errors::leaving::leaves_loop;
-use crate::event_loop::{Loop, log_debug};
 use crate::future::Future;
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
 use crate::standard::exception_of;
+use crate::turn::{Loop, log_debug};
 use crate::turn::{Watched, Work};
 
 /// Who is told of a connection, by which method first, and in which context.

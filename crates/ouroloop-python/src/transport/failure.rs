@@ -14,9 +14,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::context::{Snapshot, run_in};
-use crate::event_loop::Loop;
 use crate::handle::{Contents, Handle};
 use crate::interpreter::fresh;
+use crate::turn::Loop;
 
 /// A method of one of asyncio's transports: its module, class and name.
 #[derive(Clone, Copy, Debug)]

@@ -22,8 +22,6 @@ use rustix::net::SocketAddrAny;
 use crate::context::{copy_of, run_in};
 use crate::errors::leaving::leaves_loop;
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
-use crate::event_loop::errors::report_caught;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::no_memory;
 use crate::native::cell::AttachedCell;
@@ -33,7 +31,9 @@ use crate::transport::news::news;
 use crate::transport::server::Server;
 use crate::transport::socket::{Origin, SocketTransport};
 use crate::transport::tls::{self, Waiting};
+use crate::turn::Loop;
 use crate::turn::Work as _;
+use crate::turn::report_caught;
 
 news! {
     /// Its descriptor has connections to accept.

@@ -15,7 +15,7 @@ macro_rules! news {
                 &KIND
             }
 
-            fn run(self, event_loop: &pyo3::Bound<'_, crate::event_loop::Loop>) -> pyo3::PyResult<()> {
+            fn run(self, event_loop: &pyo3::Bound<'_, crate::turn::Loop>) -> pyo3::PyResult<()> {
                 let owner = self.0.bind(event_loop.py());
                 crate::handle::confine(event_loop, owner, $owner::$method)
             }

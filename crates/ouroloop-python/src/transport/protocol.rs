@@ -6,14 +6,14 @@ use pyo3::prelude::*;
 
 use super::buffer_limits::{BufferLimit, buffer_limits};
 use crate::errors::leaving::leaves_loop;
-use crate::event_loop::Loop;
-use crate::event_loop::errors::report_caught;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
-use crate::stream::StreamReaderProtocol;
+use crate::transport::native_protocol::STREAM;
+use crate::turn::Loop;
+use crate::turn::report_caught;
 
 /// Whether it is a stream's protocol. Python's `drain()` only asks the transport whether it is closing, and
 /// then what was written has left.
@@ -22,7 +22,7 @@ use crate::stream::StreamReaderProtocol;
 /// Those of `isinstance`.
 pub(super) fn is_of_stream(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = protocol.py();
-    Ok(protocol.is_instance_of::<StreamReaderProtocol>()
+    Ok(STREAM.derived(protocol).is_some()
         || protocol.is_instance(Standard::get(py)?.flow_control.bind(py))?)
 }
 

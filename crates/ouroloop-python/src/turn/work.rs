@@ -24,7 +24,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::entry::{Entry, Kind, Placement, Room, Subject};
-use crate::event_loop::Loop;
+use super::event_loop::Loop;
 
 /// A piece of work of one kind, for a turn of the loop.
 ///

@@ -9,10 +9,10 @@ use super::leave::{Entering, Leaving};
 use super::{Home, State, TaskGroup};
 use crate::coroutine::Coroutine;
 use crate::errors::leaving::exception_leaves_loop;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
+use crate::turn::Loop;
 
 /// Where a group makes a task.
 enum Maker<'py> {
@@ -104,7 +104,7 @@ impl TaskGroup {
         let py = slf.py();
         Self::check_open(slf, &coro)?;
         let task = match slf.get().maker(py)? {
-            Maker::Native(native) => Loop::create_task(&native, coro, name, context, None)?,
+            Maker::Native(native) => Loop::make_task(&native, coro, name, context, None)?,
             Maker::Any(event_loop) => {
                 let keywords = fresh::dict(py)?;
                 if cfg!(Py_3_13) {
@@ -138,7 +138,7 @@ impl TaskGroup {
         let py = slf.py();
         Self::check_open(slf, &coro)?;
         let task = match slf.get().maker(py)? {
-            Maker::Native(native) => Loop::create_task(&native, coro, kwargs)?,
+            Maker::Native(native) => Loop::make_task(&native, coro, kwargs)?,
             Maker::Any(event_loop) => {
                 event_loop.call_method(intern!(py, "create_task"), (coro,), kwargs)?
             }

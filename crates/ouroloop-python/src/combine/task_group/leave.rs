@@ -10,12 +10,12 @@ use pyo3::types::{PyBool, PyType};
 use super::TaskGroup;
 use crate::combine::tasks::{cancel, cancelling, uncancel};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
-use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, raised, raised_from_none};
+use crate::turn::Loop;
 
 /// `__aenter__`: over in its first step.
 pub(super) struct Entering(pub(super) Py<TaskGroup>);

@@ -24,15 +24,15 @@ use pyo3::types::PySet;
 use super::tasks::{cancel, is_cancelled, is_done};
 use crate::context::{copy_of, run_in};
 use crate::errors::leaving::exception_leaves_loop;
-use crate::event_loop::Loop;
+use crate::future::exactly_native;
 use crate::future::listen::{Ear, Listen, Listener};
 use crate::future::{Future, Link, Outcome};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{copies, gathered, no_memory};
 use crate::native::cell::AttachedCell;
-use crate::task::step::exactly_native;
 use crate::task::{Task, registry};
-use crate::waiter::running_loop;
+use crate::turn::Loop;
+use crate::waiting::running_loop;
 
 /// The loop on which a group makes its tasks.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::{Alarm, Phase, State, Timeout, When};
+use super::object::{Alarm, Phase, State, Timeout};
+use super::when::When;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
@@ -14,7 +15,7 @@ use crate::native::copying;
 use crate::native::live_dict::Native;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
-use crate::waiter::running_loop;
+use crate::waiting::running_loop;
 
 enum Passage {
     Enter,

@@ -3,10 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
-use crate::event_loop::Loop;
-use crate::handle::seconds_of;
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
+use crate::turn::Loop;
+use crate::turn::seconds_of;
 
 /// A deadline on the loop's clock.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use crate::combine::timeout::{Timeout, When, task_of};
 use crate::coroutine::{Body, Incoming, async_body, iterator_of, step_into};
 use crate::native::slots::Resumed;
 use crate::standard::exception_of;
-use crate::waiter::running_loop;
+use crate::waiting::running_loop;
 
 pub(super) enum WaitFor {
     Fresh {

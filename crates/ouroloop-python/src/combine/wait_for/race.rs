@@ -10,12 +10,12 @@ use crate::combine::delay::is_positive;
 use crate::combine::tasks::is_done;
 use crate::coroutine::{Kept, Scope};
 use crate::errors::containment::settled;
-use crate::event_loop::Loop;
 use crate::future::{Expire, Future};
-use crate::handle::seconds_of;
 use crate::standard::Standard;
+use crate::turn::Loop;
 use crate::turn::Work as _;
-use crate::waiter::{Waiter, running_loop};
+use crate::turn::seconds_of;
+use crate::waiting::{Waiter, running_loop};
 
 /// What has to be cancelled when the race is over.
 enum Timer {

@@ -7,8 +7,8 @@ use pyo3::types::{PyByteArray, PyMemoryView};
 use super::arguments::Part;
 use super::flow::Flow;
 use crate::coroutine::Scope;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
+use crate::turn::Loop;
 
 /// As much is read at once for a transport.
 const TRANSPORT_PIECE: u64 = 16 * 1024;

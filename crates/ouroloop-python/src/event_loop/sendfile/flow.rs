@@ -14,10 +14,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
+use crate::turn::Loop;
 
 #[derive(Debug)]
 struct State {

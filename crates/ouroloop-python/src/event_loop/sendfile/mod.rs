@@ -19,8 +19,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::Loop;
-use super::connect::refuse_ssl_socket;
-use super::sock::check_non_blocking;
+use super::sock::{check_non_blocking, refuse_ssl_socket};
 use crate::coroutine::{Coroutine, Scope};
 use crate::interpreter::fresh::{self, Text};
 
@@ -183,14 +182,4 @@ fn is_unavailable(error: &PyErr) -> bool {
         let class = class.and_then(|module| module.getattr(Text("SendfileNotAvailableError")));
         class.is_ok_and(|class| error.is_instance(py, &class))
     })
-}
-
-/// `_sendfile_compatible` of transports that lend their descriptor.
-///
-/// # Errors
-/// Those of looking it up.
-pub(crate) fn native_mode(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let modes = crate::interpreter::modules::module(py, intern!(py, "asyncio.constants"))?
-        .getattr(Text("_SendfileMode"))?;
-    modes.getattr(Text("TRY_NATIVE"))
 }

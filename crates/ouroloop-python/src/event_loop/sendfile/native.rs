@@ -19,10 +19,10 @@ use rustix::fs::SeekFrom;
 use super::arguments::Part;
 use crate::coroutine::{Kept, Scope};
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
 use crate::event_loop::sock::{Direction, Wait, descriptor};
 use crate::interpreter::fresh::{self, Text};
 use crate::transport::socket::SocketTransport;
+use crate::turn::Loop;
 
 /// Where the bytes go.
 pub(super) enum Target {

@@ -14,9 +14,9 @@ use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh;
 use crate::transport::{address, descriptor};
+use crate::turn::Loop;
 
 /// So many connections that were aborted are passed over before others have their turn.
 const PASSED_OVER: usize = 64;

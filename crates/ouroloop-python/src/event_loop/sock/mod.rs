@@ -10,6 +10,7 @@
 mod accept;
 mod operation;
 mod receive;
+mod refused;
 mod send;
 mod socket;
 mod wait;
@@ -20,7 +21,7 @@ use super::Loop;
 use crate::coroutine::Coroutine;
 use crate::interpreter::fresh;
 
-pub(super) use operation::check_non_blocking;
+pub(super) use refused::{check_non_blocking, refuse_ssl_socket};
 pub(super) use socket::{descriptor, would_block};
 pub(crate) use wait::{Direction, Wait};
 

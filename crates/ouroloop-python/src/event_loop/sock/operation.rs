@@ -6,17 +6,15 @@
 //! | some | waiting for the descriptor | tries again when it is ready; an error ends it |
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
+use super::refused::{check_non_blocking, refuse_ssl_socket};
 use super::socket::{descriptor, is_plain};
 use super::wait::{Direction, Wait};
 use crate::coroutine::{Body, Coroutine, Incoming};
-use crate::event_loop::Loop;
-use crate::event_loop::connect::refuse_ssl_socket;
-use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
+use crate::turn::Loop;
 
 /// What is tried on a socket.
 pub(super) trait Attempt {
@@ -117,20 +115,4 @@ pub(super) fn check(event_loop: &Bound<'_, Loop>, socket: &Bound<'_, PyAny>) -> 
         refuse_ssl_socket(socket)?;
     }
     check_non_blocking(event_loop, socket)
-}
-
-/// The second half of [`check`].
-///
-/// # Errors
-/// In debug mode `ValueError` for a blocking socket.
-#[inline]
-pub(in crate::event_loop) fn check_non_blocking(
-    event_loop: &Bound<'_, Loop>,
-    socket: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    let py = socket.py();
-    if event_loop.get().is_debug(py) && socket.call_method0(intern!(py, "gettimeout"))?.ne(0)? {
-        return Err(fresh::error::<PyValueError>("the socket must be non-blocking"));
-    }
-    Ok(())
 }

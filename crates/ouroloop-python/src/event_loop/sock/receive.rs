@@ -14,10 +14,10 @@ use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh;
 use crate::interpreter::room::no_memory;
 use crate::transport::bytes::{LARGE_READ, LARGEST_READ, Room};
+use crate::turn::Loop;
 
 /// `socket.recv(size)`.
 pub(super) struct Receive {

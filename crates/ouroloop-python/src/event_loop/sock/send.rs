@@ -14,8 +14,8 @@ use super::operation::Attempt;
 use super::socket::{by_method, plain_descriptor};
 use super::wait::Direction;
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh;
+use crate::turn::Loop;
 
 /// `socket.send(data)` until all of it is sent.
 pub(super) struct SendAll {

@@ -32,13 +32,13 @@ struct SocketObject {
 
 /// Whether `socket` is exactly a `socket.socket`.
 #[inline]
-pub(crate) fn is_plain(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn is_plain(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(Standard::get(socket.py())?.socket.as_ptr() == socket.get_type_ptr().cast())
 }
 
 /// The descriptor of an open object that is exactly a `socket.socket`.
 #[inline]
-pub(crate) fn plain_descriptor(socket: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
+pub(super) fn plain_descriptor(socket: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
     if !is_plain(socket)? {
         return Ok(None);
     }
@@ -51,7 +51,7 @@ pub(crate) fn plain_descriptor(socket: &Bound<'_, PyAny>) -> PyResult<Option<Raw
 /// # Errors
 /// Those of the method.
 #[inline]
-pub(crate) fn descriptor(socket: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+pub(in crate::event_loop) fn descriptor(socket: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     if is_plain(socket)? && layout_holds(socket)? {
         // SAFETY: an object of this class is large enough and begins as described: that has been
         // proved for the class.
@@ -105,6 +105,6 @@ pub(super) fn by_method<'py>(
 }
 
 /// Whether an error says that a call is to be tried again when the descriptor is ready.
-pub(crate) fn would_block(py: Python<'_>, error: &PyErr) -> bool {
+pub(in crate::event_loop) fn would_block(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py)
 }

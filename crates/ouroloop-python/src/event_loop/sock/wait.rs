@@ -17,11 +17,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
 use crate::future::iter::await_step;
 use crate::future::{Future, Ready};
 use crate::handle::{Call, Handle};
 use crate::native::slots::Resumed;
+use crate::turn::Loop;
 use crate::turn::{Entry, Work as _};
 
 /// What a descriptor is waited for.
@@ -46,7 +46,7 @@ impl Wait {
     /// # Errors
     /// `ValueError` for a negative number, `RuntimeError` for a descriptor that a transport uses
     /// and on a closed loop; the kernel's refusal to watch it.
-    pub(crate) fn begin(
+    pub(in crate::event_loop) fn begin(
         event_loop: &Bound<'_, Loop>,
         fd: RawFd,
         direction: Direction,
@@ -59,7 +59,7 @@ impl Wait {
     ///
     /// # Errors
     /// As above.
-    pub(crate) fn begin_beside_transport(
+    pub(in crate::event_loop) fn begin_beside_transport(
         event_loop: &Bound<'_, Loop>,
         fd: RawFd,
         direction: Direction,
@@ -82,17 +82,17 @@ impl Wait {
 
     /// A step of the wait: it yields the future, or returns once the descriptor is ready.
     #[inline]
-    pub(crate) fn step(&self, py: Python<'_>) -> Resumed {
+    pub(in crate::event_loop) fn step(&self, py: Python<'_>) -> Resumed {
         await_step(self.future.bind(py))
     }
 
     /// What there is to await.
-    pub(crate) fn future(&self, py: Python<'_>) -> Py<PyAny> {
+    pub(in crate::event_loop) fn future(&self, py: Python<'_>) -> Py<PyAny> {
         self.future.clone_ref(py).into_any()
     }
 
     /// Shows the garbage collector what the wait holds.
-    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    pub(in crate::event_loop) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         visit.call(&self.future)
     }

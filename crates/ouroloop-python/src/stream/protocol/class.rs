@@ -15,7 +15,7 @@ use crate::native::kinship::class_of;
 use crate::native::slots::Deallocate;
 use crate::stream::reader::StreamReader;
 use crate::stream::release::Release;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 #[pymethods]
 impl StreamReaderProtocol {

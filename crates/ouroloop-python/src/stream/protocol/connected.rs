@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::StreamReaderProtocol;
 use crate::future::Future;
 use crate::future::Link;
+use crate::future::exactly_native;
 use crate::future::listen::{Closure, Ear, Listen, Listener};
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
@@ -15,7 +16,6 @@ use crate::standard::{Standard, exception_of};
 use crate::stream::reader::StreamReader;
 use crate::stream::release::Release;
 use crate::stream::writer::StreamWriter;
-use crate::task::step::exactly_native;
 use crate::transport::socket::SocketTransport;
 
 /// What is said of a callback that fails, and of its task.

@@ -10,7 +10,7 @@ use crate::coroutine::{Body, Incoming};
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
-use crate::waiter::{Waiter, Waiting};
+use crate::waiting::{Waiter, Waiting};
 
 impl StreamReaderProtocol {
     /// Whether there is nothing to wait for before more is written.

@@ -22,7 +22,7 @@ use crate::native::method::{
 };
 use crate::standard::Standard;
 use crate::stream::limit::{DEFAULT_LIMIT, GivenLimit, Limit, check_limit};
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 consists_of!(
     StreamReader,

@@ -25,7 +25,7 @@ use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::overrides::{self, Attributes, Verdict};
 use crate::native::slots::Deallocate;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 pub(super) use class::install;
 pub(super) use goals::raise;

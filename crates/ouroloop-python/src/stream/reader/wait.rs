@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use super::StreamReader;
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::native::slots::Resumed;
-use crate::waiter::Waiting;
+use crate::waiting::Waiting;
 
 /// What a coroutine of a reader is to give.
 pub(super) trait Goal {

@@ -17,7 +17,7 @@ use crate::native::method::{
 };
 use crate::native::slots::Deallocate;
 use crate::stream::release::Release;
-use crate::waiter::Waiter;
+use crate::waiting::Waiter;
 
 #[pymethods]
 impl StreamWriter {

@@ -5,8 +5,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
-use super::receive::News;
-use super::{DatagramTransport, VALUE_OFFSET, peers::Peers};
+use super::news::News;
+use super::object::{DatagramTransport, VALUE_OFFSET};
+use super::peers::Peers;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;

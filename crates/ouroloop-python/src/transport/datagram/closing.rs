@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{DatagramTransport, LOST};
+use super::object::{DatagramTransport, LOST};
 use crate::interpreter::fresh;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;

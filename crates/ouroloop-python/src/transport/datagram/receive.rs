@@ -7,7 +7,8 @@ use pyo3::types::{PyBytes, PyTuple};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
-use super::{DatagramTransport, Event, READ, State, Within};
+use super::news::News;
+use super::object::{DatagramTransport, Event, READ, State, Within};
 use crate::context::run_in;
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh;
@@ -15,15 +16,6 @@ use crate::interpreter::room::{Grow, taken};
 use crate::transport::address;
 use crate::transport::bytes::LARGEST_READ;
 use crate::transport::endpoint::SocketEnd;
-
-/// What the protocol is to be told.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// A datagram and its sender.
-    Datagram(Py<PyBytes>, Py<PyAny>),
-    /// There was a datagram too long to be read whole.
-    Truncated,
-}
 
 /// Why no more news are told.
 enum Stopped {

@@ -10,15 +10,17 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use super::{DatagramTransport, SEND, State, Within};
+use super::object::{DatagramTransport, SEND, State, Within};
 use crate::context::run_in;
 use crate::errors::os_error::os_error;
+use crate::handle::confine;
 use crate::interpreter::fresh;
 use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
+use crate::transport::address;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::SocketEnd;
-use crate::transport::{Unsent, address};
+use crate::turn::{Loop, Unsent};
 
 /// Callbacks that send fewer than this have each leave at once: to hold two or three costs more than it saves.
 const SEVERAL: u8 = 4;
@@ -182,7 +184,7 @@ impl DatagramTransport {
         match slf.get().state.with(py, |state| state.take_in(datagram, callback, holder)) {
             Intake::Sent | Intake::Held => Ok(()),
             Intake::NewlyHeld => {
-                let unsent = Unsent::Datagrams(slf.clone().unbind());
+                let unsent = Unsent::new(slf.clone().into_any().unbind(), on_turn_end);
                 let known = event_loop.get().send_later(py, unsent);
                 known.or_else(|_| Self::flush(slf, Within::Call))
             }
@@ -210,17 +212,6 @@ impl DatagramTransport {
                 Self::error_received(slf, &os_error(py, &error), Within::Call)
             }
         }
-    }
-
-    /// The turn is over, or has gone on for long.
-    ///
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
-    pub(crate) fn on_turn_end(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().state.with(slf.py(), |state| state.end.unsent) {
-            return Self::flush(slf, Within::Loop(SEND));
-        }
-        Ok(())
     }
 
     pub(super) fn flush(slf: &Bound<'_, Self>, within: Within) -> PyResult<()> {
@@ -276,7 +267,7 @@ impl DatagramTransport {
             waits && !std::mem::replace(&mut state.end.unsent, true)
         });
         if newly_unsent && let Some(event_loop) = slf.get().event_loop(py) {
-            let unsent = Unsent::Datagrams(slf.clone().unbind());
+            let unsent = Unsent::new(slf.clone().into_any().unbind(), on_turn_end);
             if event_loop.get().send_later(py, unsent).is_err() {
                 slf.get().state.with(py, |state| state.end.unsent = false);
                 // The next write, or room in the kernel, sends them.
@@ -360,4 +351,14 @@ fn content<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let name = data.get_type().name()?.repr()?;
     let message = format!("data argument must be a bytes-like object, not {name}");
     Err(fresh::error::<PyTypeError>(message))
+}
+
+/// The turn is over, or has gone on for long.
+fn on_turn_end(event_loop: &Bound<'_, Loop>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: it is given to `Unsent::new` with transports of this class alone.
+    let transport = unsafe { transport.cast_unchecked::<DatagramTransport>() };
+    if !transport.get().state.with(transport.py(), |state| state.end.unsent) {
+        return Ok(());
+    }
+    confine(event_loop, transport, |it| DatagramTransport::flush(it, Within::Loop(SEND)))
 }

@@ -10,20 +10,19 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
+use super::end::{CHILD, End, Event, Happening, Lent, PipeEnd, is_os_error};
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::interpreter::fresh::Text;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
-use crate::stream;
 use crate::transport::bytes::{self, LARGEST_READ};
 use crate::transport::failure::Step;
-use crate::transport::subprocess::PipeProtocol;
-use crate::turn::Work as _;
+use crate::transport::native_protocol;
+use crate::turn::Loop;
+use crate::turn::{KindOf, Work as _};
 
 #[derive(Debug)]
 struct State {
@@ -103,9 +102,9 @@ impl ReadPipeTransport {
     }
 
     fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-        Self::call_protocol(slf, |protocol| match protocol.cast_exact::<PipeProtocol>() {
-            Ok(process) => PipeProtocol::received(process, data),
-            Err(_) => stream::deliver(protocol, data),
+        Self::call_protocol(slf, |protocol| match CHILD.exactly(protocol) {
+            Some(child) => (child.received)(protocol, data),
+            None => native_protocol::deliver(protocol, data),
         })
         .or_else(|error| {
             Self::report(slf, Self::step("_read_ready"), &PyTuple::empty(slf.py()), error)
@@ -157,8 +156,16 @@ impl PipeEnd for ReadPipeTransport {
         is_os_error(error, Some(libc::EIO))
     }
 
-    fn event(slf: &Bound<'_, Self>, happening: Happening) -> PipeEvent {
-        PipeEvent::Read(slf.clone().unbind(), happening)
+    fn events() -> &'static KindOf<Event<Self>> {
+        static KIND: KindOf<Event<ReadPipeTransport>> = KindOf::new("pipe.read").watched();
+        &KIND
+    }
+
+    fn on_ready(slf: &Bound<'_, Self>, readiness: Happening) -> PyResult<()> {
+        match readiness {
+            Happening::Readable => Self::on_readable(slf),
+            _ => Ok(()),
+        }
     }
 
     fn step(method: &'static str) -> Step {

@@ -12,10 +12,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyTuple};
 
-use super::{End, Happening, Lent, PipeEnd, PipeEvent, is_os_error};
+use super::end::{End, Event, Happening, Lent, PipeEnd, is_os_error};
 use crate::errors::containment::settled;
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::no_memory;
@@ -27,7 +26,8 @@ use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::failure::Step;
 use crate::transport::protocol;
-use crate::turn::Work as _;
+use crate::turn::Loop;
+use crate::turn::{KindOf, Work as _};
 
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
 const LOUD_LOSSES: u32 = 5;
@@ -313,8 +313,17 @@ impl PipeEnd for WritePipeTransport {
         is_os_error(error, None)
     }
 
-    fn event(slf: &Bound<'_, Self>, happening: Happening) -> PipeEvent {
-        PipeEvent::Write(slf.clone().unbind(), happening)
+    fn events() -> &'static KindOf<Event<Self>> {
+        static KIND: KindOf<Event<WritePipeTransport>> = KindOf::new("pipe.write").watched();
+        &KIND
+    }
+
+    fn on_ready(slf: &Bound<'_, Self>, readiness: Happening) -> PyResult<()> {
+        match readiness {
+            Happening::Readable => Self::on_reader_lost(slf),
+            Happening::Writable => Self::on_writable(slf),
+            Happening::Open | Happening::Lost => Ok(()),
+        }
     }
 
     fn step(method: &'static str) -> Step {

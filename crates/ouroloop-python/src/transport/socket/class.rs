@@ -5,8 +5,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
-use super::{SocketTransport, VALUE_OFFSET, kind_of};
-use crate::event_loop::sendfile::native_mode;
+use super::object::{SocketTransport, VALUE_OFFSET, kind_of};
 use crate::interpreter::fresh::{self, Text};
 use crate::native::instance_dict;
 use crate::native::method::{Arguments, Described, Method, install_method, needed_argument};
@@ -225,4 +224,14 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     crate::native::instance_dict::install::<SocketTransport>(py);
     crate::native::slots::install_deallocate::<SocketTransport>(py);
     install_method::<Write>(py)
+}
+
+/// `_sendfile_compatible` of transports that lend their descriptor.
+///
+/// # Errors
+/// Those of looking it up.
+fn native_mode(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let modes = crate::interpreter::modules::module(py, intern!(py, "asyncio.constants"))?
+        .getattr(Text("_SendfileMode"))?;
+    modes.getattr(Text("TRY_NATIVE"))
 }

@@ -6,7 +6,7 @@ use ouroloop::net::ShutDown;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{SocketTransport, pointer};
+use super::object::{SocketTransport, pointer};
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh;
 use crate::native::instance_dict;

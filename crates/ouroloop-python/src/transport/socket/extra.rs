@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::net::{AddressFamily, SocketAddrAny, ipproto};
 
-use super::SocketTransport;
+use super::object::SocketTransport;
 use crate::interpreter::fresh;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use super::SocketTransport;
+use super::object::SocketTransport;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
 use crate::transport::endpoint::SocketEnd;

@@ -8,19 +8,16 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use super::{Kind, SocketTransport};
+use super::object::{Kind, SocketTransport};
 use crate::errors::os_error::os_error;
-use crate::event_loop::{Loop, SCRATCH_BYTES, log_debug};
 use crate::interpreter::fresh::{self, Text};
-use crate::interpreter::room::no_memory;
-use crate::stream::{self, StreamReader};
 use crate::transport::bytes;
-use crate::transport::bytes::{LARGE_READ, LARGEST_READ};
+use crate::transport::bytes::LARGEST_READ;
 use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::SocketEnd;
-use crate::transport::tls::TlsProtocol;
+use crate::turn::{Loop, log_debug};
 
-const READ_FAILED: &str = "Fatal read error on socket transport";
+pub(crate) const READ_FAILED: &str = "Fatal read error on socket transport";
 
 impl SocketTransport {
     /// The descriptor is readable: one read, and the protocol is told.
@@ -38,10 +35,9 @@ impl SocketTransport {
             return Ok(());
         }
         let done = match kind {
-            Kind::Tls => Self::read_for_tls(slf),
             Kind::Buffered => Self::read_into_protocol(slf),
             Kind::Plain => Self::read_bytes(slf, expected),
-            Kind::Stream => Self::read_for_stream(slf, expected),
+            Kind::Native(read) => read(slf, expected),
         };
         if done.is_err() {
             // It may not have come to a read.
@@ -51,7 +47,7 @@ impl SocketTransport {
     }
 
     /// A read into a `bytes` of the right size.
-    fn read_bytes(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
+    pub(crate) fn read_bytes(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         match bytes::read(&event_loop, expected, LARGEST_READ, |room| slf.get().receive(py, room)) {
@@ -62,12 +58,12 @@ impl SocketTransport {
     }
 
     /// One read, whose length is remembered.
-    fn receive(&self, py: Python<'_>, room: &mut [MaybeUninit<u8>]) -> Received {
+    pub(crate) fn receive(&self, py: Python<'_>, room: &mut [MaybeUninit<u8>]) -> Received {
         self.received(py, room.len(), |stream| stream.receive(room))
     }
 
     /// What came of a read into `room` bytes.
-    fn received(
+    pub(crate) fn received(
         &self,
         py: Python<'_>,
         room: usize,
@@ -86,104 +82,11 @@ impl SocketTransport {
     }
 
     /// Has the loop know how much lies there until a task takes it.
-    fn count_for_later(event_loop: &Bound<'_, Loop>, received: Received) -> Received {
+    pub(crate) fn count_for_later(event_loop: &Bound<'_, Loop>, received: Received) -> Received {
         if let Received::Data(length) = received {
             event_loop.get().engine.with(event_loop.py(), |engine| engine.read_for_later(length));
         }
         received
-    }
-
-    /// A read into the buffer of the reader that takes it, if no method has to be called for that.
-    fn read_for_stream(slf: &Bound<'_, Self>, expected: usize) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let protocol = slf.get().protocol(py);
-        let Some(reader) = protocol.and_then(|protocol| stream::receiver(protocol.bind(py))) else {
-            return Self::read_bytes(slf, expected);
-        };
-        let receive = |room: &mut [MaybeUninit<u8>]| {
-            Self::count_for_later(&event_loop, slf.get().receive(py, room))
-        };
-        let wanted = reader.get().wanted(py);
-        let fed = if !reader.get().keeps_whole(py) {
-            match Self::read_behind(&event_loop, &reader, expected, receive) {
-                Ok(Received::Data(_)) => Ok(()),
-                Ok(received) => return Self::no_data(slf, received),
-                Err(error) => Err(error),
-            }
-        } else if expected > LARGE_READ && (LARGE_READ..=LARGEST_READ / 2).contains(&wanted) {
-            // There is likely more than a coroutine waits for, and that in the same pieces.
-            let pair = bytes::read_pair(py, wanted, |first, second| {
-                let room = first.len() + second.len();
-                let read = |stream: &Stream<Chunk>| stream.receive_into(first, second);
-                Self::count_for_later(&event_loop, slf.get().received(py, room, read))
-            });
-            match pair {
-                Ok(Ok((data, None))) => StreamReader::feed(&reader, &data),
-                Ok(Ok((first, Some(second)))) => StreamReader::feed_pair(&reader, &first, &second),
-                Ok(Err(received)) => return Self::no_data(slf, received),
-                Err(no_room) => return Self::fatal_error(slf, no_room, READ_FAILED),
-            }
-        } else {
-            // What a coroutine waits for need not be cut out of a larger piece.
-            let most = if wanted > LARGE_READ { wanted.min(LARGEST_READ) } else { LARGEST_READ };
-            match bytes::read(&event_loop, expected, most, receive) {
-                Ok(Ok(data)) => StreamReader::feed(&reader, &data),
-                Ok(Err(received)) => return Self::no_data(slf, received),
-                Err(no_room) => return Self::fatal_error(slf, no_room, READ_FAILED),
-            }
-        };
-        fed.or_else(|error| Self::protocol_failed(slf, "data_received", error))
-    }
-
-    /// A read behind what a reader's buffer has: at once where much comes, by way of the loop's own
-    /// buffer where room for it would be larger than the data.
-    fn read_behind(
-        event_loop: &Bound<'_, Loop>,
-        reader: &Bound<'_, StreamReader>,
-        expected: usize,
-        receive: impl Fn(&mut [MaybeUninit<u8>]) -> Received,
-    ) -> PyResult<Received> {
-        if expected > LARGE_READ
-            && let Some(received) = StreamReader::feed_directly(reader, LARGEST_READ, &receive)?
-        {
-            return Ok(received);
-        }
-        let mut scratch = bytes::Scratch::borrow(event_loop)?;
-        let received = receive(scratch.room());
-        if let Received::Data(length) = received {
-            // SAFETY: the stream has initialised this many bytes.
-            StreamReader::feed_copy(reader, unsafe { scratch.filled(length) })?;
-        }
-        Ok(received)
-    }
-
-    /// A read of ciphertext, which goes from the loop's own buffer to OpenSSL.
-    fn read_for_tls(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        let mut scratch = event_loop.get().scratch.replace(py, Vec::new());
-        scratch.clear();
-        if scratch.try_reserve(SCRATCH_BYTES).is_err() {
-            return Self::fatal_error(slf, no_memory(py), READ_FAILED);
-        }
-        let received = slf.get().receive(py, &mut scratch.spare_capacity_mut()[..SCRATCH_BYTES]);
-        // A stream above uses it a turn later; a protocol does not, and is not held up by it either.
-        let received = Self::count_for_later(&event_loop, received);
-        let Received::Data(length) = received else {
-            drop(event_loop.get().scratch.replace(py, scratch));
-            return Self::no_data(slf, received);
-        };
-        // SAFETY: the stream has initialised this many bytes.
-        unsafe { scratch.set_len(length) };
-        Self::call_protocol(slf, |protocol| {
-            // SAFETY: a protocol of the kind `Tls` is an instance of this class.
-            let protocol = unsafe { protocol.cast_unchecked::<TlsProtocol>() };
-            let absorbed = TlsProtocol::absorb(protocol, &scratch);
-            drop(event_loop.get().scratch.replace(py, scratch));
-            TlsProtocol::advance(protocol, absorbed?)
-        })
-        .or_else(|error| Self::protocol_failed(slf, "buffer_updated", error))
     }
 
     fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
@@ -237,7 +140,7 @@ impl SocketTransport {
     }
 
     /// What a read that brought no bytes means.
-    fn no_data(slf: &Bound<'_, Self>, received: Received) -> PyResult<()> {
+    pub(crate) fn no_data(slf: &Bound<'_, Self>, received: Received) -> PyResult<()> {
         match received {
             Received::Data(_) | Received::WouldBlock => Ok(()),
             Received::Eof => Self::on_eof(slf),
@@ -272,7 +175,11 @@ impl SocketTransport {
 
     /// A method of the protocol raised, which ends the connection; what the protocol wrote before
     /// that leaves, as it would have under asyncio.
-    fn protocol_failed(slf: &Bound<'_, Self>, method: &str, error: PyErr) -> PyResult<()> {
+    pub(crate) fn protocol_failed(
+        slf: &Bound<'_, Self>,
+        method: &str,
+        error: PyErr,
+    ) -> PyResult<()> {
         Self::flush_unsent(slf)?;
         Self::fatal_error(slf, error, &format!("Fatal error: protocol.{method}() call failed."))
     }

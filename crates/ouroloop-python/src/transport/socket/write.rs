@@ -7,16 +7,16 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{SocketTransport, State};
+use super::object::{SocketTransport, State};
 use crate::errors::contract::says;
 use crate::errors::os_error::os_error;
-use crate::event_loop::Loop;
+use crate::handle::confine;
 use crate::interpreter::fresh;
 use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
-use crate::transport::Unsent;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::endpoint::SocketEnd;
+use crate::turn::{Loop, Unsent};
 
 /// Objects larger than this that are no `bytes` are sent before what is left of them is copied.
 const COPIED_BYTES: usize = 8 * 1024;
@@ -141,7 +141,7 @@ impl SocketTransport {
         });
         drop(refused);
         if newly_held {
-            let unsent = Unsent::Stream(slf.clone().unbind());
+            let unsent = Unsent::new(slf.clone().into_any().unbind(), on_turn_end);
             if event_loop.get().send_later(py, unsent).is_err() {
                 return Self::flush_queue(slf);
             }
@@ -319,4 +319,11 @@ fn type_message(data: &Bound<'_, PyAny>) -> PyResult<String> {
     let kinds = if says(&standard, corrected)? { corrected } else { "a bytes-like object" };
     let name = data.get_type().name()?;
     Ok(format!("data argument must be {kinds}, not {}", name.repr()?))
+}
+
+/// The turn is over, or has gone on for long.
+fn on_turn_end(event_loop: &Bound<'_, Loop>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: it is given to `Unsent::new` with transports of this class alone.
+    let transport = unsafe { transport.cast_unchecked::<SocketTransport>() };
+    confine(event_loop, transport, SocketTransport::flush_unsent)
 }

@@ -1,36 +1,13 @@
 //! The calls of a subprocess protocol, each in a turn of its own.
 
-use pyo3::PyTraverseError;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::{Happening, LOST, SubprocessTransport};
+use super::object::{Call, Happening, LOST, SubprocessTransport};
 use crate::context::run_in;
 use crate::interpreter::fresh;
 use crate::interpreter::room::{Grow, taken};
 use crate::transport::failure::{self, Step};
-
-/// What is called.
-#[derive(Debug)]
-pub(super) enum Call {
-    /// A method of the protocol, looked up when the call was scheduled, with its arguments.
-    Method(Py<PyAny>, Py<PyTuple>),
-    /// The protocol's `connection_lost`; afterwards everything is let go.
-    Lost,
-}
-
-impl Call {
-    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Method(method, args) => {
-                visit.call(method)?;
-                visit.call(args)
-            }
-            Self::Lost => Ok(()),
-        }
-    }
-}
 
 impl SubprocessTransport {
     /// Has a method of the protocol called in a later turn.

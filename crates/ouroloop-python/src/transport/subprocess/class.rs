@@ -8,14 +8,14 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::{Stream, SubprocessTransport, VALUE_OFFSET};
+use super::object::{STREAMS, Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh::Text;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
-use crate::transport::warn_unclosed;
+use crate::transport::unclosed::warn_unclosed;
+use crate::turn::Loop;
 
 #[pymethods]
 impl SubprocessTransport {
@@ -40,7 +40,7 @@ impl SubprocessTransport {
             Some(returncode) => format!("returncode={returncode}"),
             None => String::from("running"),
         });
-        for (stream, name) in super::STREAMS.iter().enumerate() {
+        for (stream, name) in STREAMS.iter().enumerate() {
             if let Some(pipe) = slf.get().pipe(py, stream) {
                 words.push(format!("{name}={}", pipe.bind(py).str()?));
             }

@@ -17,11 +17,10 @@ use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::entries::{Happening, Process};
-use super::{EXITED, SubprocessTransport};
-use crate::event_loop::Loop;
+use super::object::{EXITED, Happening, Process, SubprocessTransport};
 use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
+use crate::turn::Loop;
 
 /// Reported for a child whose status somebody else has read.
 const UNKNOWN_STATUS: i32 = 255;

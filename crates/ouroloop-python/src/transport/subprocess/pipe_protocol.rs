@@ -8,27 +8,12 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::SubprocessTransport;
+use super::object::{Connection, PipeProtocol, SubprocessTransport};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
-
-#[derive(Debug)]
-struct State {
-    /// Gone when the connection is lost.
-    process: Option<Py<SubprocessTransport>>,
-    pipe: Option<Py<PyAny>>,
-    disconnected: bool,
-}
-
-/// The protocol of one of a child's pipes.
-#[pyclass(frozen, weakref, module = "ouroloop")]
-#[derive(Debug)]
-pub(crate) struct PipeProtocol {
-    stream: usize,
-    state: AttachedCell<State>,
-}
+use crate::transport::pipe::{CHILD, Calls};
 
 impl PipeProtocol {
     pub(super) fn of<'py>(
@@ -36,7 +21,7 @@ impl PipeProtocol {
         stream: usize,
     ) -> PyResult<Bound<'py, Self>> {
         let state =
-            State { process: Some(process.clone().unbind()), pipe: None, disconnected: false };
+            Connection { process: Some(process.clone().unbind()), pipe: None, disconnected: false };
         Bound::new(process.py(), Self { stream, state: AttachedCell::new(state) })
     }
 
@@ -189,4 +174,18 @@ impl PipeProtocol {
             None => Ok(()),
         }
     }
+}
+
+/// Has pipe transports call it natively.
+pub(super) fn make_known(py: Python<'_>) {
+    fn cast<'a, 'py>(protocol: &'a Bound<'py, PyAny>) -> &'a Bound<'py, PipeProtocol> {
+        // SAFETY: what is called below is called for objects of exactly this class.
+        unsafe { protocol.cast_unchecked() }
+    }
+    let calls = Calls {
+        connected: |protocol, transport| PipeProtocol::connected(cast(protocol), transport),
+        received: |protocol, data| PipeProtocol::received(cast(protocol), data),
+        lost: |protocol, error| PipeProtocol::lost(cast(protocol), error),
+    };
+    CHILD.make_known::<PipeProtocol>(py, calls);
 }

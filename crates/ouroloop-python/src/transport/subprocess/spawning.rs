@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::STREAMS;
+use super::object::STREAMS;
 use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
 use crate::native::embedded;

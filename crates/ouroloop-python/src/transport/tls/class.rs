@@ -5,9 +5,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
-use super::{Names, Phase, TlsProtocol, TlsTransport};
-use crate::event_loop::{Loop, SCRATCH_BYTES};
+use super::machine::{Phase, TlsProtocol, TlsTransport};
+use super::names::Names;
 use crate::interpreter::fresh::Text;
+use crate::turn::{Loop, SCRATCH_BYTES};
 
 #[pymethods]
 impl TlsProtocol {

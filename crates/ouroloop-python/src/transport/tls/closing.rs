@@ -3,12 +3,13 @@
 use pyo3::exceptions::{PyConnectionResetError, PyException, PyTimeoutError};
 use pyo3::prelude::*;
 
+use super::machine::{Phase, TlsProtocol, Told};
+use super::names::Names;
 use super::session::Step;
-use super::{Names, Phase, TlsProtocol, Told};
 use crate::errors::leaving::leaves_loop;
-use crate::event_loop::log_debug;
 use crate::interpreter::fresh;
 use crate::standard::Standard;
+use crate::turn::log_debug;
 
 impl TlsProtocol {
     /// Ends the connection in good order, once; a handshake under way is aborted.

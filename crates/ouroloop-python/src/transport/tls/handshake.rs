@@ -4,11 +4,12 @@ use pyo3::exceptions::{PyConnectionAbortedError, PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::lower::Lower;
+use super::machine::{Phase, TlsProtocol, Told};
+use super::names::Names;
 use super::session::Step;
-use super::{Names, Phase, TlsProtocol, Told};
-use crate::event_loop::Loop;
 use crate::interpreter::fresh;
 use crate::standard::{Standard, exception_of};
+use crate::turn::Loop;
 
 impl TlsProtocol {
     /// The lower transport is connected: the handshake begins.

@@ -7,9 +7,9 @@
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
+use super::machine::{Kind, Phase, TlsProtocol};
 use super::session::{Decrypted, Read};
-use super::{Kind, Phase, TlsProtocol};
-use crate::stream;
+use crate::transport::native_protocol;
 use crate::transport::socket::writable_bytes;
 
 /// What was done with ciphertext before the application's code is run on what came of it.
@@ -105,7 +105,7 @@ impl TlsProtocol {
                 if let Some(data) = data
                     && let Some(protocol) = slf.get().app_protocol(py)
                 {
-                    stream::deliver(&protocol, &data)?;
+                    native_protocol::deliver(&protocol, &data)?;
                 }
                 Self::end_of_read(slf, end)?;
             }

@@ -4,14 +4,14 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
+use super::machine::{Phase, TlsProtocol};
 use super::session::{RECORD_BYTES, Step};
-use super::{Phase, TlsProtocol};
 use crate::errors::leaving::leaves_loop;
-use crate::event_loop::SCRATCH_BYTES;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{Grow, no_memory, taken};
 use crate::standard::{Standard, exception_of};
 use crate::transport::chunk::Chunk;
+use crate::turn::SCRATCH_BYTES;
 
 /// Writes to a lost connection are warned of from this one on, as under asyncio.
 const LOUD_LOSSES: u32 = 5;

@@ -8,7 +8,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use super::Names;
+use super::names::Names;
 
 use crate::interpreter::fresh;
 

@@ -17,7 +17,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::libssl::{Connection, Direct};
-use super::{Names, Security};
+use super::names::Names;
+use super::security::Security;
 use crate::interpreter::fresh;
 use crate::transport::bytes::Room;
 

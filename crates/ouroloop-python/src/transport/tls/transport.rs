@@ -11,8 +11,8 @@ use pyo3::types::{
     PyByteArray, PyBytes, PyInt, PyMemoryView, PyTuple, PyWeakrefMethods, PyWeakrefReference,
 };
 
-use super::{Marks, Names, TlsProtocol};
-use crate::event_loop::Loop;
+use super::machine::{Link, Marks, TlsProtocol, TlsTransport};
+use super::names::Names;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
@@ -20,24 +20,7 @@ use crate::native::slots::Deallocate;
 use crate::standard::warner;
 use crate::transport::buffer_limits::{BufferLimit, buffer_limits};
 use crate::transport::protocol::is_of_stream;
-
-/// What a transport has of its machine.
-#[derive(Debug)]
-enum Link {
-    Held(Py<TlsProtocol>),
-    /// By a weak reference: closed again after a `close()`, the transport keeps nothing alive, as
-    /// asyncio's from Python 3.12 on. While somebody else does, it goes on answering.
-    Known(Py<PyWeakrefReference>),
-}
-
-/// A face of [`TlsProtocol`], by which the application writes to it and ends it.
-#[pyclass(frozen, weakref, name = "_SSLProtocolTransport", module = "ouroloop")]
-#[derive(Debug)]
-pub(crate) struct TlsTransport {
-    machine: AttachedCell<Link>,
-    /// `close` or `abort` was called, or the connection was lost.
-    closed: AttachedCell<bool>,
-}
+use crate::turn::Loop;
 
 static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
@@ -73,7 +56,7 @@ impl TlsTransport {
     /// The machine, unless it is gone or another process's.
     ///
     /// # Errors
-    /// Those of [`Loop::may_act`](crate::event_loop::Loop::may_act).
+    /// Those of [`Loop::may_act`](crate::turn::Loop::may_act).
     fn connected_here<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, TlsProtocol>>> {
         let Some(machine) = self.machine(py) else { return Ok(None) };
         Ok(machine.get().event_loop(py).get().may_act(py)?.then_some(machine))

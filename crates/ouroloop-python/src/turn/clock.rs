@@ -12,10 +12,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat};
 
-use super::Loop;
-use crate::handle::seconds_of;
-use crate::interpreter::fresh;
+use super::event_loop::Loop;
+use super::timekeeping::{ALL, Own};
 use crate::interpreter::once::Once as _;
+use crate::interpreter::recursion::Level;
 use crate::native::overrides::{Attributes, Verdict};
 
 /// Timers due before this many seconds from now are due, unless the loop says otherwise.
@@ -24,53 +24,9 @@ const RESOLUTION: f64 = 1e-9;
 static TIME: PyOnceLock<Attributes> = PyOnceLock::new();
 static TIMERS: PyOnceLock<Attributes> = PyOnceLock::new();
 
-/// What of time is the native class's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Own {
-    /// `time`.
-    time: bool,
-    /// `call_later` and `call_at`, by which asyncio waits for a time.
-    timers: bool,
-}
-
-/// Nothing of the program's stands in their place.
-const ALL: Own = Own { time: true, timers: true };
-
-/// Whose time a loop goes by, as far as it was found out.
-#[derive(Debug, Default)]
-pub(super) struct Timekeeping {
-    /// What the class has of the native one's.
-    class: Option<Verdict<Own>>,
-    /// The object's own attributes.
-    pub(super) attributes: Option<Py<PyDict>>,
-    /// The engine was told of another time.
-    told: bool,
-}
-
-impl Timekeeping {
-    /// Whether a glance shows that nothing stands in the place of the native methods.
-    #[inline]
-    fn is_plain(&self, event_loop: &Bound<'_, Loop>) -> bool {
-        let has_none = |own: &Py<PyDict>| {
-            // SAFETY: attached; a dictionary begins so in every version, and nothing writes to it meanwhile.
-            unsafe { (*own.as_ptr().cast::<ffi::PyDictObject>()).ma_used == 0 }
-        };
-        Verdict::recall(self.class, event_loop.as_any()) == Some(ALL)
-            && self.attributes.as_ref().is_none_or(has_none)
-    }
-}
-
-#[pymethods]
 impl Loop {
-    /// Seconds of the monotonic clock.
-    #[pyo3(name = "time")]
-    fn py_time<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFloat>> {
-        fresh::float(py, self.monotonic(py))
-    }
-}
-
-impl Loop {
-    fn monotonic(&self, py: Python<'_>) -> f64 {
+    /// Seconds of the loop's own clock.
+    pub(crate) fn monotonic(&self, py: Python<'_>) -> f64 {
         as_seconds(self.engine.with(py, |engine| engine.now()))
     }
 
@@ -87,7 +43,7 @@ impl Loop {
     }
 
     /// The same as an object, as the program gives it; `None` if the loop's own method stands.
-    pub(super) fn foreign_time<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(crate) fn foreign_time<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if Self::keeps_time(slf) { Ok(None) } else { Self::ask_time(slf).map(Some) }
     }
 
@@ -99,7 +55,7 @@ impl Loop {
     /// Whether nothing stands in the place of the native `time`.
     #[inline]
     fn keeps_time(slf: &Bound<'_, Self>) -> bool {
-        let plain = slf.get().timekeeping.with(slf.py(), |known| known.is_plain(slf));
+        let plain = slf.get().timekeeping.with(slf.py(), |known| known.is_plain(slf.as_any()));
         plain || Self::judge_time(slf).time
     }
 
@@ -113,8 +69,8 @@ impl Loop {
     }
 
     #[inline]
-    pub(super) fn keeps_timers(slf: &Bound<'_, Self>) -> bool {
-        let plain = slf.get().timekeeping.with(slf.py(), |known| known.is_plain(slf));
+    pub(crate) fn keeps_timers(slf: &Bound<'_, Self>) -> bool {
+        let plain = slf.get().timekeeping.with(slf.py(), |known| known.is_plain(slf.as_any()));
         plain || Self::judge_time(slf) == ALL
     }
 
@@ -153,9 +109,9 @@ impl Loop {
 
     /// Whether this turn's timers go by another time than the loop's own, or the last turn's did.
     #[inline]
-    pub(super) fn has_foreign_time(slf: &Bound<'_, Self>) -> bool {
+    pub(crate) fn has_foreign_time(slf: &Bound<'_, Self>) -> bool {
         let timekeeping = &slf.get().timekeeping;
-        let plain = timekeeping.with(slf.py(), |known| !known.told && known.is_plain(slf));
+        let plain = timekeeping.with(slf.py(), |known| !known.told && known.is_plain(slf.as_any()));
         !plain && (timekeeping.with(slf.py(), |known| known.told) || !Self::judge_time(slf).time)
     }
 
@@ -164,7 +120,7 @@ impl Loop {
     /// # Errors
     /// Those of the program's own method.
     #[cold]
-    pub(super) fn tell_time_before_wait(slf: &Bound<'_, Self>, stopping: bool) -> PyResult<()> {
+    pub(crate) fn tell_time_before_wait(slf: &Bound<'_, Self>, stopping: bool) -> PyResult<()> {
         let py = slf.py();
         // Nothing tells when the program's clock moves: each turn looks.
         let asks = slf.get().engine.with(py, |engine| {
@@ -179,7 +135,7 @@ impl Loop {
     /// # Errors
     /// Those of the program's own method.
     #[cold]
-    pub(super) fn tell_time_after_wait(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn tell_time_after_wait(slf: &Bound<'_, Self>) -> PyResult<()> {
         let resolution = slf
             .getattr_opt(intern!(slf.py(), "_clock_resolution"))?
             .map_or(Ok(RESOLUTION), |resolution| seconds_of(&resolution))?;
@@ -204,6 +160,18 @@ impl Loop {
 fn last_due(time: f64, resolution: f64) -> Nanos {
     // A deadline is due before `time + resolution`; whatever is lost in the sum, it is at `time`.
     from_seconds(time).max(from_seconds(time + resolution).saturating_sub(1))
+}
+
+/// A time or a delay as a number, which the program's own class may give.
+///
+/// # Errors
+/// `TypeError` for what is no number; what its `__float__` raises.
+pub(crate) fn seconds_of(time: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if let Ok(time) = time.cast_exact::<PyFloat>() {
+        return Ok(time.value());
+    }
+    let _level = Level::enter(time.py())?;
+    time.extract()
 }
 
 /// The dictionary of an object whose class has one.

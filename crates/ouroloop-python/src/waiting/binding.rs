@@ -5,11 +5,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use crate::event_loop::Loop;
 use crate::future::Home;
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
+use crate::turn::Loop;
 
 /// The loop of one object, once it has one.
 #[derive(Debug)]

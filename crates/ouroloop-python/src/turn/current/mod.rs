@@ -12,24 +12,18 @@
 
 #[cfg(not(Py_3_14))]
 mod dictionary;
+pub(crate) mod standard;
 #[cfg(Py_3_14)]
 mod thread_state;
 
 use pyo3::prelude::*;
 
-use super::Task;
-#[cfg(Py_3_14)]
-use crate::event_loop::Loop;
 use crate::native::cell::AttachedCell;
 
 #[cfg(not(Py_3_14))]
 use dictionary as place;
 #[cfg(Py_3_14)]
 use thread_state as place;
-
-/// The place is not known, or holds something else than before: the public way is left.
-#[derive(Debug)]
-struct NotHere;
 
 /// The running task of one loop, as native steps write it.
 ///
@@ -70,7 +64,7 @@ impl Current {
     pub(crate) fn enter(
         &self,
         event_loop: &Bound<'_, PyAny>,
-        task: &Bound<'_, Task>,
+        task: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = event_loop.py();
         let entered = self.entered.replace(py, true);
@@ -89,8 +83,8 @@ impl Current {
     /// The running task of any kind, if one runs and the place is known.
     #[cfg(Py_3_14)]
     #[inline]
-    pub(crate) fn read<'py>(&self, event_loop: &Bound<'py, Loop>) -> Option<Bound<'py, PyAny>> {
-        self.place.with(event_loop.py(), |place| place.read(event_loop.as_any()))
+    pub(crate) fn read<'py>(&self, event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        self.place.with(event_loop.py(), |place| place.read(event_loop))
     }
 
     /// No native step runs from here on.

@@ -7,11 +7,11 @@ use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::event_loop::Loop;
+use super::object::Task;
 use crate::future::Future;
 use crate::interpreter::fresh;
 use crate::standard::Standard;
-use crate::task::Task;
+use crate::turn::Loop;
 
 /// The class of which the loop makes tasks, if it is neither the standard nor the native one.
 ///

@@ -20,8 +20,8 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::event_loop::{Loop, Phase};
 use super::signals::Signals;
-use super::{Loop, Phase};
 use crate::errors::handled::handled;
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh;
@@ -39,7 +39,7 @@ impl Loop {
     ///
     /// # Errors
     /// The kernel's.
-    pub(super) fn take_over(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn take_over(&self, py: Python<'_>) -> PyResult<()> {
         let may = self.is_inherited()
             && self
                 .state
@@ -86,7 +86,7 @@ impl Loop {
 
     /// As [`Loop::act_for`], for running: while the exception is handled by which the child
     /// left the loop, that is what is raised again.
-    pub(super) fn refuse_to_run_inherited(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn refuse_to_run_inherited(&self, py: Python<'_>) -> PyResult<()> {
         if self.may_act(py)? {
             return Ok(());
         }
@@ -101,7 +101,7 @@ impl Loop {
 
     /// While a child is on its way out nobody awaits the coroutine that was made for the loop to run,
     /// and none of them is worth a warning.
-    pub(super) fn discard_on_leaving(&self, error: &PyErr, coroutine: &Bound<'_, PyAny>) {
+    pub(crate) fn discard_on_leaving(&self, error: &PyErr, coroutine: &Bound<'_, PyAny>) {
         let py = coroutine.py();
         let leaving = self
             .state
@@ -115,7 +115,7 @@ impl Loop {
     }
 
     /// Remembers by which exception the child leaves the loop, if this is a child.
-    pub(super) fn note_leaving(&self, py: Python<'_>, error: &PyErr) {
+    pub(crate) fn note_leaving(&self, py: Python<'_>, error: &PyErr) {
         if self.is_inherited() {
             let error = exception_of(py, error).into_any().unbind();
             drop(self.state.with(py, |state| state.left_by.replace(error)));

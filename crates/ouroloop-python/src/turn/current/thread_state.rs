@@ -5,10 +5,9 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::NotHere;
+use super::standard::{self, NotHere};
 use crate::interpreter::fresh::Text;
 use crate::interpreter::tricks;
-use crate::task::{Task, registry};
 
 /// How many words the thread's state has, at least: the fields are looked for in these.
 ///
@@ -55,7 +54,7 @@ impl Place {
     pub(super) fn exchange<'py>(
         &self,
         event_loop: &Bound<'py, PyAny>,
-        task: Option<&Bound<'py, Task>>,
+        task: Option<&Bound<'py, PyAny>>,
         _entered: bool,
     ) -> Result<Option<Bound<'py, PyAny>>, NotHere> {
         // SAFETY: attached.
@@ -97,11 +96,11 @@ impl Place {
 /// Writes the running task the public way.
 pub(super) fn write(
     event_loop: &Bound<'_, PyAny>,
-    task: Option<&Bound<'_, Task>>,
+    task: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Option<Place>> {
     let py = event_loop.py();
     let none = py.None().into_bound(py);
-    registry::swap_current(event_loop, task.map_or(&none, |task| task.as_any()))?;
+    standard::swap(event_loop, task.unwrap_or(&none))?;
     Ok(None)
 }
 
@@ -113,7 +112,7 @@ fn find(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     // SAFETY: attached; the object is alive.
     let references = || unsafe { ffi::Py_REFCNT(probe.as_ptr()) };
     let before = references();
-    registry::swap_current(event_loop, &probe)?;
+    standard::swap(event_loop, &probe)?;
     let owned = references() == before + 1;
     // SAFETY: attached; a thread's state has as many words.
     let state = unsafe {
@@ -125,6 +124,6 @@ fn find(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let found = state
         .windows(2)
         .position(|pair| pair[0] == event_loop.as_ptr() && pair[1] == probe.as_ptr());
-    registry::swap_current(event_loop, py.None().bind(py))?;
+    standard::swap(event_loop, py.None().bind(py))?;
     Ok(found.filter(|_| owned))
 }

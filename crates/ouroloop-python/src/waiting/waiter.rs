@@ -6,13 +6,13 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::coroutine::{Incoming, iterator_of, left_by, step_into};
-use crate::event_loop::Loop;
+use crate::future::exactly_native;
 use crate::future::iter::await_step;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
-use crate::task::step::exactly_native;
+use crate::turn::Loop;
 
 /// The loop that runs in this thread.
 ///

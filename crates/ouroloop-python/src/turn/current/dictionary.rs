@@ -5,11 +5,10 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::NotHere;
+use super::standard::{self, NotHere};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::once::Once as _;
 use crate::interpreter::tricks;
-use crate::task::{Task, registry};
 
 /// The head of a dictionary object, the same from 3.11 to 3.13.
 #[repr(C)]
@@ -56,13 +55,13 @@ impl Place {
     pub(super) fn exchange<'py>(
         &self,
         event_loop: &Bound<'py, PyAny>,
-        task: Option<&Bound<'py, Task>>,
+        task: Option<&Bound<'py, PyAny>>,
         entered: bool,
     ) -> Result<Option<Bound<'py, PyAny>>, NotHere> {
         // To remove an entry is more than to exchange its value.
         let number = self.number.filter(|_| entered).ok_or(NotHere)?;
         let task = task.ok_or(NotHere)?;
-        let dictionary = registry::current_tasks(event_loop.py()).as_ptr();
+        let dictionary = standard::dictionary(event_loop.py()).as_ptr();
         // SAFETY: attached; `number` is known only where `is_proved` holds.
         unsafe {
             let entry = entry(dictionary, number).ok_or(NotHere)?;
@@ -78,10 +77,10 @@ impl Place {
 /// Writes or removes the entry the public way; answers where a written one is.
 pub(super) fn write(
     event_loop: &Bound<'_, PyAny>,
-    task: Option<&Bound<'_, Task>>,
+    task: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Option<Place>> {
     let py = event_loop.py();
-    let current = registry::current_tasks(py);
+    let current = standard::dictionary(py);
     let Some(task) = task else {
         current.del_item(event_loop)?;
         return Ok(None);

@@ -1,19 +1,6 @@
-//! `Server`: listening sockets, and the connections that came through them.
-//!
-//! | state | `sockets` | `serving` | `waiters` | left by |
-//! | --- | --- | --- | --- | --- |
-//! | bound | some | no | some | `start_serving`, `serve_forever` |
-//! | serving | some | yes | some | `close` |
-//! | closing | none | no | some | the last connection's end |
-//! | closed | none | no | none | – |
-//!
-//! `close` skips `closing` where no connection is open. The server does not own its connections:
-//! it knows them by their addresses in memory, and each of them says when it ends.
+//! `Server` as Python sees it, and how it serves.
 
-use std::collections::HashSet;
-use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::PyTraverseError;
 #[cfg(not(Py_3_13))]
@@ -24,155 +11,18 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::context::copy_current;
-use crate::coroutine::{Coroutine, Scope};
-use crate::event_loop::{Loop, next_turn};
-use crate::future::{Future, Outcome};
+use super::object::{Server, VALUE_OFFSET};
+use crate::coroutine::{Coroutine, Scope, next_turn};
+use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{copies, gathered, no_memory};
-use crate::native::cell::AttachedCell;
-use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
-use crate::transport::socket_file::SocketFile;
-use crate::transport::tls::Security;
-
-#[derive(Debug)]
-struct State {
-    sockets: Option<Vec<Py<PyAny>>>,
-    listeners: Vec<Py<Listener>>,
-    factory: Option<Py<PyAny>>,
-    security: Option<Security>,
-    backlog: Py<PyAny>,
-    /// The socket file that goes when the server closes.
-    file: Option<SocketFile>,
-    serving: bool,
-    /// The connections: not references, each is removed before its memory goes.
-    clients: HashSet<NonNull<ffi::PyObject>>,
-    /// Connections that Python code counts by `_attach` and `_detach`.
-    #[cfg(not(Py_3_13))]
-    counted: usize,
-    waiters: Option<Vec<Py<Future>>>,
-    serving_forever: Option<Py<Future>>,
-}
-
-impl State {
-    fn has_clients(&self) -> bool {
-        #[cfg(not(Py_3_13))]
-        let counted = self.counted > 0;
-        #[cfg(Py_3_13)]
-        let counted = false;
-        counted || !self.clients.is_empty()
-    }
-}
-
-/// A native `asyncio.Server`.
-#[pyclass(frozen, weakref, module = "ouroloop")]
-#[derive(Debug)]
-pub(crate) struct Server {
-    event_loop: Py<Loop>,
-    /// How many writes a callback of its connections made last.
-    habit: AtomicU8,
-    /// In copies of which connections are served.
-    #[cfg(Py_3_15)]
-    context: Py<PyAny>,
-    state: AttachedCell<State>,
-}
-
-static VALUE_OFFSET: ValueOffset = ValueOffset::new();
+use crate::turn::Loop;
 
 impl Server {
-    /// How many writes a callback is expected to make on a connection that is new.
-    pub(super) fn habit(&self) -> u8 {
-        self.habit.load(Ordering::Relaxed)
-    }
-
-    #[inline]
-    pub(super) fn learn_habit(&self, writes: u8) {
-        self.habit.store(writes, Ordering::Relaxed);
-    }
-
-    /// A server that owns `sockets`, which are bound and do not block, and does not serve yet.
-    pub(crate) fn new<'py>(
-        event_loop: &Bound<'py, Loop>,
-        sockets: Vec<Py<PyAny>>,
-        factory: Py<PyAny>,
-        security: Option<Security>,
-        backlog: Py<PyAny>,
-    ) -> PyResult<Bound<'py, Self>> {
-        let server = Self {
-            event_loop: event_loop.clone().unbind(),
-            habit: AtomicU8::new(1),
-            #[cfg(Py_3_15)]
-            context: copy_current(event_loop.py())?,
-            state: AttachedCell::new(State {
-                sockets: Some(sockets),
-                listeners: Vec::new(),
-                factory: Some(factory),
-                security,
-                backlog,
-                file: None,
-                serving: false,
-                clients: HashSet::new(),
-                #[cfg(not(Py_3_13))]
-                counted: 0,
-                waiters: Some(Vec::new()),
-                serving_forever: None,
-            }),
-        };
-        let server = Bound::new(event_loop.py(), server)?;
-        VALUE_OFFSET.learn(&server);
-        Ok(server)
-    }
-
-    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, Loop> {
-        self.event_loop.bind(py)
-    }
-
-    /// Has `close` remove the file of the listening socket.
-    pub(crate) fn remove_at_close(&self, py: Python<'_>, file: Option<SocketFile>) {
-        drop(self.state.with(py, |state| std::mem::replace(&mut state.file, file)));
-    }
-
-    /// The context for connections if serving begins now: from Python 3.15 on that in which the
-    /// server was made, before that the present one.
-    pub(crate) fn context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        #[cfg(Py_3_15)]
-        return Ok(self.context.clone_ref(py));
-        #[cfg(not(Py_3_15))]
-        return copy_current(py);
-    }
-
-    /// Makes the protocols of new connections.
-    pub(crate) fn factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.factory.as_ref().map(|factory| factory.clone_ref(py)))
-    }
-
-    /// How new connections are secured.
-    pub(crate) fn security(&self, py: Python<'_>) -> Option<Security> {
-        self.state.with(py, |state| state.security.as_ref().map(|it| it.clone_ref(py)))
-    }
-
-    /// Whether it still takes connections in.
-    pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.sockets.is_some())
-    }
-
-    /// A transport of this server's begins to live; not owned.
-    pub(crate) fn attach(&self, py: Python<'_>, transport: NonNull<ffi::PyObject>) {
-        self.state.with(py, |state| state.clients.insert(transport));
-    }
-
-    /// A transport has lost its connection, or goes without: the server may be done.
-    pub(crate) fn detach(slf: &Bound<'_, Self>, transport: NonNull<ffi::PyObject>) {
-        let py = slf.py();
-        slf.get().state.with(py, |state| state.clients.remove(&transport));
-        if let Err(error) = Self::wake_if_over(slf) {
-            error.write_unraisable(py, Some(slf.as_any()));
-        }
-    }
-
     /// Listens on every socket and accepts what comes.
     ///
     /// # Errors
@@ -192,7 +42,7 @@ impl Server {
             socket.bind(py).call_method1(intern!(py, "listen"), (&backlog,))?;
             let limit = backlog.extract::<i64>(py)?.max(0).saturating_add(1);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let listener = Listener::start(slf, socket.bind(py), limit)?.unbind();
+            let listener = Listener::start(slf, socket.bind(py), limit)?.into_any().unbind();
             this.state.with(py, |state| state.listeners.push(listener));
         }
         Ok(())
@@ -214,7 +64,8 @@ impl Server {
         let Some((sockets, listeners, file, serving_forever)) = taken else { return Ok(()) };
         let mut answer = Ok(());
         for listener in listeners {
-            answer = answer.and(Listener::stop(listener.bind(py), slf.get().event_loop(py)));
+            let listener = listener.bind(py).cast::<Listener>()?;
+            answer = answer.and(Listener::stop(listener, slf.get().event_loop(py)));
         }
         for socket in sockets {
             let closed = socket.bind(py).call_method0(intern!(py, "close")).map(drop);
@@ -228,51 +79,6 @@ impl Server {
         }
         Self::wake_if_over(slf)?;
         answer
-    }
-
-    /// Ends every `wait_closed` if the server and its last connection are closed.
-    fn wake_if_over(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let waiters = slf.get().state.with(py, |state| {
-            let over = state.sockets.is_none() && !state.has_clients();
-            if over { state.waiters.take() } else { None }
-        });
-        for waiter in waiters.into_iter().flatten() {
-            if !waiter.bind(py).get().is_done(py) {
-                Future::finish(waiter.bind(py), Outcome::Result(py.None()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The open connections.
-    #[cfg(Py_3_12)]
-    fn clients<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let count = self.state.with(py, |state| state.clients.len());
-        let mut found = crate::interpreter::room::vector(py, count)?;
-        self.state.with(py, |state| {
-            let clients = state.clients.iter().map(|client| client.as_ptr());
-            // SAFETY: a transport is removed before its memory goes, so each is readable; one
-            // whose count is zero is being deallocated and must not be revived.
-            let living = clients.filter(|client| unsafe { ffi::Py_REFCNT(*client) } > 0);
-            // SAFETY: as above.
-            found.extend(living.map(|client| unsafe { Bound::from_borrowed_ptr(py, client) }));
-        });
-        Ok(found)
-    }
-
-    fn owned_sockets(&self, py: Python<'_>) -> PyResult<Option<Vec<Py<PyAny>>>> {
-        let sockets = self.state.with(py, |state| {
-            let sockets = state.sockets.as_ref()?;
-            Some(copies(sockets.iter().map(|socket| socket.clone_ref(py))))
-        });
-        sockets.transpose().map_err(|_| no_memory(py))
-    }
-
-    /// Closes every connection by its method `method`.
-    #[cfg(Py_3_12)]
-    fn for_each_client(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        self.clients(py)?.iter().try_for_each(|client| client.call_method0(Text(method)).map(drop))
     }
 }
 
@@ -541,10 +347,4 @@ async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> 
         wait_closed(&scope, &server).await?;
     }
     Err(error)
-}
-
-/// Makes the class complete.
-pub(crate) fn install(py: Python<'_>) {
-    crate::native::instance_dict::install::<Server>(py);
-    crate::native::slots::install_deallocate::<Server>(py);
 }

@@ -4,12 +4,14 @@
 //! pipe. From Python 3.12 on asyncio takes it away in every child; before that it is done here, if
 //! it is a loop's of ours.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 #[cfg(not(Py_3_12))]
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use pyo3::prelude::*;
 
+use super::event_loop::Loop;
+use super::signals::is_main_thread;
 use crate::interpreter::fresh;
 
 /// The descriptor while it is a loop's of ours, else -1.
@@ -20,7 +22,7 @@ static OURS: AtomicI32 = AtomicI32::new(-1);
 ///
 /// # Errors
 /// `ValueError` outside the main thread.
-pub(super) fn lend(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
+pub(crate) fn lend(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
     let before = set(py, fd)?;
     #[cfg(not(Py_3_12))]
     OURS.store(fd, Ordering::Relaxed);
@@ -32,7 +34,7 @@ pub(super) fn lend(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
 ///
 /// # Errors
 /// `ValueError` outside the main thread.
-pub(super) fn take_back(py: Python<'_>, other: RawFd) -> PyResult<RawFd> {
+pub(crate) fn take_back(py: Python<'_>, other: RawFd) -> PyResult<RawFd> {
     let before = set(py, other)?;
     #[cfg(not(Py_3_12))]
     OURS.store(-1, Ordering::Relaxed);
@@ -64,9 +66,42 @@ fn leave(py: Python<'_>) -> PyResult<()> {
 
 /// Sees to it that forked children leave a loop's descriptor alone.
 #[cfg(not(Py_3_12))]
-pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "after_in_child"), wrap_pyfunction!(leave, py)?)?;
     let os = crate::interpreter::modules::module(py, intern!(py, "os"))?;
     os.call_method(intern!(py, "register_at_fork"), (), Some(&keywords)).map(drop)
+}
+
+impl Loop {
+    /// Has the signals of a forked child, which has none of the parent's wake-up descriptors, come to the handlers that
+    /// there are.
+    pub(super) fn attach_handlers(&self, py: Python<'_>) -> PyResult<()> {
+        let write = self.state.with(py, |state| {
+            let signals = state.signals.as_ref().filter(|it| !it.handlers.is_empty())?;
+            Some(signals.write.as_raw_fd())
+        });
+        match write {
+            Some(write) if is_main_thread(py)? => self.lend_pipe(py, write),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn lend_pipe(&self, py: Python<'_>, write: RawFd) -> PyResult<()> {
+        let before = lend(py, write)?;
+        if before >= 0 {
+            take_back(py, before)?;
+        } else {
+            self.set_signals_attached(py, true);
+        }
+        Ok(())
+    }
+
+    fn set_signals_attached(&self, py: Python<'_>, attached: bool) {
+        self.state.with(py, |state| {
+            if let Some(signals) = &mut state.signals {
+                signals.attached = attached;
+            }
+        });
+    }
 }
