@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("bench", reason="the checkout has the benchmarks")
-
 from bench import instructions
 from bench.instructions import CountError, Valgrind, Wish, collected, table
 

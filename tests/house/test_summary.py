@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("bench", reason="the checkout has the benchmarks")
-
 from bench.results import Section
 from bench.summary import read, written
 
