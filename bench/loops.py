@@ -8,8 +8,6 @@ changes ``asyncio``.
 
 import asyncio
 import importlib
-import importlib.metadata
-import platform
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -53,6 +51,10 @@ def prepare(name: str) -> None:
 
 def version(name: str) -> str:
     """Answer the version of the package that the loop comes from."""
+    # Not at the top: it takes longer to import than a run of `bench.counted` to do its work.
+    import importlib.metadata
+    import platform
+
     if name == "asyncio":
         return platform.python_version()
     return importlib.metadata.version(_module(name).__name__)

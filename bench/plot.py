@@ -6,7 +6,6 @@ panel for each size.
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from bench.summary import Summary, read
 from bench.sweep import TITLE, size_text
 
 STYLES = {
@@ -32,17 +32,16 @@ EMPHASIS = 110
 NORMAL = 36
 
 
-def plot(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
+def plot(section: Summary, environment: dict[str, Any], *, best: bool) -> Figure:
     """Draw one section of a results file."""
-    benchmarks: dict[str, dict[str, dict[str, Any]]] = section["benchmarks"]
-    names = list(benchmarks)
+    names = list(section.rows)
     figure = Figure(figsize=(8, 1.4 + 0.32 * len(names)), layout="constrained")
     axes = figure.subplots()
     for loop, (colour, marker) in STYLES.items():
         points = [
-            (row[loop]["figure"], place)
-            for place, row in enumerate(benchmarks.values())
-            if loop in row and row[loop]["figure"] is not None
+            (cost, place)
+            for place, row in enumerate(section.rows.values())
+            if loop in row and (cost := section.figure(row[loop], best=best)) is not None
         ]
         if points:
             size = EMPHASIS if loop == "ouroloop" else NORMAL
@@ -60,16 +59,16 @@ def plot(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
-    better = "higher" if section["higher_is_better"] else "lower"
-    axes.set_xlabel(f"{section['unit']} ({better} is better)")
-    axes.set_title(f"{section['title']}, Python {environment['python']}", loc="left")
+    better = "higher" if section.higher_is_better else "lower"
+    axes.set_xlabel(f"{section.unit} ({better} is better)")
+    axes.set_title(f"{section.title}, Python {environment['python']}", loc="left")
     figure.legend(loc="outside lower center", ncols=len(STYLES), frameon=False, handletextpad=0.1)
     return figure
 
 
-def plot_sweep(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
+def plot_sweep(section: Summary, environment: dict[str, Any], *, best: bool) -> Figure:
     """Draw the sweep: a row of panels for each kind of server, one for each size."""
-    curves = _curves(section)
+    curves = _curves(section, best=best)
     kinds = list(dict.fromkeys(kind for kind, _ in curves))
     sizes = sorted({size for _, size in curves})
     figure = Figure(figsize=(3 * len(sizes) + 2, 2.8 * len(kinds) + 1), layout="constrained")
@@ -89,22 +88,24 @@ def plot_sweep(section: dict[str, Any], environment: dict[str, Any]) -> Figure:
             axes.grid(color="#e6e6e6", zorder=0)
             axes.set_title(f"{kind}, {size_text(size)}", loc="left", fontsize="medium")
     figure.supxlabel("connections")
-    figure.supylabel(f"{section['unit']} (lower is better)")
+    figure.supylabel(f"{section.unit} (lower is better)")
     figure.suptitle(f"Cost of an echoed message, Python {environment['python']}")
     figure.legend(labelled.values(), labelled, loc="outside right center", frameon=False)
     return figure
 
 
-def _curves(section: dict[str, Any]) -> dict[tuple[str, int], dict[str, list[tuple[int, float]]]]:
+def _curves(
+    section: Summary, *, best: bool
+) -> dict[tuple[str, int], dict[str, list[tuple[int, float]]]]:
     """Sort the figures: by kind and size, then by loop, each with its number of connections."""
     curves: dict[tuple[str, int], dict[str, list[tuple[int, float]]]] = {}
-    for row in section["benchmarks"].values():
+    for row in section.rows.values():
         for loop in (*STYLES, *VARIANTS):
-            if loop not in row or row[loop]["figure"] is None:
+            if loop not in row or (figure := section.figure(row[loop], best=best)) is None:
                 continue
-            series = row[loop]
-            panel = curves.setdefault((series["kind"], series["size"]), {})
-            panel.setdefault(loop, []).append((series["connections"], series["figure"]))
+            details = row[loop].details
+            panel = curves.setdefault((details["kind"], details["size"]), {})
+            panel.setdefault(loop, []).append((details["connections"], figure))
     return curves
 
 
@@ -117,16 +118,6 @@ def _draw_curve(axes: Any, loop: str, points: list[tuple[int, float]]) -> Any:
     return line
 
 
-def _choose_figures(sections: list[dict[str, Any]], *, take_best: bool) -> None:
-    """Give each series the ``figure`` that is drawn: its median, or its best sample."""
-    for section in sections:
-        best = max if section["higher_is_better"] else min
-        for row in section["benchmarks"].values():
-            for series in row.values():
-                measured = take_best and series["samples"]
-                series["figure"] = best(series["samples"]) if measured else series["median"]
-
-
 def main() -> None:
     """Plot every section of the file that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m bench.plot", description=__doc__)
@@ -134,17 +125,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder; that of the results if absent")
     parser.add_argument("--best", action="store_true", help="each series' best sample, not median")
     arguments = parser.parse_args()
-    document = json.loads(arguments.results.read_text())
-    _choose_figures(document["sections"], take_best=arguments.best)
+    environment, sections = read(arguments.results)
     folder: Path = arguments.out or arguments.results.parent
     folder.mkdir(parents=True, exist_ok=True)
     # Without a date and with fixed identifiers, the same figures give the same file.
     mpl.rcParams["svg.hashsalt"] = "ouroloop"
-    for section in document["sections"]:
-        name = re.sub(r"\W+", "-", section["title"])
-        path = folder / f"{arguments.results.stem}-{name}.svg"
-        draw = plot_sweep if section["title"] == TITLE else plot
-        draw(section, document["environment"]).savefig(path, metadata={"Date": None})
+    for section in sections:
+        title = re.sub(r"\W+", "-", section.title)
+        stem = arguments.results.stem.removesuffix(f"-{title}")
+        path = folder / f"{stem}-{title}.svg"
+        draw = plot_sweep if section.title == TITLE else plot
+        figure = draw(section, environment, best=arguments.best)
+        figure.savefig(path, metadata={"Date": None})
         print(path)
 
 

@@ -1,14 +1,15 @@
 """Runs real projects' own tests three times: on stock asyncio, on Ouroloop's loop, and after ``ouroloop.install()``.
 
+    export CLIENT_SUITES=/path/to/clients
     .venv/bin/python scripts/client_suites.py            every suite named below
-    .venv/bin/python scripts/client_suites.py anyio      one of them (any that the shared runner knows, too)
+    .venv/bin/python scripts/client_suites.py anyio      one of them (any that the runner knows, too)
 
 What is tested is the ``ouroloop`` that this interpreter imports: its folder is copied into each suite's virtual
 environment, so build it first (``make lint``, ``maturin develop``). Prints for each suite how many tests passed and
 failed, and the names of those that fail on Ouroloop only; the exit status is 1 if there are any.
 
-The runner in ``../shared/clients`` does the work; two suites of libraries that live on asyncio's object model are added
-to those that it knows.
+The runner in the folder that ``CLIENT_SUITES`` names (``run_client_suite.py`` and its ``suites.py``) does the work and is no part of
+the checkout; two suites of libraries that live on asyncio's object model are added to those that it knows.
 """
 
 import argparse
@@ -24,8 +25,7 @@ from typing import Any
 
 import ouroloop
 
-ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("CLIENT_SUITES", ROOT.parent / "shared" / "clients"))
+RUNNER = "run_client_suite.py"
 NAMES = ["anyio", "uvicorn", "tornado", "janus", "aioquic", "hypercorn", "aiojobs", "async-timeout"]
 
 ASYNCIO_MODE = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
@@ -75,24 +75,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Real clients' suites, stock beside Ouroloop.")
     parser.add_argument("names", nargs="*", default=NAMES)
     chosen = parser.parse_args()
+    source = find_runner()
     failed_somewhere = False
     with tempfile.TemporaryDirectory() as folder:
-        runner = prepare_runner(Path(folder) / "clients")
+        runner = prepare_runner(source, Path(folder) / "clients")
         for name in chosen.names:
             results = [run(runner, name, way) for way in WAYS]
             failed_somewhere |= report(name, results)
     return 1 if failed_somewhere else 0
 
 
-def prepare_runner(folder: Path) -> Path:
-    """Copy the shared runner, and add the suites that it lacks."""
-    shutil.copytree(SHARED, folder)
+def find_runner() -> Path:
+    """Return the folder of the runner, which the environment has to name."""
+    named = os.environ.get("CLIENT_SUITES", "")
+    if not named or not Path(named, RUNNER).is_file():
+        raise SystemExit(f"CLIENT_SUITES has to name the folder of {RUNNER}; it is {named!r}")
+    return Path(named)
+
+
+def prepare_runner(source: Path, folder: Path) -> Path:
+    """Copy the runner, and add the suites that it lacks."""
+    shutil.copytree(source, folder)
     folder.chmod(0o755)
     suites = folder / "suites.py"
     suites.chmod(0o644)
     with suites.open("a") as file:
         file.write(f"\nSUITES.update({ADDED!r})\n")
-    return folder / "run_client_suite.py"
+    return folder / RUNNER
 
 
 def run(runner: Path, name: str, way: Way) -> dict[str, Any]:

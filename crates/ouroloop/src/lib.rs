@@ -44,3 +44,8 @@ pub mod task;
 pub use callback::{Callback, Refused, Watched};
 pub use event_loop::{EventLoop, Wait};
 pub use task::{JoinError, JoinHandle, Sleep, TcpListener, TcpStream, run, run_on, sleep, spawn};
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
