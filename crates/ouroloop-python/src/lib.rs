@@ -2,6 +2,8 @@
 
 #[macro_use]
 mod interpreter;
+#[macro_use]
+mod native;
 mod binding;
 mod callback;
 mod combine;
@@ -13,8 +15,6 @@ mod executor;
 mod function;
 mod future;
 mod handle;
-#[macro_use]
-mod native;
 mod queue;
 mod standard;
 mod stream;

@@ -16,7 +16,7 @@ use pyo3::types::PySet;
 use super::child;
 use super::ensure::Ensure;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::interpreter::fresh;
 use crate::interpreter::room::{Grow, taken};
 use crate::native::cell::AttachedCell;
@@ -213,10 +213,7 @@ fn set_of<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PySet>> {
 }
 
 impl Listen for AsCompleted {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<AsCompleted>();
-        &EAR
-    }
+    has_ear!(AsCompleted);
 
     fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::ended(slf, future)

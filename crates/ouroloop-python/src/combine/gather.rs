@@ -3,10 +3,7 @@
 //! The outer future listens to each child and counts; it holds the children, and each pending child
 //! holds it. It ends with the list of results, or with the first exception.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -14,13 +11,13 @@ use pyo3::types::{PyList, PyTuple};
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_exact_coroutine};
 use crate::event_loop::Loop;
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::future::{Future, Home, Outcome};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::vector;
 use crate::native::cell::AttachedCell;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::task::step::exactly_native;
@@ -169,10 +166,7 @@ fn result_of(child: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 impl Listen for GatheringFuture {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<GatheringFuture>();
-        &EAR
-    }
+    has_ear!(GatheringFuture);
 
     fn hear(slf: &Bound<'_, Self>, child: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::count(slf, child)
@@ -240,10 +234,7 @@ impl GatheringFuture {
 }
 
 impl Deallocate for GatheringFuture {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         Future::has_last_words(slf.as_super())
@@ -265,10 +256,7 @@ impl Deallocate for GatheringFuture {
 }
 
 impl Shelved for GatheringFuture {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::child::{self, Ending};
 use super::ensure::Ensure;
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 use crate::waiter::Waiter;
@@ -57,10 +57,7 @@ impl Shield {
 }
 
 impl Listen for Shield {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<Shield>();
-        &EAR
-    }
+    has_ear!(Shield);
 
     fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();

@@ -10,7 +10,7 @@ use pyo3::types::PySet;
 use super::child::{self, Ending};
 use super::ensure::{is_coroutine, is_future};
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{Grow, taken, vector};
 use crate::native::cell::AttachedCell;
@@ -111,10 +111,7 @@ impl Counter {
 }
 
 impl Listen for Counter {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<Counter>();
-        &EAR
-    }
+    has_ear!(Counter);
 
     fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();

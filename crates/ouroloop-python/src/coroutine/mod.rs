@@ -20,13 +20,11 @@ mod wrapper;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::OnceLock;
 
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{
     PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError,
 };
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -37,7 +35,7 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::{boxed, no_memory};
 use crate::native::cell::AttachedCell;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::{Deallocate, Resume, Resumed, ended_with};
 use crate::standard::{Standard, warner};
 
@@ -446,10 +444,7 @@ impl Coroutine {
 }
 
 impl Deallocate for Coroutine {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().stand.with(slf.py(), |stand| !matches!(stand, Stand::Finished))
@@ -480,10 +475,7 @@ impl Deallocate for Coroutine {
 }
 
 impl Shelved for Coroutine {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         // A body is left only by a coroutine that had last words, which is never shelved.

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::iter::FutureIter;
-use super::{Future, Home, Link, Phase, State};
+use super::{Future, Home, Link, Phase, State, VALUE_OFFSET};
 use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
@@ -270,7 +270,7 @@ impl Future {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            instance_dict::visit(self.object(), visit)?;
+            VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| state.visit(&visit))
         }
     }
@@ -279,7 +279,7 @@ impl Future {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
         // SAFETY: futures and tasks have a dictionary.
-        drop(unsafe { instance_dict::take(self.object()) });
+        drop(unsafe { VALUE_OFFSET.take(self) });
         drop(self.state.with(py, State::clear));
     }
 }

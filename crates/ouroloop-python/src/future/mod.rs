@@ -21,8 +21,6 @@ pub(crate) mod listen;
 mod methods;
 mod state;
 
-use std::sync::OnceLock;
-
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -33,8 +31,8 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::{copies, no_memory, taken};
 use crate::native::cell::AttachedCell;
-use crate::native::instance_dict;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
 
@@ -404,10 +402,7 @@ fn with_traceback(py: Python<'_>, exception: Py<PyAny>, traceback: Option<Py<PyA
 }
 
 impl Deallocate for Future {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.log_traceback)
@@ -426,38 +421,22 @@ impl Deallocate for Future {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: futures and tasks have a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
+        unsafe { instance_dict::strip(slf) };
     }
 }
 
 impl Shelved for Future {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();
         // SAFETY: futures and tasks have a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(py);
-        }
+        unsafe { instance_dict::strip(slf) };
         slf.get().state.replace(py, State::new(Home::None)).release(py);
     }
 }
 
-/// How far behind the beginning of its object a future's Rust value lies.
-static VALUE_OFFSET: OnceLock<usize> = OnceLock::new();
-
-impl Future {
-    /// The object of which this is the value.
-    fn object(&self) -> *mut ffi::PyObject {
-        let offset = VALUE_OFFSET.get().copied().unwrap_or_default();
-        std::ptr::from_ref(self).wrapping_byte_sub(offset).cast::<ffi::PyObject>().cast_mut()
-    }
-}
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 /// Whether the standard `set_exception` raises for a `StopIteration`. Where it does not, the future ends
 /// with an error in its place: 3.13 began with that, and later patch releases before it took it over.
@@ -477,10 +456,7 @@ fn refuses_stop(future: &Bound<'_, Future>) -> PyResult<bool> {
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    let example = Bound::new(py, Future::new(Home::None))?;
-    let (start, value) = (example.as_ptr().addr(), std::ptr::from_ref(example.get()).addr());
-    VALUE_OFFSET.get_or_init(|| value - start);
-    drop(example);
+    VALUE_OFFSET.measure(&Bound::new(py, Future::new(Home::None))?);
     instance_dict::install::<Future>(py);
     crate::native::slots::install_deallocate::<Future>(py);
     crate::native::slots::install_await::<Future>(py);

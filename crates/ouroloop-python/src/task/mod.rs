@@ -19,8 +19,6 @@ pub(crate) mod registry;
 pub(crate) mod standard_step;
 pub(crate) mod step;
 
-use std::sync::OnceLock;
-
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -37,7 +35,7 @@ use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
 use crate::native::overrides::{self, Attributes};
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -416,10 +414,7 @@ fn unsupported(operation: &str) -> PyErr {
 }
 
 impl Deallocate for Task {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
@@ -456,10 +451,7 @@ impl Deallocate for Task {
 }
 
 impl Shelved for Task {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();

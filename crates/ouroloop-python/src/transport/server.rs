@@ -12,7 +12,6 @@
 
 use std::collections::HashSet;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::PyTraverseError;
@@ -32,7 +31,6 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{copies, gathered, no_memory};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
-use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
 use crate::transport::socket_file::SocketFile;
@@ -446,17 +444,7 @@ impl Server {
     }
 }
 
-impl Deallocate for Server {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
-    }
-}
+drops_its_dictionary!(Server);
 
 async fn wait_closed(scope: &Scope, server: &Py<Server>) -> PyResult<Py<PyAny>> {
     let waiter = Python::attach(|py| -> PyResult<_> {
@@ -545,6 +533,6 @@ async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> 
 
 /// Makes the class complete.
 pub(crate) fn install(py: Python<'_>) {
-    crate::native::instance_dict::install::<Server>(py);
+    instance_dict::install::<Server>(py);
     crate::native::slots::install_deallocate::<Server>(py);
 }

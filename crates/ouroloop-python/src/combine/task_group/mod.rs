@@ -25,7 +25,7 @@ use super::tasks::{cancel, is_cancelled, is_done};
 use crate::context::{copy_of, run_in};
 use crate::errors::leaving::exception_leaves_loop;
 use crate::event_loop::Loop;
-use crate::future::listen::{Ear, Listen, Listener};
+use crate::future::listen::{Listen, Listener, has_ear};
 use crate::future::{Future, Link, Outcome};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{copies, gathered, no_memory};
@@ -111,10 +111,7 @@ pub(crate) struct TaskGroup {
 }
 
 impl Listen for TaskGroup {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<TaskGroup>();
-        &EAR
-    }
+    has_ear!(TaskGroup);
 
     fn hear(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();

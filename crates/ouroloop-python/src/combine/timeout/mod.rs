@@ -16,11 +16,8 @@ mod class;
 mod conversion;
 mod when;
 
-use std::sync::OnceLock;
-
 use ouroloop::timers::TimerId;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
@@ -31,7 +28,7 @@ use crate::event_loop::Loop;
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::task::{Task, registry};
 
@@ -314,10 +311,7 @@ pub(super) fn task_of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py
 }
 
 impl Deallocate for Timeout {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
         // SAFETY: the caller's promise is the same.
@@ -326,17 +320,12 @@ impl Deallocate for Timeout {
 }
 
 impl Shelved for Timeout {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();
         // SAFETY: the class has a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(py);
-        }
+        unsafe { instance_dict::strip(slf) };
         slf.get().state.replace(py, State::new(When::Never)).release(py);
     }
 }

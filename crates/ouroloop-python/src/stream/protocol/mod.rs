@@ -7,9 +7,6 @@ mod class;
 mod connected;
 mod flow;
 
-use std::sync::OnceLock;
-
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
@@ -187,10 +184,7 @@ impl StreamReaderProtocol {
 }
 
 impl Deallocate for StreamReaderProtocol {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.closed.is_some())
@@ -218,8 +212,6 @@ impl Deallocate for StreamReaderProtocol {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: `install` has given the class a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
+        unsafe { instance_dict::strip(slf) };
     }
 }

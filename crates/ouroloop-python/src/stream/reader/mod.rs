@@ -24,7 +24,6 @@ use crate::interpreter::once::Once as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::overrides::{self, Attributes, Verdict};
-use crate::native::slots::Deallocate;
 use crate::waiter::Waiter;
 
 pub(super) use class::install;
@@ -446,16 +445,4 @@ pub(super) fn is_reader(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     object.is_instance(standard.bind(object.py()).cast::<PyType>()?)
 }
 
-impl Deallocate for StreamReader {
-    fn original() -> &'static std::sync::OnceLock<pyo3::ffi::destructor> {
-        static ORIGINAL: std::sync::OnceLock<pyo3::ffi::destructor> = std::sync::OnceLock::new();
-        &ORIGINAL
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: `install` has given the class a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
-    }
-}
+drops_its_dictionary!(StreamReader);

@@ -4,11 +4,8 @@ mod class;
 mod drain;
 mod upgrade;
 
-use std::sync::OnceLock;
-
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -177,10 +174,7 @@ impl StreamWriter {
 }
 
 impl Deallocate for StreamWriter {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
@@ -203,8 +197,6 @@ impl Deallocate for StreamWriter {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: `install` has given the class a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
+        unsafe { instance_dict::strip(slf) };
     }
 }

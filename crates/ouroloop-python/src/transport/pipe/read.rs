@@ -1,11 +1,8 @@
 //! `ReadPipeTransport`: from a pipe to the protocol.
 
-use std::sync::OnceLock;
-
 use ouroloop::net::Received;
 use ouroloop::pipe::Reader;
 use pyo3::PyTraverseError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -282,10 +279,7 @@ impl ReadPipeTransport {
 }
 
 impl Deallocate for ReadPipeTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().end(slf.py(), |end| end.open)
@@ -297,6 +291,6 @@ impl Deallocate for ReadPipeTransport {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }

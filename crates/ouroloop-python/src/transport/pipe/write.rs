@@ -1,13 +1,10 @@
 //! `WritePipeTransport`: from the protocol to a pipe.
 
-use std::sync::OnceLock;
-
 use ouroloop::net::{Flushed, Pressure, Sent, Watermarks};
 use ouroloop::pipe::{Kind, Writer};
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyNotImplementedError};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyTuple};
@@ -468,10 +465,7 @@ impl WritePipeTransport {
 }
 
 impl Deallocate for WritePipeTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().end(slf.py(), |end| end.open)
@@ -483,6 +477,6 @@ impl Deallocate for WritePipeTransport {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }

@@ -1,9 +1,6 @@
 //! The end of a connection.
 
-use std::sync::OnceLock;
-
 use ouroloop::net::ShutDown;
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{SocketTransport, pointer};
@@ -73,10 +70,7 @@ impl SocketTransport {
 }
 
 impl Deallocate for SocketTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.is_open())
@@ -91,6 +85,6 @@ impl Deallocate for SocketTransport {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }

@@ -1,10 +1,7 @@
 //! `SubprocessTransport` as Python sees it.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyProcessLookupError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
@@ -233,10 +230,7 @@ impl SubprocessTransport {
 }
 
 impl Deallocate for SubprocessTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| !state.closed)
@@ -252,6 +246,6 @@ impl Deallocate for SubprocessTransport {
     }
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }

@@ -1,10 +1,7 @@
 //! `_SSLProtocolTransport`: what the application's protocol is given.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -346,10 +343,7 @@ impl TlsTransport {
 }
 
 impl Deallocate for TlsTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         !slf.get().is_closed(slf.py())
@@ -371,7 +365,7 @@ impl Deallocate for TlsTransport {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }
 
