@@ -16,6 +16,7 @@ use crate::errors::contract::is_since;
 use crate::errors::leaving::leaves_loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::waiter::Waiter;
@@ -32,12 +33,11 @@ struct Ends {
 
 impl Ends {
     fn clone_ref(&self, py: Python<'_>) -> Self {
-        let copy = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
         Self {
             source: self.source.clone_ref(py),
             destination: self.destination.clone_ref(py),
-            source_loop: copy(&self.source_loop),
-            destination_loop: copy(&self.destination_loop),
+            source_loop: self.source_loop.clone_ref(py),
+            destination_loop: self.destination_loop.clone_ref(py),
         }
     }
 }

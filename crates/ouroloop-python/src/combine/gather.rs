@@ -15,6 +15,8 @@ use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::future::{Future, Home, Outcome};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
+#[cfg(Py_3_14)]
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::vector;
 use crate::native::cell::AttachedCell;
 use crate::native::shelf::{self, Shelved};
@@ -182,8 +184,7 @@ impl Listen for GatheringFuture {
         if slf.as_super().get().is_done(py) {
             return None;
         }
-        let awaiter =
-            slf.get().state.with(py, |state| state.awaiter.as_ref().map(|task| task.clone_ref(py)));
+        let awaiter = slf.get().state.with(py, |state| state.awaiter.clone_ref(py));
         awaiter.map(|task| task.into_bound(py))
     }
 }

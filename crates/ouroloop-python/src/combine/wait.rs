@@ -12,6 +12,7 @@ use super::ensure::{is_coroutine, is_future};
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken, vector};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
@@ -93,9 +94,9 @@ impl Counter {
     }
 
     fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
-        let timer = self.counting.with(py, |counting| {
-            counting.as_ref().and_then(|held| held.timer.as_ref().map(|timer| timer.clone_ref(py)))
-        });
+        let timer = self
+            .counting
+            .with(py, |counting| counting.as_ref().and_then(|held| held.timer.clone_ref(py)));
         match timer {
             Some(timer) => timer.bind(py).call_method0(intern!(py, "cancel")).map(drop),
             None => Ok(()),
@@ -142,9 +143,10 @@ impl Listen for Counter {
     #[cfg(Py_3_14)]
     fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         let py = slf.py();
-        let awaiter = slf.get().counting.with(py, |counting| {
-            counting.as_ref().and_then(|held| held.awaiter.as_ref().map(|task| task.clone_ref(py)))
-        });
+        let awaiter = slf
+            .get()
+            .counting
+            .with(py, |counting| counting.as_ref().and_then(|held| held.awaiter.clone_ref(py)));
         awaiter.map(|task| task.into_bound(py))
     }
 }

@@ -33,6 +33,7 @@ use crate::errors::containment::settled;
 use crate::future::iter::thrown;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{boxed, no_memory};
 use crate::native::cell::AttachedCell;
 use crate::native::shelf::{self, Shelved};
@@ -381,7 +382,7 @@ impl Coroutine {
     /// Where it was made, if that was to be known.
     #[getter]
     fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
-        self.origin.with(py, |origin| origin.as_ref().map(|origin| origin.clone_ref(py)))
+        self.origin.with(py, |origin| origin.clone_ref(py))
     }
 
     #[getter]

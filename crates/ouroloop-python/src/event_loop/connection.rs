@@ -17,6 +17,7 @@ use super::staggered::race;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::gathered;
 use crate::standard::Standard;
 use crate::transport::socket::{Origin, SocketTransport};
@@ -114,7 +115,7 @@ pub(super) fn expect_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
 async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<PyAny>> {
     let given = Python::attach(|py| {
         order.check(py)?;
-        Ok::<_, PyErr>(order.sock.as_ref().map(|sock| sock.clone_ref(py)))
+        Ok::<_, PyErr>(order.sock.clone_ref(py))
     })?;
     let socket = match given {
         None => establish(&scope, &event_loop, &order).await?,
@@ -195,8 +196,7 @@ async fn establish(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyRes
         Ok(fresh::pack!(py, &order.host, &order.port).into_any().unbind())
     })?;
     let infos = infos_of(scope, event_loop, address, order).await?;
-    let local_addr =
-        Python::attach(|py| order.local_addr.as_ref().map(|address| address.clone_ref(py)));
+    let local_addr = Python::attach(|py| order.local_addr.clone_ref(py));
     let locals = match local_addr {
         Some(address) => Some(infos_of(scope, event_loop, address, order).await?),
         None => None,

@@ -9,6 +9,7 @@ use crate::errors::handled::while_handling;
 use crate::errors::leaving::leaves_loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken};
 use crate::standard::{Standard, exception_of};
 
@@ -16,8 +17,7 @@ use crate::standard::{Standard, exception_of};
 impl Loop {
     /// The handler set by `set_exception_handler`, or `None`.
     fn get_exception_handler(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state
-            .with(py, |state| state.exception_handler.as_ref().map(|handler| handler.clone_ref(py)))
+        self.state.with(py, |state| state.exception_handler.clone_ref(py))
     }
 
     /// Makes `handler(loop, context)` receive errors that nobody awaits; `None` undoes it.
@@ -55,10 +55,7 @@ impl Loop {
             _ => false.into_pyobject(py)?.to_owned().into_any(),
         };
         if !context.contains(intern!(py, "source_traceback"))? {
-            let source = slf
-                .get()
-                .state
-                .with(py, |state| state.current_source.as_ref().map(|source| source.clone_ref(py)));
+            let source = slf.get().state.with(py, |state| state.current_source.clone_ref(py));
             if let Some(source) = source {
                 context.set_item(intern!(py, "handle_traceback"), source)?;
             }

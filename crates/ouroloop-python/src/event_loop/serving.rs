@@ -13,6 +13,7 @@ use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::gathered;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
@@ -151,7 +152,7 @@ impl Order {
 async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<PyAny>> {
     let given = Python::attach(|py| {
         order.check(py)?;
-        Ok::<_, PyErr>(order.sock.as_ref().map(|sock| sock.clone_ref(py)))
+        Ok::<_, PyErr>(order.sock.clone_ref(py))
     })?;
     let sockets = if let Some(sock) = given {
         vec![Closing::lent(sock)]

@@ -12,6 +12,7 @@ use crate::future::Future;
 use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::method::function_of;
 #[cfg(Py_3_12)]
 use crate::standard::Standard;
@@ -162,7 +163,7 @@ impl Loop {
     }
 
     fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.task_factory.as_ref().map(|object| object.clone_ref(py)))
+        self.state.with(py, |state| state.task_factory.clone_ref(py))
     }
 }
 

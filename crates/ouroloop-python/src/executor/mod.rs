@@ -29,6 +29,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyFunction;
 
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
 
@@ -92,7 +93,7 @@ impl DefaultExecutor {
     }
 
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        let queue = self.queue.as_ref().map(|queue| queue.clone_ref(py));
+        let queue = self.queue.clone_ref(py);
         Self { object: self.object.clone_ref(py), queue }
     }
 

@@ -12,6 +12,7 @@ use crate::context::copy_current;
 use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{gathered, vector};
 use crate::native::constructor::Construct;
 use crate::native::instance_dict;
@@ -52,10 +53,6 @@ impl Construct for Future {
             _ => Ok(None),
         }
     }
-}
-
-fn reference(py: Python<'_>, value: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
-    value.map(|value| value.clone_ref(py))
 }
 
 #[pymethods]
@@ -117,7 +114,7 @@ impl Future {
             if state.phase == Phase::Finished {
                 state.log_traceback = false;
             }
-            (state.phase, reference(py, state.exception.as_ref()))
+            (state.phase, state.exception.clone_ref(py))
         });
         match phase {
             Phase::Cancelled => Err(raised(Self::make_cancelled_error(slf)?)),
@@ -212,7 +209,7 @@ impl Future {
 
     #[getter(_loop)]
     fn loop_or_none(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.home.object()))
+        self.state.with(py, |state| state.home.object().map(|object| object.clone_ref(py)))
     }
 
     #[getter(_callbacks)]
@@ -230,12 +227,12 @@ impl Future {
 
     #[getter(_result)]
     fn raw_result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.result.as_ref()))
+        self.state.with(py, |state| state.result.clone_ref(py))
     }
 
     #[getter(_exception)]
     fn raw_exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.exception.as_ref()))
+        self.state.with(py, |state| state.exception.clone_ref(py))
     }
 
     #[getter(_log_traceback)]

@@ -29,6 +29,7 @@ use crate::callback::Callback;
 use crate::event_loop::Loop;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{copies, no_memory, taken};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
@@ -303,8 +304,8 @@ impl Future {
             }
             (
                 state.phase,
-                state.result.as_ref().map(|result| result.clone_ref(py)),
-                state.exception.as_ref().map(|exception| exception.clone_ref(py)),
+                state.result.clone_ref(py),
+                state.exception.clone_ref(py),
                 state.set_rare(|rare| &mut rare.exception_traceback, None),
             )
         });
@@ -322,7 +323,7 @@ impl Future {
     pub(crate) fn failure(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| {
             state.log_traceback = false;
-            state.exception.as_ref().map(|exception| exception.clone_ref(py))
+            state.exception.clone_ref(py)
         })
     }
 
@@ -356,10 +357,7 @@ impl Future {
         let py = slf.py();
         let (exception, source) = slf.get().state.with(py, |state| {
             state.log_traceback = false;
-            (
-                state.exception.as_ref().map(|exception| exception.clone_ref(py)),
-                state.rare(py, |rare| &rare.source_traceback),
-            )
+            (state.exception.clone_ref(py), state.rare(py, |rare| &rare.source_traceback))
         });
         let Some(exception) = exception else { return Ok(()) };
         let context = fresh::dict(py)?;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::Links;
 use crate::event_loop::Loop;
+use crate::interpreter::references::CloneRef as _;
 
 /// Where a future stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +75,7 @@ impl Outcome {
         match self {
             Self::Result(result) => Self::Result(result.clone_ref(py)),
             Self::Exception(exception) => Self::Exception(exception.clone_ref(py)),
-            Self::Cancelled { message } => {
-                Self::Cancelled { message: message.as_ref().map(|message| message.clone_ref(py)) }
-            }
+            Self::Cancelled { message } => Self::Cancelled { message: message.clone_ref(py) },
         }
     }
 
@@ -134,7 +133,7 @@ impl State {
         py: Python<'_>,
         field: impl FnOnce(&Rare) -> &Option<Py<PyAny>>,
     ) -> Option<Py<PyAny>> {
-        self.rare.as_ref().and_then(|rare| field(rare).as_ref().map(|object| object.clone_ref(py)))
+        self.rare.as_ref().and_then(|rare| field(rare).clone_ref(py))
     }
 
     /// Exchanges something rare.

@@ -32,6 +32,7 @@ use crate::event_loop::Loop;
 use crate::future::{Future, Home, Phase};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
 use crate::native::overrides::{self, Attributes};
@@ -233,9 +234,7 @@ impl Task {
 
     /// The context in which the coroutine runs.
     pub(crate) fn context(&self, py: Python<'_>) -> Py<PyAny> {
-        let context = self
-            .state
-            .with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
+        let context = self.state.with(py, |state| state.context.clone_ref(py));
         context.unwrap_or_else(|| py.None())
     }
 
@@ -342,7 +341,7 @@ impl Task {
         }
         Request::Counted(slf.get().state.with(py, |state| {
             state.cancel_requests += 1;
-            state.awaited.as_ref().map(|awaited| awaited.clone_ref(py))
+            state.awaited.clone_ref(py)
         }))
     }
 

@@ -13,6 +13,7 @@ use crate::event_loop::Loop;
 use crate::future::{Future, Link, Outcome, Phase};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
 
@@ -104,7 +105,7 @@ fn advance(
     let (must_cancel, coroutine, awaited) = task.get().state.with(py, |state| {
         (
             std::mem::take(&mut state.must_cancel),
-            state.coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py)),
+            state.coroutine.clone_ref(py),
             state.awaited.take(),
         )
     });

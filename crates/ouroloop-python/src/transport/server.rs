@@ -28,6 +28,7 @@ use crate::coroutine::{Coroutine, Scope};
 use crate::event_loop::{Loop, next_turn};
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{copies, gathered, no_memory};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
@@ -144,7 +145,7 @@ impl Server {
 
     /// Makes the protocols of new connections.
     pub(crate) fn factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.factory.as_ref().map(|factory| factory.clone_ref(py)))
+        self.state.with(py, |state| state.factory.clone_ref(py))
     }
 
     /// How new connections are secured.

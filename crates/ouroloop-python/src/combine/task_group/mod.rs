@@ -28,6 +28,7 @@ use crate::event_loop::Loop;
 use crate::future::listen::{Listen, Listener, has_ear};
 use crate::future::{Future, Link, Outcome};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{copies, gathered, no_memory};
 use crate::native::cell::AttachedCell;
 use crate::task::step::exactly_native;
@@ -159,8 +160,7 @@ impl TaskGroup {
 
     /// The set of tasks that have not ended.
     fn tasks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySet>> {
-        let tasks =
-            self.state.with(py, |state| state.tasks.as_ref().map(|tasks| tasks.clone_ref(py)));
+        let tasks = self.state.with(py, |state| state.tasks.clone_ref(py));
         if let Some(tasks) = tasks {
             return Ok(tasks.into_bound(py));
         }
@@ -171,8 +171,7 @@ impl TaskGroup {
     }
 
     fn task_count(&self, py: Python<'_>) -> usize {
-        let tasks =
-            self.state.with(py, |state| state.tasks.as_ref().map(|tasks| tasks.clone_ref(py)));
+        let tasks = self.state.with(py, |state| state.tasks.clone_ref(py));
         tasks.map_or(0, |tasks| tasks.bind(py).len())
     }
 
@@ -328,9 +327,7 @@ impl TaskGroup {
 
     /// The last task has ended: the parent, if it waits for that, need not any longer.
     fn complete(&self, py: Python<'_>) -> PyResult<()> {
-        let completed = self
-            .state
-            .with(py, |state| state.completed.as_ref().map(|object| object.clone_ref(py)));
+        let completed = self.state.with(py, |state| state.completed.clone_ref(py));
         let Some(completed) = completed else { return Ok(()) };
         let completed = completed.bind(py);
         if is_done(completed)? {

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use super::{Alarm, Phase, State, Timeout, When};
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::copying;
 use crate::native::live_dict::Native;
@@ -190,7 +191,7 @@ impl Timeout {
 
     #[getter(_task)]
     fn task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+        self.state.with(py, |state| state.task.clone_ref(py))
     }
 
     #[getter(_state)]

@@ -26,6 +26,7 @@ use crate::callback::Callback;
 use crate::context::{copy_current, copy_of, run_in};
 use crate::event_loop::Loop;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
 use crate::native::shelf::{self, Shelved};
@@ -234,11 +235,8 @@ impl Timeout {
     pub(crate) fn ring(slf: &Bound<'_, Self>, number: u32) -> PyResult<()> {
         let py = slf.py();
         let found = slf.get().state.with(py, |state| {
-            (state.number == number).then(|| {
-                let reference =
-                    |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
-                (reference(&state.context), reference(&state.task))
-            })
+            (state.number == number)
+                .then(|| (state.context.clone_ref(py), state.task.clone_ref(py)))
         });
         let Some((context, task)) = found else { return Ok(()) };
         let context = match (context, task) {
@@ -260,10 +258,8 @@ impl Timeout {
 
     fn on_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (phase, task) = slf
-            .get()
-            .state
-            .with(py, |state| (state.phase, state.task.as_ref().map(|task| task.clone_ref(py))));
+        let (phase, task) =
+            slf.get().state.with(py, |state| (state.phase, state.task.clone_ref(py)));
         let Some(task) = task.filter(|_| phase == Phase::Entered) else {
             return Err(PyAssertionError::new_err(()));
         };
@@ -292,7 +288,7 @@ impl Timeout {
         let next = if phase == Phase::Entered { Phase::Exited } else { Phase::Expired };
         let (task, before) = slf.get().state.with(py, |state| {
             state.phase = next;
-            (state.task.as_ref().map(|task| task.clone_ref(py)), state.cancelling)
+            (state.task.clone_ref(py), state.cancelling)
         });
         let Some(task) = task.filter(|_| phase == Phase::Expiring) else { return Ok(()) };
         // The deadline has asked for a cancellation; who asks beside it has to be heard.

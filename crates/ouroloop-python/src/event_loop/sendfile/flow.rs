@@ -17,6 +17,7 @@ use pyo3::types::PyBool;
 use crate::event_loop::Loop;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Flow {
         py: Python<'_>,
         field: impl FnOnce(&State) -> &Option<Py<T>>,
     ) -> Option<Py<T>> {
-        self.state.with(py, |state| field(state).as_ref().map(|object| object.clone_ref(py)))
+        self.state.with(py, |state| field(state).clone_ref(py))
     }
 
     /// What to wait for before more is written, if anything.

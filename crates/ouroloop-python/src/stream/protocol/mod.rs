@@ -14,6 +14,7 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use super::reader::{StreamReader, missing};
 use crate::future::Future;
 use crate::interpreter::once::Once as _;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::overrides::{self, Attributes, Verdict};
@@ -140,9 +141,7 @@ impl StreamReaderProtocol {
         py: Python<'py>,
         part: impl FnOnce(&State) -> &Option<Py<PyAny>>,
     ) -> Option<Bound<'py, PyAny>> {
-        self.state
-            .with(py, |state| part(state).as_ref().map(|object| object.clone_ref(py)))
-            .map(|object| object.into_bound(py))
+        self.state.with(py, |state| part(state).clone_ref(py)).map(|object| object.into_bound(py))
     }
 
     /// The loop.

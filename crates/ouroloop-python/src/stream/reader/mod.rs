@@ -21,6 +21,7 @@ use super::limit::Limit;
 use crate::future::{Home, stack_in_debug_mode};
 use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::overrides::{self, Attributes, Verdict};
@@ -170,14 +171,12 @@ impl StreamReader {
     /// The exception that every read raises.
     #[inline]
     pub(super) fn failure<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state
-            .with(py, |state| state.exception.as_ref().map(|error| error.clone_ref(py)))
-            .map(|error| error.into_bound(py))
+        self.state.with(py, |state| state.exception.clone_ref(py)).map(|error| error.into_bound(py))
     }
 
     fn transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state
-            .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
+            .with(py, |state| state.transport.clone_ref(py))
             .map(|transport| transport.into_bound(py))
     }
 
@@ -292,7 +291,7 @@ impl StreamReader {
             if state.paused || length <= state.limit.high() {
                 return None;
             }
-            state.transport.as_ref().map(|transport| transport.clone_ref(py))
+            state.transport.clone_ref(py)
         });
         let Some(transport) = transport else { return Ok(()) };
         match transport.call_method0(py, intern!(py, "pause_reading")) {

@@ -8,6 +8,7 @@ use pyo3::types::{PyInt, PyTuple};
 use super::receive::News;
 use super::{DatagramTransport, VALUE_OFFSET, peers::Peers};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
@@ -179,7 +180,7 @@ impl DatagramTransport {
     /// The Python socket that shares the descriptor; `None` once closed.
     pub(super) fn python_socket<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state
-            .with(py, |state| state.end.python_socket.as_ref().map(|socket| socket.clone_ref(py)))
+            .with(py, |state| state.end.python_socket.clone_ref(py))
             .map(|socket| socket.into_bound(py))
     }
 }

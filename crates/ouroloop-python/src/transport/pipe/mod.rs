@@ -44,6 +44,7 @@ use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
 use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::{self, Step};
 use crate::transport::protocol;
@@ -175,8 +176,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     fn step(method: &'static str) -> Step;
 
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.end(py, |end| end.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
-            .map(|event_loop| event_loop.into_bound(py))
+        self.end(py, |end| end.event_loop.clone_ref(py)).map(|event_loop| event_loop.into_bound(py))
     }
 
     /// Whether its loop is the parent's, which this process was forked from.
@@ -204,7 +204,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     }
 
     fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.end(py, |end| end.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+        self.end(py, |end| end.protocol.clone_ref(py))
     }
 
     /// The first event: the protocol hears of the connection, reading begins, and whoever
@@ -445,8 +445,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if name.eq(intern!(py, "pipe"))?
-            && let Some(pipe) =
-                slf.get().end(py, |end| end.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+            && let Some(pipe) = slf.get().end(py, |end| end.pipe.clone_ref(py))
         {
             return Ok(pipe.into_bound(py));
         }

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use super::{SocketTransport, pointer};
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
 use crate::transport::endpoint::{SocketEnd, SocketState};
@@ -24,16 +25,16 @@ impl SocketTransport {
     pub(crate) fn on_lost(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let error = slf.get().state.with(py, |state| state.end.error.take());
-        let reason = error.as_ref().map(|error| error.clone_ref(py));
+        let reason = error.clone_ref(py);
         let answer = Self::call_protocol(slf, |protocol| {
             protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop)
         });
         let report = |error| {
-            let reason = reason.as_ref().map(|reason| reason.clone_ref(py));
+            let reason = reason.clone_ref(py);
             Self::report(slf, LOST, &fresh::pack!(py, reason), error)
         };
         let reported = answer.or_else(report);
-        let refused = Self::refuse_to_lend(slf, reason.as_ref().map(|reason| reason.clone_ref(py)));
+        let refused = Self::refuse_to_lend(slf, reason.clone_ref(py));
         // What a program's socket raises is no more than what its protocol raises.
         let closed = Self::release(slf).or_else(report);
         let (server, rest) =

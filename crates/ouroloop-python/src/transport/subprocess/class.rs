@@ -9,6 +9,7 @@ use super::{Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
 use crate::event_loop::Loop;
 use crate::interpreter::fresh::Text;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
@@ -57,10 +58,7 @@ impl SubprocessTransport {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if name.eq(intern!(py, "subprocess"))?
-            && let Some(process) = slf
-                .get()
-                .state
-                .with(py, |state| state.process.as_ref().map(|process| process.clone_ref(py)))
+            && let Some(process) = slf.get().state.with(py, |state| state.process.clone_ref(py))
         {
             return Ok(process.into_bound(py));
         }
@@ -206,7 +204,7 @@ impl SubprocessTransport {
 
 impl SubprocessTransport {
     pub(super) fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+        self.state.with(py, |state| state.protocol.clone_ref(py))
     }
 
     /// The transport of one of the child's pipes.

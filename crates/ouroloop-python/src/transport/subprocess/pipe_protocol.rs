@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use super::SubprocessTransport;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 
@@ -41,7 +42,7 @@ impl PipeProtocol {
     }
 
     pub(super) fn pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+        self.state.with(py, |state| state.pipe.clone_ref(py))
     }
 
     pub(super) fn is_disconnected(&self, py: Python<'_>) -> bool {
@@ -50,7 +51,7 @@ impl PipeProtocol {
 
     fn process<'py>(&self, py: Python<'py>) -> Option<Bound<'py, SubprocessTransport>> {
         self.state
-            .with(py, |state| state.process.as_ref().map(|process| process.clone_ref(py)))
+            .with(py, |state| state.process.clone_ref(py))
             .map(|process| process.into_bound(py))
     }
 

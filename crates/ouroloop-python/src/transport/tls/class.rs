@@ -8,6 +8,7 @@ use pyo3::types::{PyByteArray, PyDict};
 use super::{Names, Phase, TlsProtocol, TlsTransport};
 use crate::event_loop::{Loop, SCRATCH_BYTES};
 use crate::interpreter::fresh::Text;
+use crate::interpreter::references::CloneRef as _;
 
 #[pymethods]
 impl TlsProtocol {
@@ -31,10 +32,7 @@ impl TlsProtocol {
         _sizehint: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyByteArray>> {
         let py = slf.py();
-        let known = slf
-            .get()
-            .state
-            .with(py, |state| state.buffer.as_ref().map(|buffer| buffer.clone_ref(py)));
+        let known = slf.get().state.with(py, |state| state.buffer.clone_ref(py));
         if let Some(known) = known {
             return Ok(known.into_bound(py));
         }
@@ -133,9 +131,7 @@ impl TlsProtocol {
 
     #[getter(_extra)]
     pub(super) fn extra<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
-        self.state
-            .with(py, |state| state.extra.as_ref().map(|extra| extra.clone_ref(py)))
-            .map(|extra| extra.into_bound(py))
+        self.state.with(py, |state| state.extra.clone_ref(py)).map(|extra| extra.into_bound(py))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

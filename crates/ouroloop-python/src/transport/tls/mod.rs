@@ -59,6 +59,7 @@ use pyo3::types::{PyByteArray, PyDict};
 use crate::event_loop::{Loop, errors};
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::exception_of;
 use crate::transport::chunk::Chunk;
@@ -299,14 +300,14 @@ impl TlsProtocol {
 
     fn app_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state
-            .with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+            .with(py, |state| state.protocol.clone_ref(py))
             .map(|protocol| protocol.into_bound(py))
     }
 
     /// What the application writes to; `None` once the connection has ended.
     pub(crate) fn app_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsTransport>> {
         self.state
-            .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
+            .with(py, |state| state.transport.clone_ref(py))
             .map(|transport| transport.into_bound(py))
     }
 
