@@ -122,7 +122,6 @@ impl Flow {
 
 #[pymethods]
 impl Flow {
-    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn connection_made(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = transport;
         let message = "Invalid state: connection should have been established already.";
@@ -172,13 +171,11 @@ impl Flow {
         Future::finish(room, Outcome::Result(result))
     }
 
-    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn data_received(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = data;
         Err(fresh::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }
 
-    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn eof_received(&self) -> PyResult<()> {
         Err(fresh::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }

@@ -386,7 +386,6 @@ impl WritePipeTransport {
         Self::finish(slf)
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn can_write_eof(&self) -> bool {
         true
     }

@@ -126,7 +126,6 @@ impl SocketTransport {
         Self::write_eof(slf)
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn can_write_eof(&self) -> bool {
         true
     }

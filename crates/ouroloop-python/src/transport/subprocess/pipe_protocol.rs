@@ -151,7 +151,6 @@ impl PipeProtocol {
         Self::received(slf, copy.cast::<PyBytes>()?)
     }
 
-    #[expect(clippy::unused_self, reason = "protocols answer by object")]
     fn eof_received(&self) {}
 
     fn pause_writing(slf: &Bound<'_, Self>) -> PyResult<()> {

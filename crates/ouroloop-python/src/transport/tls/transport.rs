@@ -291,12 +291,10 @@ impl TlsTransport {
         TlsProtocol::send_backlog(&machine)
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn write_eof(&self) -> PyResult<()> {
         Err(PyNotImplementedError::new_err(()))
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn can_write_eof(&self) -> bool {
         false
     }
