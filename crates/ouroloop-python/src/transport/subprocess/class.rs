@@ -7,22 +7,16 @@ use pyo3::prelude::*;
 
 use super::{Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
-use crate::event_loop::Loop;
 use crate::interpreter::fresh::Text;
 use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
-use crate::standard::Standard;
 use crate::transport::warn_unclosed;
+
+shows_transport!(SubprocessTransport, subprocess_transport);
 
 #[pymethods]
 impl SubprocessTransport {
-    /// The standard class, so that `isinstance` holds.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Standard::get(slf.py())?.subprocess_transport.bind(slf.py()).clone())
-    }
-
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let (closed, pid, returncode) = slf
@@ -44,10 +38,6 @@ impl SubprocessTransport {
             }
         }
         Ok(Text(format!("<{}>", words.join(" "))))
-    }
-
-    fn __del__(slf: &Bound<'_, Self>) {
-        Self::finalize(slf);
     }
 
     #[pyo3(signature = (name, default=None))]
@@ -76,10 +66,6 @@ impl SubprocessTransport {
 
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
         drop(self.state.with(py, |state| state.protocol.replace(protocol)));
-    }
-
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py)
     }
 
     fn get_pid(&self, py: Python<'_>) -> i32 {
@@ -142,16 +128,6 @@ impl SubprocessTransport {
     #[pyo3(name = "_process_exited")]
     fn process_exited(slf: &Bound<'_, Self>, returncode: i32) -> PyResult<()> {
         Self::exited(slf, returncode)
-    }
-
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
-    }
-
-    #[getter(_loop)]
-    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.event_loop(py)
     }
 
     #[getter(_proc)]
@@ -242,6 +218,7 @@ impl Deallocate for SubprocessTransport {
             }
         }
     }
+
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
         unsafe { instance_dict::strip(slf) };
