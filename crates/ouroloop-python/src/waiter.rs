@@ -12,7 +12,7 @@ use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
-use crate::task::step::exactly_native;
+use crate::task::step::{is_cancelled, is_done};
 
 /// The loop that runs in this thread.
 ///
@@ -76,18 +76,12 @@ impl Waiter {
 
     /// `future.done()`.
     pub(crate) fn is_done(&self, py: Python<'_>) -> PyResult<bool> {
-        match exactly_native(self.bind(py)) {
-            Some(future) => Ok(future.get().is_done(py)),
-            None => self.bind(py).call_method0(intern!(py, "done"))?.is_truthy(),
-        }
+        is_done(self.bind(py))
     }
 
     /// `future.cancelled()`.
     pub(crate) fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
-        match exactly_native(self.bind(py)) {
-            Some(future) => Ok(future.get().phase(py) == crate::future::Phase::Cancelled),
-            None => self.bind(py).call_method0(intern!(py, "cancelled"))?.is_truthy(),
-        }
+        is_cancelled(self.bind(py))
     }
 
     /// `future.set_result(value)`.

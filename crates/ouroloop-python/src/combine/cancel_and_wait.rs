@@ -5,7 +5,6 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::tasks::is_done;
 use super::timeout::timeout_from;
 use crate::coroutine::Scope;
 use crate::future::listen::{Listen, Listener, has_ear};
@@ -14,7 +13,7 @@ use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 use crate::task::cancel_awaited;
-use crate::task::step::exactly_native;
+use crate::task::step::{exactly_native, is_done};
 use crate::waiter::{Waiter, running_loop};
 
 /// Ends a waiter when the future that it stands for ends.

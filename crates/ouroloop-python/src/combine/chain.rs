@@ -19,6 +19,7 @@ use crate::interpreter::recursion::Level;
 use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
+use crate::task::step::is_cancelled;
 use crate::waiter::Waiter;
 
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Chain {
     fn copy(ends: &Ends, py: Python<'_>) -> PyResult<()> {
         let (source, destination) = (ends.source.bind(py), ends.destination.bind(py));
         if ends.destination_loop.is_some() {
-            if child::is_cancelled(destination)? {
+            if is_cancelled(destination)? {
                 return Ok(());
             }
             return match converted(source)? {
@@ -89,7 +90,7 @@ impl Chain {
                 ending => child::finish(destination, ending),
             };
         }
-        if child::is_cancelled(source)? {
+        if is_cancelled(source)? {
             destination.call_method0(intern!(py, "cancel"))?;
         }
         let running = destination.call_method0(intern!(py, "set_running_or_notify_cancel"))?;
@@ -112,7 +113,7 @@ impl Chain {
         let py = destination.py();
         let _level = Level::enter(py)?;
         let Some(ends) = self.ends(py) else { return Ok(()) };
-        if !child::is_cancelled(destination)? {
+        if !is_cancelled(destination)? {
             return Ok(());
         }
         let cancel = ends.source.bind(py).getattr(intern!(py, "cancel"))?;
@@ -131,7 +132,7 @@ impl Chain {
         let Some(ends) = slf.get().ends(py) else { return Ok(()) };
         let Some(event_loop) = &ends.destination_loop else { return Self::copy(&ends, py) };
         let closed = || event_loop.bind(py).call_method0(intern!(py, "is_closed"))?.is_truthy();
-        if child::is_cancelled(ends.destination.bind(py))? && closed()? {
+        if is_cancelled(ends.destination.bind(py))? && closed()? {
             return Ok(());
         }
         // In which turn it arrives is the running release's matter.

@@ -22,7 +22,7 @@ use crate::native::cell::AttachedCell;
 use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
-use crate::task::step::exactly_native;
+use crate::task::step::{exactly_native, is_done};
 use crate::task::{Task, cancel_awaited};
 
 #[derive(Debug, Default)]
@@ -374,7 +374,7 @@ fn collect<'py>(
         if let Some(known) = &known {
             known.set_item(awaitable, &child)?;
         }
-        if cfg!(Py_3_12) && child::is_done(&child)? {
+        if cfg!(Py_3_12) && is_done(&child)? {
             gathering.get().state.with(py, |state| state.pending += 1);
             ended.push(child.clone());
         } else {

@@ -16,6 +16,7 @@ use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken, vector};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
+use crate::task::step::is_done;
 use crate::waiter::{Waiter, running_loop};
 
 /// When a wait is over.
@@ -263,7 +264,7 @@ impl Waiting {
         let (done, pending) = (PySet::empty(py)?, PySet::empty(py)?);
         for future in &self.futures {
             let future = future.bind(py);
-            (if child::is_done(future)? { &done } else { &pending }).add(future)?;
+            (if is_done(future)? { &done } else { &pending }).add(future)?;
         }
         Ok(fresh::tuple(py, [done, pending])?.into_any().unbind())
     }

@@ -7,11 +7,12 @@ use pyo3::types::{PyDict, PyString};
 use super::Loop;
 use crate::errors::handled::while_handling;
 use crate::errors::leaving::leaves_loop;
+use crate::errors::logged::log_error;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken};
-use crate::standard::{Standard, exception_of};
+use crate::standard::exception_of;
 
 #[pymethods]
 impl Loop {
@@ -75,7 +76,7 @@ impl Loop {
             };
             lines.push(format!("{key}: {text}"));
         }
-        log_error(py, &lines.join("\n"), &exc_info)
+        log_error(intern!(py, "error"), (Text(lines.join("\n")),), &exc_info)
     }
 
     /// Gives an error to the handler in force. The context is a dictionary with `message` and,
@@ -192,12 +193,5 @@ fn created_at(what: &str, stack: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// Logs the error that is being handled.
 fn log_handled(py: Python<'_>, message: &str) -> PyResult<()> {
-    log_error(py, message, true.into_pyobject(py)?.as_any())
-}
-
-fn log_error(py: Python<'_>, message: &str, exc_info: &Bound<'_, PyAny>) -> PyResult<()> {
-    let keywords = fresh::dict(py)?;
-    keywords.set_item(intern!(py, "exc_info"), exc_info)?;
-    let logger = Standard::get(py)?.logger.bind(py);
-    logger.call_method(intern!(py, "error"), (Text(message),), Some(&keywords)).map(drop)
+    log_error(intern!(py, "error"), (Text(message),), true.into_pyobject(py)?.as_any())
 }

@@ -12,6 +12,7 @@ use super::connection::{bind_error, expect_stream};
 use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
+use crate::errors::logged::log_error;
 use crate::interpreter::fresh;
 use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::gathered;
@@ -343,12 +344,9 @@ fn open<'py>(
         Ok(socket) => Ok(Some(Closing::new(socket.unbind()))),
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
             if event_loop.get().is_debug(py) {
-                let keywords = fresh::dict(py)?;
-                keywords.set_item(intern!(py, "exc_info"), exception_of(py, &error))?;
                 let format = "create_server() failed to create socket.socket(%r, %r, %r)";
-                let logger = Standard::get(py)?.logger.bind(py);
                 let arguments = (format, family, kind, proto);
-                logger.call_method(intern!(py, "warning"), arguments, Some(&keywords))?;
+                log_error(intern!(py, "warning"), arguments, exception_of(py, &error).as_any())?;
             }
             Ok(None)
         }

@@ -242,6 +242,30 @@ pub(crate) fn exactly_native<'a, 'py>(
     object.cast_exact::<GatheringFuture>().ok().map(Bound::as_super)
 }
 
+/// `future.done()` of a future of any kind.
+///
+/// # Errors
+/// What a foreign future raises.
+#[inline]
+pub(crate) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match exactly_native(future) {
+        Some(native) => Ok(native.get().is_done(future.py())),
+        None => future.call_method0(intern!(future.py(), "done"))?.is_truthy(),
+    }
+}
+
+/// `future.cancelled()` of a future of any kind.
+///
+/// # Errors
+/// What a foreign future raises.
+#[inline]
+pub(crate) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match exactly_native(future) {
+        Some(native) => Ok(native.get().phase(future.py()) == Phase::Cancelled),
+        None => future.call_method0(intern!(future.py(), "cancelled"))?.is_truthy(),
+    }
+}
+
 /// Makes the task wait for what its coroutine yielded.
 fn wait_for(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();

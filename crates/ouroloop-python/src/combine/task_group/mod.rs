@@ -21,7 +21,7 @@ use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use super::tasks::{cancel, is_cancelled, is_done};
+use super::tasks::cancel;
 use crate::context::{copy_of, run_in};
 use crate::errors::leaving::exception_leaves_loop;
 use crate::event_loop::Loop;
@@ -31,7 +31,7 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{copies, gathered, no_memory};
 use crate::native::cell::AttachedCell;
-use crate::task::step::exactly_native;
+use crate::task::step::{exactly_native, is_cancelled, is_done};
 use crate::task::{Task, registry};
 use crate::waiter::running_loop;
 

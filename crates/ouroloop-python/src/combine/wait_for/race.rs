@@ -8,13 +8,13 @@ use crate::combine::cancel_and_wait::{
     cancel_and_wait, ensure_future, result_in_time, result_of, unwatch, watch, without_time,
 };
 use crate::combine::delay::is_positive;
-use crate::combine::tasks::is_done;
 use crate::coroutine::{Kept, Scope};
 use crate::errors::containment::settled;
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::handle::seconds_of;
 use crate::standard::Standard;
+use crate::task::step::is_done;
 use crate::waiter::{Waiter, running_loop};
 
 /// What has to be cancelled when the race is over.

@@ -39,6 +39,7 @@ use pyo3::types::PyTuple;
 
 use crate::context::{copy_current, run_in};
 use crate::errors::leaving::leaves_loop;
+use crate::errors::logged::log_error;
 use crate::errors::os_error::os_error;
 use crate::event_loop::Loop;
 use crate::event_loop::errors::report_caught;
@@ -372,11 +373,7 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         if Self::is_quiet(value)? {
             if event_loop.get().is_debug(py) {
-                let keywords = fresh::dict(py)?;
-                keywords.set_item(intern!(py, "exc_info"), value)?;
-                let logger = Standard::get(py)?.logger.bind(py);
-                let arguments = ("%r: %s", slf, message);
-                logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+                log_error(intern!(py, "debug"), ("%r: %s", slf, message), value)?;
             }
             return Ok(());
         }

@@ -56,6 +56,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
+use crate::errors::logged::log_error;
 use crate::event_loop::{Loop, errors};
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh::{self, Text};
@@ -373,11 +374,7 @@ impl TlsProtocol {
         }
         if error.is_instance_of::<PyOSError>(py) {
             if slf.get().event_loop(py).get().is_debug(py) {
-                let keywords = fresh::dict(py)?;
-                keywords.set_item(intern!(py, "exc_info"), exception)?;
-                let logger = crate::standard::Standard::get(py)?.logger.bind(py);
-                let arguments = ("%r: %s", slf, message);
-                logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+                log_error(intern!(py, "debug"), ("%r: %s", slf, message), exception.as_any())?;
             }
             return Ok(());
         }
