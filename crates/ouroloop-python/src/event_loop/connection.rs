@@ -83,22 +83,31 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
         self.tls.check_client(py, self.host.as_ref())?;
-        if let Some(sock) = &self.sock {
-            refuse_ssl_socket(sock.bind(py))?;
-        }
         let addressed = self.host.is_some() || self.port.is_some();
-        match &self.sock {
-            Some(_) if addressed => {
-                return refuse("host/port and sock can not be specified at the same time");
-            }
-            Some(sock) => expect_stream(sock.bind(py))?,
-            None if addressed => {}
-            None => return refuse("host and port was not specified and no sock specified"),
-        }
-        Ok(())
+        let missing = "host and port was not specified and no sock specified";
+        check_place(py, self.sock.as_ref(), addressed, missing)
     }
+}
+
+/// Either an address or a stream socket is given.
+///
+/// # Errors
+/// `ValueError` for both and for another socket, and with `missing` for neither; `TypeError` for a socket
+/// of the module `ssl`.
+pub(super) fn check_place(
+    py: Python<'_>,
+    sock: Option<&Py<PyAny>>,
+    addressed: bool,
+    missing: &'static str,
+) -> PyResult<()> {
+    let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
+    let Some(sock) = sock else { return if addressed { Ok(()) } else { refuse(missing) } };
+    refuse_ssl_socket(sock.bind(py))?;
+    if addressed {
+        return refuse("host/port and sock can not be specified at the same time");
+    }
+    expect_stream(sock.bind(py))
 }
 
 /// # Errors

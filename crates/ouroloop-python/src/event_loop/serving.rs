@@ -7,8 +7,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use super::Loop;
 use super::closing::Closing;
-use super::connect::refuse_ssl_socket;
-use super::connection::{bind_error, expect_stream};
+use super::connection::{bind_error, check_place};
 use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
 use crate::coroutine::{Coroutine, Scope};
@@ -112,21 +111,10 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
         self.tls.check_server(py)?;
-        if let Some(sock) = &self.sock {
-            refuse_ssl_socket(sock.bind(py))?;
-        }
         let addressed = self.host.is_some() || self.port.is_some();
-        match &self.sock {
-            Some(_) if addressed => {
-                return refuse("host/port and sock can not be specified at the same time");
-            }
-            Some(sock) => expect_stream(sock.bind(py))?,
-            None if addressed => {}
-            None => return refuse("Neither host/port nor sock were specified"),
-        }
-        Ok(())
+        let missing = "Neither host/port nor sock were specified";
+        check_place(py, self.sock.as_ref(), addressed, missing)
     }
 
     /// The hosts to bind; `None` stands for every interface.
