@@ -176,6 +176,26 @@ trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// The method of that name of asyncio's transport of this kind.
     fn step(method: &'static str) -> Step;
 
+    /// Has the loop watch the descriptor for this to happen; what stood in its place goes.
+    ///
+    /// # Errors
+    /// `RuntimeError` on a closed loop; the kernel's refusal to watch the descriptor.
+    fn watch(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, Loop>,
+        fd: RawFd,
+        happening: Happening,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        event_loop.get().check_closed(py)?;
+        let event = Self::event(slf, happening).into();
+        drop(match happening {
+            Happening::Writable => event_loop.get().watch_writable(py, fd, event)?,
+            _ => event_loop.get().watch_readable(py, fd, event)?,
+        });
+        Ok(())
+    }
+
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.end(py, |end| end.event_loop.clone_ref(py)).map(|event_loop| event_loop.into_bound(py))
     }

@@ -125,13 +125,7 @@ impl PipeEnd for ReadPipeTransport {
             (!idle).then_some(state.end.fd)
         });
         let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let before = event_loop.get().watch_readable(
-            py,
-            fd,
-            Self::event(slf, Happening::Readable).into(),
-        )?;
-        drop(before);
+        Self::watch(slf, &event_loop, fd, Happening::Readable)?;
         slf.get().state.with(py, |state| state.watching = true);
         Ok(())
     }

@@ -246,13 +246,7 @@ impl WritePipeTransport {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let fd = slf.get().state.with(py, |state| (!state.watching_writes).then_some(state.end.fd));
         let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let before = event_loop.get().watch_writable(
-            py,
-            fd,
-            Self::event(slf, Happening::Writable).into(),
-        )?;
-        drop(before);
+        Self::watch(slf, &event_loop, fd, Happening::Writable)?;
         slf.get().state.with(py, |state| state.watching_writes = true);
         Ok(())
     }
@@ -283,13 +277,7 @@ impl PipeEnd for WritePipeTransport {
             watches.then_some(state.end.fd)
         });
         let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let before = event_loop.get().watch_readable(
-            py,
-            fd,
-            Self::event(slf, Happening::Readable).into(),
-        )?;
-        drop(before);
+        Self::watch(slf, &event_loop, fd, Happening::Readable)?;
         slf.get().state.with(py, |state| state.watching_reader = true);
         Ok(())
     }
