@@ -16,8 +16,9 @@ use pyo3::types::PySet;
 use super::child;
 use super::ensure::Ensure;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
@@ -105,7 +106,7 @@ impl AsCompleted {
     }
 
     fn todo<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySet>> {
-        let todo = self.state.with(py, |state| state.todo.as_ref().map(|todo| todo.clone_ref(py)));
+        let todo = self.state.with(py, |state| state.todo.clone_ref(py));
         todo.map(|todo| todo.into_bound(py)).filter(|todo| !todo.is_empty())
     }
 
@@ -121,10 +122,7 @@ impl AsCompleted {
         }
         slf.get().arrive(py, Arrival::Ended(future.clone().unbind()))?;
         if todo.is_empty() {
-            let timer = slf
-                .get()
-                .state
-                .with(py, |state| state.timer.as_ref().map(|timer| timer.clone_ref(py)));
+            let timer = slf.get().state.with(py, |state| state.timer.clone_ref(py));
             if let Some(timer) = timer {
                 timer.bind(py).call_method0(intern!(py, "cancel"))?;
             }
@@ -213,10 +211,7 @@ fn set_of<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PySet>> {
 }
 
 impl Listen for AsCompleted {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<AsCompleted>();
-        &EAR
-    }
+    has_ear!(AsCompleted);
 
     fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::ended(slf, future)
@@ -232,8 +227,7 @@ impl Listen for AsCompleted {
     #[cfg(Py_3_14)]
     fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         let py = slf.py();
-        let awaiter =
-            slf.get().state.with(py, |state| state.awaiter.as_ref().map(|task| task.clone_ref(py)));
+        let awaiter = slf.get().state.with(py, |state| state.awaiter.clone_ref(py));
         awaiter.map(|task| task.into_bound(py))
     }
 }

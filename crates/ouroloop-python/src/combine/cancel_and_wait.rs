@@ -5,13 +5,10 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::tasks::is_done;
 use super::timeout::timeout_from;
 use crate::coroutine::Scope;
-use crate::future::cancel_awaited;
-use crate::future::exactly_native;
-use crate::future::listen::{Ear, Listen, Listener};
-use crate::future::{Future, Link};
+use crate::future::listen::{Listen, Listener, has_ear};
+use crate::future::{Future, Link, cancel_awaited, exactly_native, is_done};
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
@@ -27,10 +24,7 @@ pub(super) struct Release {
 made_at_the_start!(Release);
 
 impl Listen for Release {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<Release>();
-        &EAR
-    }
+    has_ear!(Release);
 
     fn hear(slf: &Bound<'_, Self>, _future: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();

@@ -14,8 +14,10 @@ use super::ensure::{Ensure, is_coroutine, is_future};
 use crate::errors::concurrent::convert;
 use crate::errors::contract::is_since;
 use crate::errors::leaving::leaves_loop;
+use crate::future::is_cancelled;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::waiting::Waiter;
@@ -32,12 +34,11 @@ struct Ends {
 
 impl Ends {
     fn clone_ref(&self, py: Python<'_>) -> Self {
-        let copy = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
         Self {
             source: self.source.clone_ref(py),
             destination: self.destination.clone_ref(py),
-            source_loop: copy(&self.source_loop),
-            destination_loop: copy(&self.destination_loop),
+            source_loop: self.source_loop.clone_ref(py),
+            destination_loop: self.destination_loop.clone_ref(py),
         }
     }
 }
@@ -74,14 +75,14 @@ fn chain(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<
 
 impl Chain {
     fn ends(&self, py: Python<'_>) -> Option<Ends> {
-        self.ends.with(py, |ends| ends.as_ref().map(|ends| ends.clone_ref(py)))
+        self.ends.with(py, |ends| ends.as_ref().map(|it| it.clone_ref(py)))
     }
 
     /// Carries the source's end over to the destination, in the destination's thread.
     fn copy(ends: &Ends, py: Python<'_>) -> PyResult<()> {
         let (source, destination) = (ends.source.bind(py), ends.destination.bind(py));
         if ends.destination_loop.is_some() {
-            if child::is_cancelled(destination)? {
+            if is_cancelled(destination)? {
                 return Ok(());
             }
             return match converted(source)? {
@@ -89,7 +90,7 @@ impl Chain {
                 ending => child::finish(destination, ending),
             };
         }
-        if child::is_cancelled(source)? {
+        if is_cancelled(source)? {
             destination.call_method0(intern!(py, "cancel"))?;
         }
         let running = destination.call_method0(intern!(py, "set_running_or_notify_cancel"))?;
@@ -112,7 +113,7 @@ impl Chain {
         let py = destination.py();
         let _level = Level::enter(py)?;
         let Some(ends) = self.ends(py) else { return Ok(()) };
-        if !child::is_cancelled(destination)? {
+        if !is_cancelled(destination)? {
             return Ok(());
         }
         let cancel = ends.source.bind(py).getattr(intern!(py, "cancel"))?;
@@ -131,7 +132,7 @@ impl Chain {
         let Some(ends) = slf.get().ends(py) else { return Ok(()) };
         let Some(event_loop) = &ends.destination_loop else { return Self::copy(&ends, py) };
         let closed = || event_loop.bind(py).call_method0(intern!(py, "is_closed"))?.is_truthy();
-        if child::is_cancelled(ends.destination.bind(py))? && closed()? {
+        if is_cancelled(ends.destination.bind(py))? && closed()? {
             return Ok(());
         }
         // In which turn it arrives is the running release's matter.

@@ -21,22 +21,6 @@ pub(super) enum Ending {
     Succeeded(Py<PyAny>),
 }
 
-/// `future.done()`.
-pub(super) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match exactly_native(future) {
-        Some(native) => Ok(native.get().is_done(future.py())),
-        None => future.call_method0(intern!(future.py(), "done"))?.is_truthy(),
-    }
-}
-
-/// `future.cancelled()`.
-pub(super) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match exactly_native(future) {
-        Some(native) => Ok(native.get().phase(future.py()) == Phase::Cancelled),
-        None => future.call_method0(intern!(future.py(), "cancelled"))?.is_truthy(),
-    }
-}
-
 /// How a future has ended; its exception counts as looked at from here on.
 ///
 /// # Errors

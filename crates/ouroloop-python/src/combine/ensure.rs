@@ -10,6 +10,7 @@ use super::child::loop_of;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::future::exactly_native;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::task::{Making, Task};
@@ -187,7 +188,7 @@ impl Body for Awaiting {
     }
 
     fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.iterator.as_ref().map(|iterator| iterator.clone_ref(py))
+        self.iterator.clone_ref(py)
     }
 }
 

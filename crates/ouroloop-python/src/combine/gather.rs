@@ -3,27 +3,27 @@
 //! The outer future listens to each child and counts; it holds the children, and each pending child
 //! holds it. It ends with the list of results, or with the first exception.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_exact_coroutine};
-use crate::future::listen::{Closure, Ear, Listen, Listener};
-use crate::future::{Future, Home, Outcome, cancel_awaited, exactly_native, kin};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::{Future, Home, Outcome, cancel_awaited, exactly_native, is_done, kin};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::vector;
 use crate::native::cell::AttachedCell;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::task::Task;
 use crate::turn::Loop;
+
+#[cfg(Py_3_14)]
+use crate::interpreter::references::CloneRef as _;
 
 #[derive(Debug, Default)]
 struct State {
@@ -168,10 +168,7 @@ fn result_of(child: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 impl Listen for GatheringFuture {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<GatheringFuture>();
-        &EAR
-    }
+    has_ear!(GatheringFuture);
 
     fn hear(slf: &Bound<'_, Self>, child: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::count(slf, child)
@@ -187,8 +184,7 @@ impl Listen for GatheringFuture {
         if slf.as_super().get().is_done(py) {
             return None;
         }
-        let awaiter =
-            slf.get().state.with(py, |state| state.awaiter.as_ref().map(|task| task.clone_ref(py)));
+        let awaiter = slf.get().state.with(py, |state| state.awaiter.clone_ref(py));
         awaiter.map(|task| task.into_bound(py))
     }
 }
@@ -239,10 +235,7 @@ impl GatheringFuture {
 }
 
 impl Deallocate for GatheringFuture {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         Future::has_last_words(slf.as_super())
@@ -264,10 +257,7 @@ impl Deallocate for GatheringFuture {
 }
 
 impl Shelved for GatheringFuture {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();
@@ -384,7 +374,7 @@ fn collect<'py>(
         if let Some(known) = &known {
             known.set_item(awaitable, &child)?;
         }
-        if cfg!(Py_3_12) && child::is_done(&child)? {
+        if cfg!(Py_3_12) && is_done(&child)? {
             gathering.get().state.with(py, |state| state.pending += 1);
             ended.push(child.clone());
         } else {

@@ -6,7 +6,8 @@ use pyo3::prelude::*;
 
 use super::child::{self, Ending};
 use super::ensure::Ensure;
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::{is_cancelled, is_done};
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 use crate::waiting::Waiter;
@@ -27,7 +28,7 @@ made_at_the_start!(Shield);
 impl Shield {
     fn inner_ended(inner: &Bound<'_, PyAny>, outer: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = inner.py();
-        if child::is_cancelled(outer)? {
+        if is_cancelled(outer)? {
             // Where its exception is not logged, it counts as looked at.
             if Standard::get(py)?.log_on_exception.is_none() {
                 child::ending(inner)?;
@@ -43,7 +44,7 @@ impl Shield {
 
     fn outer_ended(slf: &Bound<'_, Self>, inner: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        if child::is_done(inner)? {
+        if is_done(inner)? {
             return Ok(());
         }
         child::stop_listening(inner, &Listener::new(slf))?;
@@ -57,10 +58,7 @@ impl Shield {
 }
 
 impl Listen for Shield {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<Shield>();
-        &EAR
-    }
+    has_ear!(Shield);
 
     fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
@@ -119,7 +117,7 @@ impl Shield {
 fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = arg.py();
     let inner = Ensure::on(None).future_of(arg)?;
-    if child::is_done(&inner)? {
+    if is_done(&inner)? {
         return Ok(inner);
     }
     let event_loop = child::loop_of(&inner)?;

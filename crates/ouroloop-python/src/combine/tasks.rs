@@ -2,8 +2,6 @@
 
 use pyo3::prelude::*;
 
-use crate::future::Phase;
-use crate::future::exactly_native;
 use crate::task::Task;
 
 /// `task.cancel()`.
@@ -28,21 +26,5 @@ pub(super) fn uncancel(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     match task.cast_exact::<Task>() {
         Ok(native) => Ok(native.get().uncancel(task.py())),
         Err(_) => task.call_method0(intern!(task.py(), "uncancel"))?.extract(),
-    }
-}
-
-/// `future.done()`.
-pub(super) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match exactly_native(future) {
-        Some(native) => Ok(native.get().is_done(future.py())),
-        None => future.call_method0(intern!(future.py(), "done"))?.is_truthy(),
-    }
-}
-
-/// `future.cancelled()`.
-pub(super) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match exactly_native(future) {
-        Some(native) => Ok(native.get().phase(future.py()) == Phase::Cancelled),
-        None => future.call_method0(intern!(future.py(), "cancelled"))?.is_truthy(),
     }
 }

@@ -1,17 +1,18 @@
 //! `wait`: until some or all of several futures have ended, or for a time.
 
-use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
+use pyo3::{PyTraverseError, ffi};
 
 use super::child::{self, Ending};
 use super::ensure::{is_coroutine, is_future};
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::is_done;
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken, vector};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
@@ -93,9 +94,9 @@ impl Counter {
     }
 
     fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
-        let timer = self.counting.with(py, |counting| {
-            counting.as_ref().and_then(|held| held.timer.as_ref().map(|timer| timer.clone_ref(py)))
-        });
+        let timer = self
+            .counting
+            .with(py, |counting| counting.as_ref().and_then(|held| held.timer.clone_ref(py)));
         match timer {
             Some(timer) => timer.bind(py).call_method0(intern!(py, "cancel")).map(drop),
             None => Ok(()),
@@ -111,10 +112,7 @@ impl Counter {
 }
 
 impl Listen for Counter {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<Counter>();
-        &EAR
-    }
+    has_ear!(Counter);
 
     fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
@@ -145,9 +143,10 @@ impl Listen for Counter {
     #[cfg(Py_3_14)]
     fn awaiter<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         let py = slf.py();
-        let awaiter = slf.get().counting.with(py, |counting| {
-            counting.as_ref().and_then(|held| held.awaiter.as_ref().map(|task| task.clone_ref(py)))
-        });
+        let awaiter = slf
+            .get()
+            .counting
+            .with(py, |counting| counting.as_ref().and_then(|held| held.awaiter.clone_ref(py)));
         awaiter.map(|task| task.into_bound(py))
     }
 }
@@ -264,7 +263,7 @@ impl Waiting {
         let (done, pending) = (PySet::empty(py)?, PySet::empty(py)?);
         for future in &self.futures {
             let future = future.bind(py);
-            (if child::is_done(future)? { &done } else { &pending }).add(future)?;
+            (if is_done(future)? { &done } else { &pending }).add(future)?;
         }
         Ok(fresh::tuple(py, [done, pending])?.into_any().unbind())
     }

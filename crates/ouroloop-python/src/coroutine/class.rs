@@ -1,10 +1,7 @@
 //! `coroutine` as Python sees it.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -14,7 +11,8 @@ use super::object::{Coroutine, Stand, answer};
 use super::wrapper::Wrapper;
 use crate::future::iter::thrown;
 use crate::interpreter::fresh::{self, Text};
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::interpreter::references::CloneRef as _;
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::{Deallocate, Resumed};
 use crate::standard::Standard;
 
@@ -95,7 +93,7 @@ impl Coroutine {
     /// Where it was made, if that was to be known.
     #[getter]
     fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
-        self.origin.with(py, |origin| origin.as_ref().map(|origin| origin.clone_ref(py)))
+        self.origin.with(py, |origin| origin.clone_ref(py))
     }
 
     #[getter]
@@ -160,10 +158,7 @@ impl Coroutine {
 }
 
 impl Deallocate for Coroutine {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().stand.with(slf.py(), |stand| !matches!(stand, Stand::Finished))
@@ -194,10 +189,7 @@ impl Deallocate for Coroutine {
 }
 
 impl Shelved for Coroutine {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         // A body is left only by a coroutine that had last words, which is never shelved.

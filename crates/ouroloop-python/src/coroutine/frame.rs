@@ -15,31 +15,7 @@ use crate::native::embedded;
 
 const FILE: &str = "<ouroloop>";
 
-const FUNCTIONS: &str = "
-codes = {}
-stand_ins = weakref.WeakKeyDictionary()
-
-@types.coroutine
-def carried_out():
-    yield
-
-async def native():
-    await carried_out()
-
-def code_of(name):
-    if name not in codes:
-        last = name.rpartition('.')[2]
-        codes[name] = native.__code__.replace(co_name=last, co_qualname=name)
-    return codes[name]
-
-def stand_in(coroutine, name):
-    those = stand_ins.setdefault(coroutine, {})
-    if name not in those:
-        made = types.FunctionType(code_of(name), globals())()
-        made.send(None)
-        those[name] = made
-    return those[name]
-";
+const FUNCTIONS: &str = include_str!("frame.py");
 
 fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
     static DEFINED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();

@@ -27,6 +27,7 @@ use super::body::{Body, Incoming};
 use super::drive::{close, iterator_of, step_into};
 use super::object::Coroutine;
 use crate::interpreter::pending::Pending;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
 
@@ -90,10 +91,7 @@ impl Scope {
 
     /// An object that is kept.
     pub(crate) fn get<'py, T>(&self, py: Python<'py>, kept: Kept<T>) -> Bound<'py, T> {
-        let object = self
-            .exchange
-            .kept
-            .with(py, |objects| objects[kept.place].as_ref().map(|object| object.clone_ref(py)));
+        let object = self.exchange.kept.with(py, |objects| objects[kept.place].clone_ref(py));
         let object = object.expect("a kept object was let go").into_bound(py);
         // SAFETY: `Kept<T>` is made by `keep` alone, from an object of class `T`.
         unsafe { object.cast_into_unchecked() }
@@ -241,9 +239,7 @@ impl Body for AsyncBody {
 
     fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let place = self.exchange.awaited.with(py, |place| *place)?;
-        self.exchange
-            .kept
-            .with(py, |kept| kept.get(place)?.as_ref().map(|iterator| iterator.clone_ref(py)))
+        self.exchange.kept.with(py, |kept| kept.get(place)?.clone_ref(py))
     }
 }
 

@@ -7,6 +7,7 @@ use pyo3::types::PyTuple;
 use super::Loop;
 use crate::coroutine::{Coroutine, Scope, nothing};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::gathered;
 use crate::standard::{Standard, warner};
 
@@ -53,8 +54,7 @@ impl Loop {
     /// The weak set of the generators that this loop has to close.
     fn asyncgens<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let known =
-            slf.get().state.with(py, |state| state.asyncgens.as_ref().map(|set| set.clone_ref(py)));
+        let known = slf.get().state.with(py, |state| state.asyncgens.clone_ref(py));
         if let Some(set) = known {
             return Ok(set.into_bound(py));
         }

@@ -17,6 +17,7 @@ use super::staggered::race;
 use crate::coroutine::{Coroutine, Scope};
 use crate::future::Future;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::gathered;
 use crate::standard::Standard;
 use crate::transport::socket::{Origin, SocketTransport};
@@ -82,22 +83,31 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
         self.tls.check_client(py, self.host.as_ref())?;
-        if let Some(sock) = &self.sock {
-            refuse_ssl_socket(sock.bind(py))?;
-        }
         let addressed = self.host.is_some() || self.port.is_some();
-        match &self.sock {
-            Some(_) if addressed => {
-                return refuse("host/port and sock can not be specified at the same time");
-            }
-            Some(sock) => expect_stream(sock.bind(py))?,
-            None if addressed => {}
-            None => return refuse("host and port was not specified and no sock specified"),
-        }
-        Ok(())
+        let missing = "host and port was not specified and no sock specified";
+        check_place(py, self.sock.as_ref(), addressed, missing)
     }
+}
+
+/// Either an address or a stream socket is given.
+///
+/// # Errors
+/// `ValueError` for both and for another socket, and with `missing` for neither; `TypeError` for a socket
+/// of the module `ssl`.
+pub(super) fn check_place(
+    py: Python<'_>,
+    sock: Option<&Py<PyAny>>,
+    addressed: bool,
+    missing: &'static str,
+) -> PyResult<()> {
+    let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
+    let Some(sock) = sock else { return if addressed { Ok(()) } else { refuse(missing) } };
+    refuse_ssl_socket(sock.bind(py))?;
+    if addressed {
+        return refuse("host/port and sock can not be specified at the same time");
+    }
+    expect_stream(sock.bind(py))
 }
 
 /// # Errors
@@ -114,7 +124,7 @@ pub(super) fn expect_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
 async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<PyAny>> {
     let given = Python::attach(|py| {
         order.check(py)?;
-        Ok::<_, PyErr>(order.sock.as_ref().map(|sock| sock.clone_ref(py)))
+        Ok::<_, PyErr>(order.sock.clone_ref(py))
     })?;
     let socket = match given {
         None => establish(&scope, &event_loop, &order).await?,
@@ -195,8 +205,7 @@ async fn establish(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyRes
         Ok(fresh::pack!(py, &order.host, &order.port).into_any().unbind())
     })?;
     let infos = infos_of(scope, event_loop, address, order).await?;
-    let local_addr =
-        Python::attach(|py| order.local_addr.as_ref().map(|address| address.clone_ref(py)));
+    let local_addr = Python::attach(|py| order.local_addr.clone_ref(py));
     let locals = match local_addr {
         Some(address) => Some(infos_of(scope, event_loop, address, order).await?),
         None => None,

@@ -13,6 +13,7 @@ use crate::coroutine::{Coroutine, Scope};
 use crate::errors::contract::{of_a_standard_loop, says};
 use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::standard::Standard;
 use crate::transport::datagram::DatagramTransport;
 use crate::transport::lent_frame::LentFrame;
@@ -79,10 +80,6 @@ struct Candidate {
 /// Whether an argument was given that counts as true.
 fn given(py: Python<'_>, argument: Option<&Py<PyAny>>) -> PyResult<bool> {
     argument.map_or(Ok(false), |argument| argument.bind(py).is_truthy())
-}
-
-fn clone(py: Python<'_>, object: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
-    object.map(|object| object.clone_ref(py))
 }
 
 async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<PyAny>> {
@@ -206,7 +203,7 @@ async fn candidates(
     let mut found = Vec::new();
     for remote in [false, true] {
         let addr = if remote { &order.remote_addr } else { &order.local_addr };
-        let addr = Python::attach(|py| clone(py, addr.as_ref()));
+        let addr = Python::attach(|py| addr.clone_ref(py));
         let Some(addr) = addr else { continue };
         let (addr, hints) =
             Python::attach(|py| Ok::<_, PyErr>((pair(addr.bind(py))?, order.hints(py)?)))?;
@@ -303,8 +300,8 @@ impl Order {
         let candidate = || Candidate {
             family: self.family.clone_ref(py),
             proto: self.proto.clone_ref(py),
-            local: clone(py, self.local_addr.as_ref()),
-            remote: clone(py, self.remote_addr.as_ref()),
+            local: self.local_addr.clone_ref(py),
+            remote: self.remote_addr.clone_ref(py),
         };
         let (local, remote) = (self.local_addr.as_ref(), self.remote_addr.as_ref());
         if !given(py, local)? && !given(py, remote)? {

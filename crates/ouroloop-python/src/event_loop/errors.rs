@@ -7,17 +7,18 @@ use pyo3::types::{PyDict, PyString};
 use super::Loop;
 use crate::errors::handled::while_handling;
 use crate::errors::leaving::leaves_loop;
+use crate::errors::logged::log_error;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken};
-use crate::standard::{Standard, exception_of};
+use crate::standard::exception_of;
 
 #[pymethods]
 impl Loop {
     /// The handler set by `set_exception_handler`, or `None`.
     fn get_exception_handler(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state
-            .with(py, |state| state.exception_handler.as_ref().map(|handler| handler.clone_ref(py)))
+        self.state.with(py, |state| state.exception_handler.clone_ref(py))
     }
 
     /// Makes `handler(loop, context)` receive errors that nobody awaits; `None` undoes it.
@@ -55,10 +56,7 @@ impl Loop {
             _ => false.into_pyobject(py)?.to_owned().into_any(),
         };
         if !context.contains(intern!(py, "source_traceback"))? {
-            let source = slf
-                .get()
-                .state
-                .with(py, |state| state.current_source.as_ref().map(|source| source.clone_ref(py)));
+            let source = slf.get().state.with(py, |state| state.current_source.clone_ref(py));
             if let Some(source) = source {
                 context.set_item(intern!(py, "handle_traceback"), source)?;
             }
@@ -78,7 +76,7 @@ impl Loop {
             };
             lines.push(format!("{key}: {text}"));
         }
-        log_error(py, &lines.join("\n"), &exc_info)
+        log_error(intern!(py, "error"), (Text(lines.join("\n")),), &exc_info)
     }
 
     /// Gives an error to the handler in force. The context is a dictionary with `message` and,
@@ -168,12 +166,5 @@ fn created_at(what: &str, stack: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// Logs the error that is being handled.
 fn log_handled(py: Python<'_>, message: &str) -> PyResult<()> {
-    log_error(py, message, true.into_pyobject(py)?.as_any())
-}
-
-fn log_error(py: Python<'_>, message: &str, exc_info: &Bound<'_, PyAny>) -> PyResult<()> {
-    let keywords = fresh::dict(py)?;
-    keywords.set_item(intern!(py, "exc_info"), exc_info)?;
-    let logger = Standard::get(py)?.logger.bind(py);
-    logger.call_method(intern!(py, "error"), (Text(message),), Some(&keywords)).map(drop)
+    log_error(intern!(py, "error"), (Text(message),), true.into_pyobject(py)?.as_any())
 }

@@ -1,9 +1,6 @@
 //! The end of a loop.
 
-use std::sync::OnceLock;
-
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{Loop, Phase};
@@ -61,10 +58,7 @@ impl Loop {
 }
 
 impl Deallocate for Loop {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.phase != Phase::Closed)

@@ -7,12 +7,13 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use super::Loop;
 use super::closing::Closing;
-use super::connection::{bind_error, expect_stream};
+use super::connection::{bind_error, check_place};
 use super::dns::{Hints, look_up, numeric, socket_function, unpack};
 use super::keywords::Keywords;
-use super::sock::refuse_ssl_socket;
 use crate::coroutine::{Coroutine, Scope, next_turn};
+use crate::errors::logged::log_error;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::gathered;
 use crate::standard::{Standard, exception_of};
 use crate::transport::server::Server;
@@ -110,21 +111,10 @@ impl Order {
     /// # Errors
     /// `ValueError` and `TypeError` for what does not fit together.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        let refuse = |message: &'static str| Err(fresh::error::<PyValueError>(message));
         self.tls.check_server(py)?;
-        if let Some(sock) = &self.sock {
-            refuse_ssl_socket(sock.bind(py))?;
-        }
         let addressed = self.host.is_some() || self.port.is_some();
-        match &self.sock {
-            Some(_) if addressed => {
-                return refuse("host/port and sock can not be specified at the same time");
-            }
-            Some(sock) => expect_stream(sock.bind(py))?,
-            None if addressed => {}
-            None => return refuse("Neither host/port nor sock were specified"),
-        }
-        Ok(())
+        let missing = "Neither host/port nor sock were specified";
+        check_place(py, self.sock.as_ref(), addressed, missing)
     }
 
     /// The hosts to bind; `None` stands for every interface.
@@ -151,7 +141,7 @@ impl Order {
 async fn create(scope: Scope, event_loop: Py<Loop>, order: Order) -> PyResult<Py<PyAny>> {
     let given = Python::attach(|py| {
         order.check(py)?;
-        Ok::<_, PyErr>(order.sock.as_ref().map(|sock| sock.clone_ref(py)))
+        Ok::<_, PyErr>(order.sock.clone_ref(py))
     })?;
     let sockets = if let Some(sock) = given {
         vec![Closing::lent(sock)]
@@ -337,12 +327,9 @@ fn open<'py>(
         Ok(socket) => Ok(Some(Closing::new(socket.unbind()))),
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
             if event_loop.get().is_debug(py) {
-                let keywords = fresh::dict(py)?;
-                keywords.set_item(intern!(py, "exc_info"), exception_of(py, &error))?;
                 let format = "create_server() failed to create socket.socket(%r, %r, %r)";
-                let logger = Standard::get(py)?.logger.bind(py);
                 let arguments = (format, family, kind, proto);
-                logger.call_method(intern!(py, "warning"), arguments, Some(&keywords))?;
+                log_error(intern!(py, "warning"), arguments, exception_of(py, &error).as_any())?;
             }
             Ok(None)
         }

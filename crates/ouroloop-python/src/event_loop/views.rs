@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use super::selector_view::SelectorView;
 use super::{Loop, Phase};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::no_memory;
 use crate::turn::{Entry, Subject};
 
@@ -88,12 +89,12 @@ impl View {
                 time.call_method1(intern!(py, "get_clock_info"), (Text("monotonic"),))?
                     .getattr(intern!(py, "resolution"))
             }
-            Self::ExceptionHandler => or_none(native.state.with(py, |state| {
-                state.exception_handler.as_ref().map(|handler| handler.clone_ref(py))
-            })),
-            Self::TaskFactory => or_none(native.state.with(py, |state| {
-                state.task_factory.as_ref().map(|factory| factory.clone_ref(py))
-            })),
+            Self::ExceptionHandler => {
+                or_none(native.state.with(py, |state| state.exception_handler.clone_ref(py)))
+            }
+            Self::TaskFactory => {
+                or_none(native.state.with(py, |state| state.task_factory.clone_ref(py)))
+            }
         }
     }
 }

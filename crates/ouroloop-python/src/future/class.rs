@@ -8,11 +8,12 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 
 use super::iter::FutureIter;
 use super::links::Link;
-use super::object::Future;
+use super::object::{Future, VALUE_OFFSET};
 use super::state::{Home, Phase, State};
 use crate::context::copy_current;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{gathered, vector};
 use crate::native::constructor::Construct;
 use crate::native::instance_dict;
@@ -54,10 +55,6 @@ impl Construct for Future {
             _ => Ok(None),
         }
     }
-}
-
-fn reference(py: Python<'_>, value: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
-    value.map(|value| value.clone_ref(py))
 }
 
 #[pymethods]
@@ -119,7 +116,7 @@ impl Future {
             if state.phase == Phase::Finished {
                 state.log_traceback = false;
             }
-            (state.phase, reference(py, state.exception.as_ref()))
+            (state.phase, state.exception.clone_ref(py))
         });
         match phase {
             Phase::Cancelled => Err(raised(Self::make_cancelled_error(slf)?)),
@@ -213,7 +210,7 @@ impl Future {
 
     #[getter(_loop)]
     fn loop_or_none(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.home.object()))
+        self.state.with(py, |state| state.home.object().map(|object| object.clone_ref(py)))
     }
 
     #[getter(_callbacks)]
@@ -231,12 +228,12 @@ impl Future {
 
     #[getter(_result)]
     fn raw_result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.result.as_ref()))
+        self.state.with(py, |state| state.result.clone_ref(py))
     }
 
     #[getter(_exception)]
     fn raw_exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| reference(py, state.exception.as_ref()))
+        self.state.with(py, |state| state.exception.clone_ref(py))
     }
 
     #[getter(_log_traceback)]
@@ -271,7 +268,7 @@ impl Future {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            instance_dict::visit(self.object(), visit)?;
+            VALUE_OFFSET.visit(self, visit)?;
             self.state.traverse(|state| state.visit(&visit))
         }
     }
@@ -280,7 +277,7 @@ impl Future {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
         // SAFETY: futures and tasks have a dictionary.
-        drop(unsafe { instance_dict::take(self.object()) });
+        drop(unsafe { VALUE_OFFSET.take(self) });
         drop(self.state.with(py, State::clear));
     }
 }

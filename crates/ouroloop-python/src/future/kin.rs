@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::PyClass;
 
 use super::object::Future;
+use super::state::Phase;
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 
@@ -80,4 +81,28 @@ pub(crate) fn cancel_awaited(
     let keywords = fresh::dict(py)?;
     keywords.set_item(intern!(py, "msg"), message)?;
     awaited.call_method(intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
+}
+
+/// `future.done()` of a future of any kind.
+///
+/// # Errors
+/// What a foreign future raises.
+#[inline]
+pub(crate) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match exactly_native(future) {
+        Some(native) => Ok(native.get().is_done(future.py())),
+        None => future.call_method0(intern!(future.py(), "done"))?.is_truthy(),
+    }
+}
+
+/// `future.cancelled()` of a future of any kind.
+///
+/// # Errors
+/// What a foreign future raises.
+#[inline]
+pub(crate) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match exactly_native(future) {
+        Some(native) => Ok(native.get().phase(future.py()) == Phase::Cancelled),
+        None => future.call_method0(intern!(future.py(), "cancelled"))?.is_truthy(),
+    }
 }

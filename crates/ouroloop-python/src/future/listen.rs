@@ -17,9 +17,21 @@ use crate::interpreter::fresh::Text;
 use crate::native::cell::AttachedCell;
 use crate::turn::{Entry, KindOf, Loop, Subject, Work};
 
+/// In an implementation of [`Listen`]: the ear of the class that is named.
+macro_rules! has_ear {
+    ($class:ty) => {
+        fn ear() -> &'static $crate::future::listen::Ear {
+            static EAR: $crate::future::listen::Ear = $crate::future::listen::Ear::of::<$class>();
+            &EAR
+        }
+    };
+}
+
+pub(crate) use has_ear;
+
 /// A class whose objects listen to futures.
 pub(crate) trait Listen: PyClass {
-    /// The functions of this class; a `static`.
+    /// The functions of this class, a `static`; `has_ear!(Class)` makes it.
     fn ear() -> &'static Ear;
 
     /// The future, of any kind, has ended.
@@ -215,7 +227,7 @@ impl Closure {
     }
 
     fn listener(&self, py: Python<'_>) -> Option<Listener> {
-        self.listener.with(py, |listener| listener.as_ref().map(|known| known.clone_ref(py)))
+        self.listener.with(py, |listener| listener.as_ref().map(|it| it.clone_ref(py)))
     }
 }
 

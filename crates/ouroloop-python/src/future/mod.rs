@@ -31,17 +31,14 @@ use crate::native::{constructor, instance_dict, slots};
 
 pub(crate) use done::{Bare, Done};
 pub(crate) use ending::{Expire, Ready};
-pub(crate) use kin::{cancel_awaited, exactly_native};
+pub(crate) use kin::{cancel_awaited, exactly_native, is_cancelled, is_done};
 pub(crate) use links::Link;
 pub(crate) use object::{Future, stack_in_debug_mode};
 pub(crate) use state::{Home, Outcome, Phase};
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    let example = Bound::new(py, Future::new(Home::None))?;
-    let (start, value) = (example.as_ptr().addr(), std::ptr::from_ref(example.get()).addr());
-    object::VALUE_OFFSET.get_or_init(|| value - start);
-    drop(example);
+    object::VALUE_OFFSET.measure(&Bound::new(py, Future::new(Home::None))?);
     instance_dict::install::<Future>(py);
     slots::install_deallocate::<Future>(py);
     slots::install_await::<Future>(py);

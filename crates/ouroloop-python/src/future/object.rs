@@ -1,7 +1,5 @@
 //! What a future is, and how it ends.
 
-use std::sync::OnceLock;
-
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -12,14 +10,14 @@ use super::listen::Listener;
 use super::state::{Home, Outcome, Phase, State};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{copies, no_memory, taken};
 use crate::native::cell::AttachedCell;
-use crate::native::instance_dict;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::instance_dict::{self, ValueOffset};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::{Standard, invalid_state, raised};
-use crate::turn::Loop;
-use crate::turn::Work as _;
+use crate::turn::{Loop, Work as _};
 
 /// A native `asyncio.Future`.
 #[pyclass(frozen, subclass, weakref, module = "ouroloop")]
@@ -283,8 +281,8 @@ impl Future {
             }
             (
                 state.phase,
-                state.result.as_ref().map(|result| result.clone_ref(py)),
-                state.exception.as_ref().map(|exception| exception.clone_ref(py)),
+                state.result.clone_ref(py),
+                state.exception.clone_ref(py),
                 state.set_rare(|rare| &mut rare.exception_traceback, None),
             )
         });
@@ -302,7 +300,7 @@ impl Future {
     pub(crate) fn failure(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| {
             state.log_traceback = false;
-            state.exception.as_ref().map(|exception| exception.clone_ref(py))
+            state.exception.clone_ref(py)
         })
     }
 
@@ -336,10 +334,7 @@ impl Future {
         let py = slf.py();
         let (exception, source) = slf.get().state.with(py, |state| {
             state.log_traceback = false;
-            (
-                state.exception.as_ref().map(|exception| exception.clone_ref(py)),
-                state.rare(py, |rare| &rare.source_traceback),
-            )
+            (state.exception.clone_ref(py), state.rare(py, |rare| &rare.source_traceback))
         });
         let Some(exception) = exception else { return Ok(()) };
         let context = fresh::dict(py)?;
@@ -382,10 +377,7 @@ fn with_traceback(py: Python<'_>, exception: Py<PyAny>, traceback: Option<Py<PyA
 }
 
 impl Deallocate for Future {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.log_traceback)
@@ -404,38 +396,22 @@ impl Deallocate for Future {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: futures and tasks have a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
+        unsafe { instance_dict::strip(slf) };
     }
 }
 
 impl Shelved for Future {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();
         // SAFETY: futures and tasks have a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(py);
-        }
+        unsafe { instance_dict::strip(slf) };
         slf.get().state.replace(py, State::new(Home::None)).release(py);
     }
 }
 
-/// How far behind the beginning of its object a future's Rust value lies.
-pub(super) static VALUE_OFFSET: OnceLock<usize> = OnceLock::new();
-
-impl Future {
-    /// The object of which this is the value.
-    pub(super) fn object(&self) -> *mut ffi::PyObject {
-        let offset = VALUE_OFFSET.get().copied().unwrap_or_default();
-        std::ptr::from_ref(self).wrapping_byte_sub(offset).cast::<ffi::PyObject>().cast_mut()
-    }
-}
+pub(super) static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 /// Whether the standard `set_exception` raises for a `StopIteration`. Where it does not, the future ends
 /// with an error in its place: 3.13 began with that, and later patch releases before it took it over.

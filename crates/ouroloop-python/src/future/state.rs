@@ -6,6 +6,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::links::Links;
+use crate::interpreter::references::CloneRef as _;
 use crate::turn::Loop;
 
 /// Where a future stands.
@@ -124,7 +125,7 @@ impl State {
         py: Python<'_>,
         field: impl FnOnce(&Rare) -> &Option<Py<PyAny>>,
     ) -> Option<Py<PyAny>> {
-        self.rare.as_ref().and_then(|rare| field(rare).as_ref().map(|object| object.clone_ref(py)))
+        self.rare.as_ref().and_then(|rare| field(rare).clone_ref(py))
     }
 
     /// Exchanges something rare.

@@ -1,9 +1,6 @@
 //! `Handle` as Python sees it.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -12,7 +9,7 @@ use super::object::{Handle, State, class_of, reference};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
@@ -174,10 +171,7 @@ impl Handle {
 }
 
 impl Deallocate for Handle {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     /// They only give the loop its handle back, which must not wait.
     const LAST_WORDS_NEST: bool = false;
@@ -201,10 +195,7 @@ impl Deallocate for Handle {
 }
 
 impl Shelved for Handle {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         slf.get().state.replace(slf.py(), State::default()).release(slf.py());

@@ -1,21 +1,17 @@
 //! `TimerHandle`: a handle that is due at a time.
 
-use std::sync::OnceLock;
-
+use ouroloop::timers::TimerId;
 use pyo3::PyTraverseError;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::PyOverflowError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use ouroloop::timers::TimerId;
-
 use super::object::{Contents, Handle, State, class_of, reference};
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::turn::{Loop, seconds_of};
@@ -128,10 +124,7 @@ fn comparable_seconds(time: &Bound<'_, PyAny>) -> PyResult<f64> {
 }
 
 impl Deallocate for TimerHandle {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     /// They only give the loop its handle back, which must not wait.
     const LAST_WORDS_NEST: bool = false;
@@ -155,10 +148,7 @@ impl Deallocate for TimerHandle {
 }
 
 impl Shelved for TimerHandle {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let moment = slf.get().moment.replace(slf.py(), Moment::default());

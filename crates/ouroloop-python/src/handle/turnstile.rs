@@ -12,6 +12,8 @@ use std::ffi::c_ulong;
 
 use pyo3::prelude::*;
 
+use crate::interpreter::references::CloneRef as _;
+
 /// Who runs a handle's callback and who waits for its end.
 #[derive(Debug, Default)]
 pub(crate) struct Turnstile {
@@ -44,6 +46,6 @@ impl Turnstile {
         if !self.is_busy() {
             return Found::Free;
         }
-        Found::Busy(self.lock.as_ref().map(|lock| lock.clone_ref(py)))
+        Found::Busy(self.lock.clone_ref(py))
     }
 }

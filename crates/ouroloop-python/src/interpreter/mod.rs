@@ -7,6 +7,7 @@ pub(crate) mod modules;
 pub(crate) mod once;
 pub(crate) mod pending;
 pub(crate) mod recursion;
+pub(crate) mod references;
 pub(crate) mod room;
 #[cfg(keeps_spares)]
 pub(crate) mod spares;

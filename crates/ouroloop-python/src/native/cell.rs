@@ -19,6 +19,7 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 
+use crate::interpreter::references::CloneRef as _;
 use pyo3::PyTraverseError;
 use pyo3::prelude::*;
 
@@ -117,7 +118,7 @@ impl<T> AttachedCell<Option<Py<T>>> {
     /// A new reference to the object inside.
     #[inline]
     pub(crate) fn fetch(&self, py: Python<'_>) -> Option<Py<T>> {
-        self.with(py, |value| value.as_ref().map(|object| object.clone_ref(py)))
+        self.with(py, |value| value.clone_ref(py))
     }
 
     #[inline]

@@ -1,4 +1,5 @@
-//! Python code that is kept in Rust files: functions that have to be Python's for the frames they have.
+//! Python code in files beside Rust's, which is compiled in: functions that have to be Python's for the frames they
+//! have. It is given the modules that it needs, and its annotations are strings: nothing is imported to define it.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -33,6 +33,20 @@ pub(crate) fn install<T: PyTypeInfo>(py: Python<'_>) {
     }
 }
 
+/// Gives a class with an instance dictionary, and nothing else to say, the deallocation that drops it.
+macro_rules! drops_its_dictionary {
+    ($class:ty) => {
+        impl $crate::native::slots::Deallocate for $class {
+            keeps_original!();
+
+            unsafe fn strip(slf: &pyo3::Bound<'_, Self>) {
+                // SAFETY: the class's `install` has given it a dictionary.
+                unsafe { $crate::native::instance_dict::strip(slf) };
+            }
+        }
+    };
+}
+
 /// Makes a class of this crate complete whose objects have a dictionary.
 ///
 /// # Errors
@@ -126,6 +140,18 @@ pub(crate) unsafe fn take(object: *mut ffi::PyObject) -> Option<Py<PyDict>> {
     unsafe { (*place(object)).take() }
 }
 
+/// Drops the object's dictionary, if it has one, at once: from `tp_dealloc`, a plain drop would be put off.
+///
+/// # Safety
+/// As for [`place`].
+#[inline]
+pub(crate) unsafe fn strip<T>(object: &Bound<'_, T>) {
+    // SAFETY: the caller's promise; the token of `object` proves that the thread is attached.
+    if let Some(dict) = unsafe { take(object.as_ptr()) } {
+        dict.drop_ref(object.py());
+    }
+}
+
 /// Shows the garbage collector the object's dictionary.
 ///
 /// # Safety
@@ -151,10 +177,15 @@ impl ValueOffset {
         Self(OnceLock::new())
     }
 
-    /// Learns from a new object, whose unused dictionary is dropped.
-    pub(crate) fn learn<T: PyClass<Frozen = True> + Sync>(&self, object: &Bound<'_, T>) {
+    /// Learns from an object of a class that has no dictionary itself, or none yet.
+    pub(crate) fn measure<T: PyClass<Frozen = True> + Sync>(&self, object: &Bound<'_, T>) {
         let (start, value) = (object.as_ptr().addr(), std::ptr::from_ref(object.get()).addr());
         self.0.get_or_init(|| value - start);
+    }
+
+    /// Learns from a new object, whose unused dictionary is dropped.
+    pub(crate) fn learn<T: PyClass<Frozen = True> + Sync>(&self, object: &Bound<'_, T>) {
+        self.measure(object);
         drop_unused(object.as_any());
     }
 

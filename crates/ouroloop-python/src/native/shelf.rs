@@ -42,12 +42,22 @@ fn make_room(objects: &mut Vec<NonNull<ffi::PyObject>>, capacity: usize) -> bool
     objects.capacity() == 0 && !tricks::are_off() && objects.try_reserve_exact(capacity).is_ok()
 }
 
+/// In an implementation of [`Shelved`]: the shelf of this class.
+macro_rules! has_shelf {
+    () => {
+        fn shelf() -> &'static $crate::native::shelf::Shelf {
+            static SHELF: $crate::native::shelf::Shelf = $crate::native::shelf::Shelf::new();
+            &SHELF
+        }
+    };
+}
+
 /// A class whose objects are kept on a shelf.
 pub(crate) trait Shelved: Deallocate {
     /// No more objects than this are kept.
     const CAPACITY: usize = 2048;
 
-    /// Where they are kept.
+    /// Where they are kept; `has_shelf!()` makes it.
     fn shelf() -> &'static Shelf;
     /// Drops every reference that the object holds at once (rule 4), leaving the blank value.
     fn blank(slf: &Bound<'_, Self>);

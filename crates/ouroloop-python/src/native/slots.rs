@@ -26,9 +26,20 @@ use crate::native::trashcan;
 #[cfg(not(Py_3_13))]
 use crate::native::written;
 
+/// In an implementation of [`Deallocate`]: the place of this class's [`Deallocate::original`].
+macro_rules! keeps_original {
+    () => {
+        fn original() -> &'static std::sync::OnceLock<pyo3::ffi::destructor> {
+            static ORIGINAL: std::sync::OnceLock<pyo3::ffi::destructor> =
+                std::sync::OnceLock::new();
+            &ORIGINAL
+        }
+    };
+}
+
 /// A class with something to do when the last reference to an instance goes.
 pub(crate) trait Deallocate: PyClass<Frozen = True> + Sync {
-    /// Where the deallocation function that PyO3 generated is kept.
+    /// Where the deallocation function that PyO3 generated is kept; `keeps_original!()` makes it.
     fn original() -> &'static OnceLock<ffi::destructor>;
 
     /// Whether an unreachable object has anything to say; must be cheap.

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyString, PyTuple, PyType};
 #[cfg(Py_3_13)]
 use super::calls;
 use super::containers::{Items, Waiters};
-use super::object::{Queue, items_of};
+use super::object::{Queue, VALUE_OFFSET, items_of};
 use super::state::{Capacity, Manner, Order, Side, State};
 use super::waiting::{Get, Join, Put};
 use super::{finished, hooked, lines, open, plain, shown};
@@ -275,7 +275,7 @@ impl Queue {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`.
         unsafe {
-            instance_dict::visit(self.object(), visit)?;
+            VALUE_OFFSET.visit(self, visit)?;
             self.binding.traverse(&visit)?;
             self.state.traverse(|state| {
                 visit.call(&state.maxsize)?;
@@ -291,7 +291,7 @@ impl Queue {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
         // SAFETY: queues have a dictionary.
-        drop(unsafe { instance_dict::take(self.object()) });
+        drop(unsafe { VALUE_OFFSET.take(self) });
         drop(self.state.with(py, |state| {
             (
                 state.maxsize.take(),

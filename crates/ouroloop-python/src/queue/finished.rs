@@ -4,6 +4,7 @@
 //! code that asks for it. Until then, and while it is known to the queue alone, `raised` tells
 //! whether it is set, and an item more that changes nothing costs nothing.
 
+use crate::interpreter::references::CloneRef as _;
 use pyo3::prelude::*;
 
 use super::object::Queue;
@@ -35,8 +36,7 @@ pub(super) fn count(slf: &Bound<'_, Queue>) -> PyResult<()> {
 pub(super) fn event<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     let state = &slf.get().state;
-    let known =
-        || state.with(py, |state| state.finished.event.as_ref().map(|event| event.clone_ref(py)));
+    let known = || state.with(py, |state| state.finished.event.clone_ref(py));
     if let Some(event) = known() {
         return Ok(event.into_bound(py));
     }

@@ -13,105 +13,139 @@ use crate::interpreter::room::no_memory;
 mod recorder;
 
 #[cfg(Py_3_14)]
-use recorder::Recorder;
+use recorder::{Recorder, recorder};
 
-/// What is taken from the standard library, by module.
-#[derive(Debug)]
-pub(crate) struct Standard {
-    pub(crate) cancelled_error: Py<PyAny>,
-    pub(crate) invalid_state_error: Py<PyAny>,
+/// Makes [`Standard`] of a list: a field, its type unless it is `Py<PyAny>`, and where it is looked up, which is by
+/// [`attribute`] unless another function is named. They are looked up in the order in which they stand.
+macro_rules! standard_objects {
+    ($(
+        $(#[cfg($condition:meta)])?
+        $(#[doc = $doc:literal])*
+        $field:ident $(: $class:ty)? = $($look_up:ident)? ($($argument:literal),*),
+    )*) => {
+        /// What is taken from the standard library, by module.
+        #[derive(Debug)]
+        pub(crate) struct Standard {
+            $(
+                $(#[cfg($condition)])?
+                $(#[doc = $doc])*
+                pub(crate) $field: standard_objects!(@class $($class)?),
+            )*
+        }
+
+        impl Standard {
+            #[cold]
+            fn look_up(py: Python<'_>) -> PyResult<Self> {
+                Ok(Self {
+                    $(
+                        $(#[cfg($condition)])?
+                        $field: standard_objects!(@look_up $($look_up)?)(py, $($argument),*)?,
+                    )*
+                })
+            }
+        }
+    };
+    (@class) => { Py<PyAny> };
+    (@class $class:ty) => { $class };
+    (@look_up) => { attribute };
+    (@look_up $look_up:ident) => { $look_up };
+}
+
+standard_objects! {
+    cancelled_error = ("asyncio.exceptions", "CancelledError"),
+    invalid_state_error = ("asyncio.exceptions", "InvalidStateError"),
     /// The namespaces in which a stock loop finds its classes.
-    pub(crate) futures: Py<PyDict>,
-    pub(crate) tasks: Py<PyDict>,
-    pub(crate) future: Py<PyAny>,
-    pub(crate) task: Py<PyAny>,
-    pub(crate) handle: Py<PyAny>,
+    futures: Py<PyDict> = namespace("asyncio.futures"),
+    tasks: Py<PyDict> = namespace("asyncio.tasks"),
+    future = ("asyncio.futures", "Future"),
+    task = ("asyncio.tasks", "Task"),
+    handle = ("asyncio.events", "Handle"),
     #[cfg(Py_3_14)]
-    pub(crate) thread_safe_handle: Py<PyAny>,
-    pub(crate) timer_handle: Py<PyAny>,
-    pub(crate) transport: Py<PyAny>,
-    pub(crate) datagram_transport: Py<PyAny>,
-    pub(crate) read_transport: Py<PyAny>,
-    pub(crate) write_transport: Py<PyAny>,
-    pub(crate) subprocess_transport: Py<PyAny>,
-    pub(crate) base_subprocess: Py<PyAny>,
+    thread_safe_handle = ("asyncio.events", "_ThreadSafeHandle"),
+    timer_handle = ("asyncio.events", "TimerHandle"),
+    transport = ("asyncio.transports", "Transport"),
+    datagram_transport = datagram_transport(),
+    read_transport = ("asyncio.transports", "ReadTransport"),
+    write_transport = ("asyncio.transports", "WriteTransport"),
+    subprocess_transport = ("asyncio.transports", "SubprocessTransport"),
+    base_subprocess = module("asyncio.base_subprocess"),
     #[cfg(not(Py_3_14))]
-    pub(crate) unix_policy: Py<PyAny>,
-    pub(crate) server: Py<PyAny>,
-    pub(crate) transport_socket: Py<PyAny>,
-    pub(crate) buffered_protocol: Py<PyAny>,
-    pub(crate) flow_control: Py<PyAny>,
-    pub(crate) lock: Py<PyAny>,
-    pub(crate) event: Py<PyAny>,
-    pub(crate) condition: Py<PyAny>,
-    pub(crate) semaphore: Py<PyAny>,
-    pub(crate) bounded_semaphore: Py<PyAny>,
-    pub(crate) barrier: Py<PyAny>,
-    pub(crate) broken_barrier_error: Py<PyAny>,
-    pub(crate) get_event_loop: Py<PyAny>,
-    pub(crate) get_running_loop: Py<PyAny>,
-    pub(crate) set_running_loop: Py<PyAny>,
-    pub(crate) run_until_complete_cb: Py<PyAny>,
+    unix_policy = ("asyncio.unix_events", "_UnixDefaultEventLoopPolicy"),
+    server = ("asyncio.base_events", "Server"),
+    transport_socket = ("asyncio.trsock", "TransportSocket"),
+    buffered_protocol = ("asyncio.protocols", "BufferedProtocol"),
+    flow_control = ("asyncio.streams", "FlowControlMixin"),
+    lock = ("asyncio.locks", "Lock"),
+    event = ("asyncio.locks", "Event"),
+    condition = ("asyncio.locks", "Condition"),
+    semaphore = ("asyncio.locks", "Semaphore"),
+    bounded_semaphore = ("asyncio.locks", "BoundedSemaphore"),
+    barrier = ("asyncio.locks", "Barrier"),
+    broken_barrier_error = ("asyncio.exceptions", "BrokenBarrierError"),
+    get_event_loop = ("asyncio.events", "get_event_loop"),
+    get_running_loop = ("asyncio.events", "_get_running_loop"),
+    set_running_loop = ("asyncio.events", "_set_running_loop"),
+    run_until_complete_cb = ("asyncio.base_events", "_run_until_complete_cb"),
     #[cfg(Py_3_12)]
-    pub(crate) eager_task_factory: Py<PyAny>,
-    pub(crate) ensure_future: Py<PyAny>,
-    pub(crate) set_result_unless_cancelled: Py<PyAny>,
-    pub(crate) gather: Py<PyAny>,
-    pub(crate) wait: Py<PyAny>,
-    pub(crate) sleep: Py<PyAny>,
-    pub(crate) iscoroutine: Py<PyAny>,
-    pub(crate) isfuture: Py<PyAny>,
-    pub(crate) isawaitable: Py<PyAny>,
-    pub(crate) gathering_future: Py<PyAny>,
-    pub(crate) concurrent_future: Py<PyAny>,
-    pub(crate) concurrent_cancelled_error: Py<PyAny>,
-    pub(crate) concurrent_invalid_state_error: Py<PyAny>,
-    pub(crate) partial: Py<PyAny>,
-    pub(crate) coroutine: Py<PyAny>,
+    eager_task_factory = ("asyncio.tasks", "eager_task_factory"),
+    ensure_future = ("asyncio.tasks", "ensure_future"),
+    set_result_unless_cancelled = ("asyncio.futures", "_set_result_unless_cancelled"),
+    gather = ("asyncio.tasks", "gather"),
+    wait = ("asyncio.tasks", "wait"),
+    sleep = ("asyncio.tasks", "sleep"),
+    iscoroutine = ("asyncio.coroutines", "iscoroutine"),
+    isfuture = ("asyncio.base_futures", "isfuture"),
+    isawaitable = ("inspect", "isawaitable"),
+    gathering_future = ("asyncio.tasks", "_GatheringFuture"),
+    concurrent_future = ("concurrent.futures", "Future"),
+    concurrent_cancelled_error = ("concurrent.futures", "CancelledError"),
+    concurrent_invalid_state_error = ("concurrent.futures", "InvalidStateError"),
+    partial = ("functools", "partial"),
+    coroutine = ("types", "CoroutineType"),
+    function = ("types", "FunctionType"),
     #[cfg(Py_3_14)]
-    pub(crate) python_task: Py<PyAny>,
-    pub(crate) function: Py<PyAny>,
+    method = ("types", "MethodType"),
     #[cfg(Py_3_14)]
-    pub(crate) method: Py<PyAny>,
+    python_task = ("asyncio.tasks", "_PyTask"),
     #[cfg(Py_3_14)]
-    pub(crate) add_to_awaited_by: Recorder,
+    add_to_awaited_by: Recorder = recorder("future_add_to_awaited_by"),
     #[cfg(Py_3_14)]
-    pub(crate) discard_from_awaited_by: Recorder,
+    discard_from_awaited_by: Recorder = recorder("future_discard_from_awaited_by"),
     /// What `shield` leaves behind on the inner future; not every patch release has it.
-    pub(crate) log_on_exception: Option<Py<PyAny>>,
-    pub(crate) iscoroutinefunction: Py<PyAny>,
-    pub(crate) future_repr: Py<PyAny>,
-    pub(crate) task_repr: Py<PyAny>,
-    pub(crate) task_get_stack: Py<PyAny>,
-    pub(crate) task_print_stack: Py<PyAny>,
-    pub(crate) handle_repr_info: Py<PyAny>,
-    pub(crate) extract_stack: Py<PyAny>,
-    pub(crate) format_callback_source: Py<PyAny>,
-    pub(crate) logger: Py<PyAny>,
-    pub(crate) thread_pool_executor: Py<PyAny>,
-    pub(crate) thread: Py<PyAny>,
-    pub(crate) warn: Py<PyAny>,
-    pub(crate) weak_set: Py<PyAny>,
-    pub(crate) deque: Py<PyAny>,
-    pub(crate) heappush: Py<PyAny>,
-    pub(crate) heappop: Py<PyAny>,
-    pub(crate) queue: Py<PyAny>,
-    pub(crate) priority_queue: Py<PyAny>,
-    pub(crate) lifo_queue: Py<PyAny>,
-    pub(crate) queue_empty: Py<PyAny>,
-    pub(crate) queue_full: Py<PyAny>,
-    pub(crate) stream_reader: Py<PyAny>,
-    pub(crate) stream_writer: Py<PyAny>,
-    pub(crate) stream_reader_protocol: Py<PyAny>,
-    pub(crate) incomplete_read_error: Py<PyAny>,
-    pub(crate) limit_overrun_error: Py<PyAny>,
-    pub(crate) release_waiter: Py<PyAny>,
-    pub(crate) timeout: Py<PyAny>,
-    pub(crate) task_group: Py<PyAny>,
-    pub(crate) socket: Py<PyAny>,
+    log_on_exception: Option<Py<PyAny>> = perhaps("asyncio.tasks", "_log_on_exception"),
+    iscoroutinefunction = ("inspect", "iscoroutinefunction"),
+    future_repr = ("asyncio.base_futures", "_future_repr"),
+    task_repr = ("asyncio.base_tasks", "_task_repr"),
+    task_get_stack = ("asyncio.base_tasks", "_task_get_stack"),
+    task_print_stack = ("asyncio.base_tasks", "_task_print_stack"),
+    handle_repr_info = ("asyncio.events", "Handle._repr_info"),
+    extract_stack = ("asyncio.format_helpers", "extract_stack"),
+    format_callback_source = ("asyncio.format_helpers", "_format_callback_source"),
+    logger = ("asyncio.log", "logger"),
+    thread_pool_executor = ("concurrent.futures", "ThreadPoolExecutor"),
+    thread = ("threading", "Thread"),
+    warn = ("warnings", "warn"),
+    weak_set = ("weakref", "WeakSet"),
+    deque = ("collections", "deque"),
+    heappush = ("heapq", "heappush"),
+    heappop = ("heapq", "heappop"),
+    queue = ("asyncio.queues", "Queue"),
+    priority_queue = ("asyncio.queues", "PriorityQueue"),
+    lifo_queue = ("asyncio.queues", "LifoQueue"),
+    queue_empty = ("asyncio.queues", "QueueEmpty"),
+    queue_full = ("asyncio.queues", "QueueFull"),
+    stream_reader = ("asyncio.streams", "StreamReader"),
+    stream_writer = ("asyncio.streams", "StreamWriter"),
+    stream_reader_protocol = ("asyncio.streams", "StreamReaderProtocol"),
+    incomplete_read_error = ("asyncio.exceptions", "IncompleteReadError"),
+    limit_overrun_error = ("asyncio.exceptions", "LimitOverrunError"),
+    release_waiter = ("asyncio.tasks", "_release_waiter"),
+    timeout = ("asyncio.timeouts", "Timeout"),
+    task_group = ("asyncio.taskgroups", "TaskGroup"),
+    socket = ("socket", "socket"),
     /// What `socket.socket` derives from.
-    pub(crate) raw_socket: Py<PyAny>,
-    pub(crate) socket_module: Py<PyAny>,
+    raw_socket = ("_socket", "socket"),
+    socket_module = module("socket"),
 }
 
 static STANDARD: PyOnceLock<Standard> = PyOnceLock::new();
@@ -125,110 +159,30 @@ impl Standard {
     pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         STANDARD.get_or_try_init(py, || Self::look_up(py))
     }
+}
 
-    #[cold]
-    fn look_up(py: Python<'_>) -> PyResult<Self> {
-        let from = |module: &str, path: &str| -> PyResult<Py<PyAny>> {
-            let mut object = py.import(module)?.into_any();
-            for name in path.split('.') {
-                object = object.getattr(name)?;
-            }
-            Ok(object.unbind())
-        };
-        Ok(Self {
-            cancelled_error: from("asyncio.exceptions", "CancelledError")?,
-            invalid_state_error: from("asyncio.exceptions", "InvalidStateError")?,
-            futures: py.import(Text("asyncio.futures"))?.dict().unbind(),
-            tasks: py.import(Text("asyncio.tasks"))?.dict().unbind(),
-            future: from("asyncio.futures", "Future")?,
-            task: from("asyncio.tasks", "Task")?,
-            handle: from("asyncio.events", "Handle")?,
-            #[cfg(Py_3_14)]
-            thread_safe_handle: from("asyncio.events", "_ThreadSafeHandle")?,
-            timer_handle: from("asyncio.events", "TimerHandle")?,
-            transport: from("asyncio.transports", "Transport")?,
-            datagram_transport: datagram_transport(py)?,
-            read_transport: from("asyncio.transports", "ReadTransport")?,
-            write_transport: from("asyncio.transports", "WriteTransport")?,
-            subprocess_transport: from("asyncio.transports", "SubprocessTransport")?,
-            base_subprocess: py.import(Text("asyncio.base_subprocess"))?.into_any().unbind(),
-            #[cfg(not(Py_3_14))]
-            unix_policy: from("asyncio.unix_events", "_UnixDefaultEventLoopPolicy")?,
-            server: from("asyncio.base_events", "Server")?,
-            transport_socket: from("asyncio.trsock", "TransportSocket")?,
-            buffered_protocol: from("asyncio.protocols", "BufferedProtocol")?,
-            flow_control: from("asyncio.streams", "FlowControlMixin")?,
-            lock: from("asyncio.locks", "Lock")?,
-            event: from("asyncio.locks", "Event")?,
-            condition: from("asyncio.locks", "Condition")?,
-            semaphore: from("asyncio.locks", "Semaphore")?,
-            bounded_semaphore: from("asyncio.locks", "BoundedSemaphore")?,
-            barrier: from("asyncio.locks", "Barrier")?,
-            broken_barrier_error: from("asyncio.exceptions", "BrokenBarrierError")?,
-            get_event_loop: from("asyncio.events", "get_event_loop")?,
-            get_running_loop: from("asyncio.events", "_get_running_loop")?,
-            set_running_loop: from("asyncio.events", "_set_running_loop")?,
-            run_until_complete_cb: from("asyncio.base_events", "_run_until_complete_cb")?,
-            #[cfg(Py_3_12)]
-            eager_task_factory: from("asyncio.tasks", "eager_task_factory")?,
-            ensure_future: from("asyncio.tasks", "ensure_future")?,
-            set_result_unless_cancelled: from("asyncio.futures", "_set_result_unless_cancelled")?,
-            gather: from("asyncio.tasks", "gather")?,
-            wait: from("asyncio.tasks", "wait")?,
-            sleep: from("asyncio.tasks", "sleep")?,
-            iscoroutine: from("asyncio.coroutines", "iscoroutine")?,
-            isfuture: from("asyncio.base_futures", "isfuture")?,
-            isawaitable: from("inspect", "isawaitable")?,
-            gathering_future: from("asyncio.tasks", "_GatheringFuture")?,
-            concurrent_future: from("concurrent.futures", "Future")?,
-            concurrent_cancelled_error: from("concurrent.futures", "CancelledError")?,
-            concurrent_invalid_state_error: from("concurrent.futures", "InvalidStateError")?,
-            partial: from("functools", "partial")?,
-            coroutine: from("types", "CoroutineType")?,
-            function: from("types", "FunctionType")?,
-            #[cfg(Py_3_14)]
-            method: from("types", "MethodType")?,
-            #[cfg(Py_3_14)]
-            python_task: from("asyncio.tasks", "_PyTask")?,
-            #[cfg(Py_3_14)]
-            add_to_awaited_by: Recorder::named(py, "future_add_to_awaited_by")?,
-            #[cfg(Py_3_14)]
-            discard_from_awaited_by: Recorder::named(py, "future_discard_from_awaited_by")?,
-            log_on_exception: from("asyncio.tasks", "_log_on_exception").ok(),
-            iscoroutinefunction: from("inspect", "iscoroutinefunction")?,
-            future_repr: from("asyncio.base_futures", "_future_repr")?,
-            task_repr: from("asyncio.base_tasks", "_task_repr")?,
-            task_get_stack: from("asyncio.base_tasks", "_task_get_stack")?,
-            task_print_stack: from("asyncio.base_tasks", "_task_print_stack")?,
-            handle_repr_info: from("asyncio.events", "Handle._repr_info")?,
-            extract_stack: from("asyncio.format_helpers", "extract_stack")?,
-            format_callback_source: from("asyncio.format_helpers", "_format_callback_source")?,
-            logger: from("asyncio.log", "logger")?,
-            thread_pool_executor: from("concurrent.futures", "ThreadPoolExecutor")?,
-            thread: from("threading", "Thread")?,
-            warn: from("warnings", "warn")?,
-            weak_set: from("weakref", "WeakSet")?,
-            deque: from("collections", "deque")?,
-            heappush: from("heapq", "heappush")?,
-            heappop: from("heapq", "heappop")?,
-            queue: from("asyncio.queues", "Queue")?,
-            priority_queue: from("asyncio.queues", "PriorityQueue")?,
-            lifo_queue: from("asyncio.queues", "LifoQueue")?,
-            queue_empty: from("asyncio.queues", "QueueEmpty")?,
-            queue_full: from("asyncio.queues", "QueueFull")?,
-            stream_reader: from("asyncio.streams", "StreamReader")?,
-            stream_writer: from("asyncio.streams", "StreamWriter")?,
-            stream_reader_protocol: from("asyncio.streams", "StreamReaderProtocol")?,
-            incomplete_read_error: from("asyncio.exceptions", "IncompleteReadError")?,
-            limit_overrun_error: from("asyncio.exceptions", "LimitOverrunError")?,
-            release_waiter: from("asyncio.tasks", "_release_waiter")?,
-            timeout: from("asyncio.timeouts", "Timeout")?,
-            task_group: from("asyncio.taskgroups", "TaskGroup")?,
-            socket: from("socket", "socket")?,
-            raw_socket: from("_socket", "socket")?,
-            socket_module: py.import(Text("socket"))?.into_any().unbind(),
-        })
+/// What a module has by this name, or one of its objects by a dotted one.
+fn attribute(py: Python<'_>, module: &str, path: &str) -> PyResult<Py<PyAny>> {
+    let mut object = py.import(module)?.into_any();
+    for name in path.split('.') {
+        object = object.getattr(name)?;
     }
+    Ok(object.unbind())
+}
+
+/// [`attribute`], where not every release has it.
+#[expect(clippy::unnecessary_wraps, reason = "as the others of the list are")]
+fn perhaps(py: Python<'_>, module: &str, path: &str) -> PyResult<Option<Py<PyAny>>> {
+    Ok(attribute(py, module, path).ok())
+}
+
+fn module(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+    Ok(py.import(Text(name))?.into_any().unbind())
+}
+
+/// What a module's functions find by name.
+fn namespace(py: Python<'_>, module: &str) -> PyResult<Py<PyDict>> {
+    Ok(py.import(Text(module))?.dict().unbind())
 }
 
 /// What a datagram transport says it is: asyncio's own are `DatagramTransport`s (from 3.12 on) and,

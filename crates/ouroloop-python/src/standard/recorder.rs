@@ -14,16 +14,18 @@ pub(crate) struct Recorder {
     python: Py<PyAny>,
 }
 
-impl Recorder {
-    /// # Errors
-    /// `AttributeError` where asyncio has no such function.
-    pub(super) fn named(py: Python<'_>, name: &str) -> PyResult<Self> {
-        let futures = py.import(Text("asyncio.futures"))?;
-        let python = futures.getattr(Text(format!("_py_{name}")))?.unbind();
-        let future = futures.getattr(Text("Future"))?.unbind();
-        Ok(Self { future, c: futures.getattr(name)?.unbind(), python })
-    }
+/// The function of this name.
+///
+/// # Errors
+/// `AttributeError` where asyncio has no such function.
+pub(super) fn recorder(py: Python<'_>, name: &str) -> PyResult<Recorder> {
+    let futures = py.import(Text("asyncio.futures"))?;
+    let python = futures.getattr(Text(format!("_py_{name}")))?.unbind();
+    let future = futures.getattr(Text("Future"))?.unbind();
+    Ok(Recorder { future, c: futures.getattr(name)?.unbind(), python })
+}
 
+impl Recorder {
     /// # Errors
     /// None that asyncio's have.
     pub(crate) fn record(&self, fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -11,6 +11,7 @@ use super::reader::StreamReader;
 use super::writer::StreamWriter;
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::waiting::running_loop;
 
@@ -252,7 +253,7 @@ impl Factory {
         let product = self.product.with(py, |product| match product {
             Product::Ready(protocol) => Product::Ready(protocol.clone_ref(py)),
             Product::ForServer { limit, callback, event_loop } => Product::ForServer {
-                limit: limit.as_ref().map(|limit| limit.clone_ref(py)),
+                limit: limit.clone_ref(py),
                 callback: callback.clone_ref(py),
                 event_loop: event_loop.clone_ref(py),
             },

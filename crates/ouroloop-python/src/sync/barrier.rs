@@ -22,6 +22,7 @@ use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::errors::contract::says;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::kinship::class_of;
 use crate::standard::{Standard, raised};
@@ -79,7 +80,7 @@ impl Barrier {
 
     fn condition<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Condition>> {
         self.state
-            .with(py, |state| state.condition.as_ref().map(|condition| condition.clone_ref(py)))
+            .with(py, |state| state.condition.clone_ref(py))
             .map(|condition| condition.into_bound(py))
             .ok_or_else(|| fresh::error::<PyRuntimeError>("Barrier object is not initialized."))
     }
@@ -276,7 +277,7 @@ impl Barrier {
     /// How many tasks go on together.
     #[getter]
     fn parties(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.parties.as_ref().map(|parties| parties.clone_ref(py)))
+        self.state.with(py, |state| state.parties.clone_ref(py))
     }
 
     /// How many tasks wait inside.

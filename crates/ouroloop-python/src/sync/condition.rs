@@ -12,6 +12,7 @@ use super::manager;
 use super::primitive::{is_cancellation, is_plain, repr_with, truth};
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
 use crate::native::kinship::class_of;
@@ -315,7 +316,7 @@ impl Condition {
 
     #[getter(_lock)]
     fn lock(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.borrowed.with(py, |borrowed| borrowed.lock.as_ref().map(|lock| lock.clone_ref(py)))
+        self.borrowed.with(py, |borrowed| borrowed.lock.clone_ref(py))
     }
 
     /// Its methods become the condition's.

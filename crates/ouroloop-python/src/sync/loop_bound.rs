@@ -1,10 +1,7 @@
 //! What all primitives have in common: a loop, a queue and what Python sees of it, a dictionary.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
@@ -15,8 +12,10 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::no_memory;
 use crate::native::instance_dict;
-use crate::waiting::Binding;
-use crate::waiting::{Waiter, Waiting};
+use crate::native::instance_dict::ValueOffset;
+use crate::waiting::{Binding, Waiter, Waiting};
+
+static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 /// The native part of every primitive; it belongs to the loop on which somebody first waits.
 ///
@@ -63,12 +62,6 @@ impl LoopBound {
         slf.get().waiters.push(slf.py(), waiter.clone_ref(slf.py()))?;
         Ok(Waiting::new(waiter))
     }
-
-    /// The object of which this is the value.
-    fn object(&self) -> *mut ffi::PyObject {
-        let offset = VALUE_OFFSET.get().copied().unwrap_or_default();
-        std::ptr::from_ref(self).wrapping_byte_sub(offset).cast::<ffi::PyObject>().cast_mut()
-    }
 }
 
 #[pymethods]
@@ -110,7 +103,7 @@ impl LoopBound {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: this is `tp_traverse`; instances have a dictionary.
         unsafe {
-            instance_dict::visit(self.object(), visit)?;
+            VALUE_OFFSET.visit(self, visit)?;
             self.binding.traverse(&visit)?;
             self.waiters.visit(&visit)
         }
@@ -120,7 +113,7 @@ impl LoopBound {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(self.object()) });
+        drop(unsafe { VALUE_OFFSET.take(self) });
         self.binding.clear(py);
         self.waiters.clear(py);
     }
@@ -196,13 +189,8 @@ impl WaitersView {
     }
 }
 
-/// How far behind the beginning of its object the Rust value lies.
-static VALUE_OFFSET: OnceLock<usize> = OnceLock::new();
-
 /// Makes the class complete.
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
-    let example = Bound::new(py, LoopBound::new())?;
-    let (start, value) = (example.as_ptr().addr(), std::ptr::from_ref(example.get()).addr());
-    VALUE_OFFSET.get_or_init(|| value - start);
+    VALUE_OFFSET.measure(&Bound::new(py, LoopBound::new())?);
     Ok(())
 }

@@ -9,26 +9,6 @@ use crate::native::overrides::Untouched;
 use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 
-/// Gives a class with an instance dictionary the deallocation that drops it.
-macro_rules! drops_its_dictionary {
-    ($class:ty) => {
-        impl crate::native::slots::Deallocate for $class {
-            fn original() -> &'static std::sync::OnceLock<pyo3::ffi::destructor> {
-                static ORIGINAL: std::sync::OnceLock<pyo3::ffi::destructor> =
-                    std::sync::OnceLock::new();
-                &ORIGINAL
-            }
-
-            unsafe fn strip(slf: &pyo3::Bound<'_, Self>) {
-                // SAFETY: `complete` has given the class a dictionary.
-                if let Some(dict) = unsafe { crate::native::instance_dict::take(slf.as_ptr()) } {
-                    dict.drop_ref(slf.py());
-                }
-            }
-        }
-    };
-}
-
 /// Tells which methods native code leaves out where nobody has replaced them.
 macro_rules! leaves_out {
     ($class:ty, $($name:literal),+) => {

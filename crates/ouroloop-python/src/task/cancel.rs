@@ -8,6 +8,7 @@ use super::object::Task;
 use super::registry;
 use crate::future::{Phase, cancel_awaited};
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::overrides::{self, Attributes};
 
 /// What a request to cancel a task found.
@@ -84,7 +85,7 @@ impl Task {
         }
         Request::Counted(slf.get().state.with(py, |state| {
             state.cancel_requests += 1;
-            state.awaited.as_ref().map(|awaited| awaited.clone_ref(py))
+            state.awaited.clone_ref(py)
         }))
     }
 }

@@ -12,6 +12,7 @@ use super::registry;
 use crate::future::{Future, Home};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::constructor::Construct;
 use crate::native::method::Arguments;
 use crate::native::slots::Deallocate;
@@ -173,7 +174,7 @@ impl Task {
 
     #[getter(_fut_waiter)]
     fn fut_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.awaited.as_ref().map(|object| object.clone_ref(py)))
+        self.state.with(py, |state| state.awaited.clone_ref(py))
     }
 
     #[getter(_must_cancel)]
@@ -224,7 +225,7 @@ impl Task {
 
 impl Task {
     fn coroutine(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.coroutine.as_ref().map(|object| object.clone_ref(py)))
+        self.state.with(py, |state| state.coroutine.clone_ref(py))
     }
 
     /// `Task.__init__`: a second call starts the task over, as asyncio has it.

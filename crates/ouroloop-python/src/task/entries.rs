@@ -7,10 +7,9 @@ use pyo3::prelude::*;
 use super::methods::StepMethod;
 use super::object::Task;
 use super::step;
-use crate::future::listen::{Ear, Listen};
+use crate::future::listen::{Listen, has_ear};
 use crate::handle::report_call;
-use crate::turn::Loop;
-use crate::turn::{Entry, KindOf, Subject, Work};
+use crate::turn::{Entry, KindOf, Loop, Subject, Work};
 
 /// The task's next step.
 #[derive(Debug)]
@@ -104,10 +103,7 @@ impl Listen for Task {
     #[cfg(Py_3_14)]
     const AWAITS: bool = true;
 
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<Task>();
-        &EAR
-    }
+    has_ear!(Task);
 
     fn hear(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         step::wake_anywhere(slf, future)

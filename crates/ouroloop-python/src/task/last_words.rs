@@ -1,15 +1,12 @@
 //! The end of a task, as an object.
 
-use std::sync::OnceLock;
-
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::object::{State, Task};
 use super::registry;
 use crate::future::{Future, Home, Phase};
 use crate::interpreter::fresh::{self, Text};
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 
 impl Task {
@@ -38,10 +35,7 @@ impl Drop for Task {
 }
 
 impl Deallocate for Task {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
@@ -78,10 +72,7 @@ impl Deallocate for Task {
 }
 
 impl Shelved for Task {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();

@@ -11,6 +11,7 @@ use super::substitutes;
 use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::method::function_of;
 #[cfg(Py_3_12)]
 use crate::standard::Standard;
@@ -106,7 +107,7 @@ impl Loop {
     }
 
     pub(crate) fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.task_factory.as_ref().map(|object| object.clone_ref(py)))
+        self.state.with(py, |state| state.task_factory.clone_ref(py))
     }
 }
 

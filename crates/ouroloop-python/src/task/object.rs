@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use crate::future::Future;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 
 /// A task's name; the default one is only written out when somebody asks.
@@ -109,9 +110,7 @@ impl Task {
 
     /// The context in which the coroutine runs.
     pub(crate) fn context(&self, py: Python<'_>) -> Py<PyAny> {
-        let context = self
-            .state
-            .with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
+        let context = self.state.with(py, |state| state.context.clone_ref(py));
         context.unwrap_or_else(|| py.None())
     }
 }

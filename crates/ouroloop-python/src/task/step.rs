@@ -12,6 +12,7 @@ use crate::future::listen::Listener;
 use crate::future::{Future, Link, Outcome, Phase, cancel_awaited, exactly_native};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
 use crate::turn::Loop;
@@ -105,7 +106,7 @@ fn advance(
     let (must_cancel, coroutine, awaited) = task.get().state.with(py, |state| {
         (
             std::mem::take(&mut state.must_cancel),
-            state.coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py)),
+            state.coroutine.clone_ref(py),
             state.awaited.take(),
         )
     });

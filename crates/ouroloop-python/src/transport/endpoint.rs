@@ -22,6 +22,7 @@ use crate::context::copy_current;
 use crate::errors::leaving::leaves_loop;
 use crate::future::Future;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::exception_of;
 use crate::turn::{Loop, log_debug};
@@ -192,12 +193,12 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     }
 
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.with(py, |end| end.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
+        self.with(py, |end| end.event_loop.clone_ref(py))
             .map(|event_loop| event_loop.into_bound(py))
     }
 
     fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.with(py, |end| end.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+        self.with(py, |end| end.protocol.clone_ref(py))
     }
 
     /// Calls the protocol's `connection_made`; its error is that of a callback.

@@ -12,19 +12,9 @@ use crate::interpreter::once::Once as _;
 use crate::native::embedded;
 
 const UNIX_FILE: &str = "<ouroloop>/asyncio/unix_events.py";
-const UNIX_FUNCTIONS: &str = "
-def create_unix_server(function, path):
-    return function(path)
-
-def _stop_serving(function, path):
-    return function(path)
-";
-
+const UNIX_FUNCTIONS: &str = include_str!("lent_unix_events.py");
 const BASE_FILE: &str = "<ouroloop>/asyncio/base_events.py";
-const BASE_FUNCTIONS: &str = "
-def create_datagram_endpoint(function, path):
-    return function(path)
-";
+const BASE_FUNCTIONS: &str = include_str!("lent_base_events.py");
 
 /// Whose frame it is.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,7 @@
 //! What stands between descriptors and protocols.
 
+#[macro_use]
+mod face;
 pub(crate) mod address;
 mod buffer_limits;
 pub(crate) mod bytes;

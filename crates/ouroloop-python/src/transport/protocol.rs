@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use super::buffer_limits::{BufferLimit, buffer_limits};
 use crate::errors::leaving::leaves_loop;
+use crate::errors::logged::log_error;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
@@ -112,11 +113,8 @@ pub(super) fn report_fatal(
         return call_exception_handler(event_loop, transport, protocol, error, message);
     }
     if event_loop.get().is_debug(py) {
-        let keywords = fresh::dict(py)?;
-        keywords.set_item(intern!(py, "exc_info"), exception_of(py, error))?;
-        let logger = Standard::get(py)?.logger.bind(py);
-        let arguments = ("%r: %s", transport, message);
-        logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+        let error = exception_of(py, error);
+        log_error(intern!(py, "debug"), ("%r: %s", transport, message), error.as_any())?;
     }
     Ok(())
 }

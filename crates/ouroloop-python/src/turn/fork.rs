@@ -25,6 +25,7 @@ use super::signals::Signals;
 use crate::errors::handled::handled;
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::standard::exception_of;
 
 impl Loop {
@@ -90,9 +91,7 @@ impl Loop {
         if self.may_act(py)? {
             return Ok(());
         }
-        let left_by = self
-            .state
-            .with(py, |state| state.left_by.as_ref().map(|left_by| left_by.clone_ref(py)));
+        let left_by = self.state.with(py, |state| state.left_by.clone_ref(py));
         Err(match (left_by, handled(py)) {
             (Some(left_by), Some(handled)) if handled.is(&left_by) => PyErr::from_value(handled),
             _ => inherited(),

@@ -6,9 +6,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::coroutine::{Incoming, iterator_of, left_by, step_into};
-use crate::future::exactly_native;
 use crate::future::iter::await_step;
-use crate::future::{Future, Outcome};
+use crate::future::{Future, Outcome, is_cancelled, is_done};
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
@@ -76,18 +75,12 @@ impl Waiter {
 
     /// `future.done()`.
     pub(crate) fn is_done(&self, py: Python<'_>) -> PyResult<bool> {
-        match exactly_native(self.bind(py)) {
-            Some(future) => Ok(future.get().is_done(py)),
-            None => self.bind(py).call_method0(intern!(py, "done"))?.is_truthy(),
-        }
+        is_done(self.bind(py))
     }
 
     /// `future.cancelled()`.
     pub(crate) fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
-        match exactly_native(self.bind(py)) {
-            Some(future) => Ok(future.get().phase(py) == crate::future::Phase::Cancelled),
-            None => self.bind(py).call_method0(intern!(py, "cancelled"))?.is_truthy(),
-        }
+        is_cancelled(self.bind(py))
     }
 
     /// `future.set_result(value)`.

@@ -13,6 +13,7 @@ use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::future::Future;
 use crate::future::iter::await_step;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, raised, raised_from_none};
 use crate::turn::Loop;
@@ -77,7 +78,7 @@ impl Leaving {
             TaskGroup::note_base_error(group, exception.bind(py))?;
         }
         if self.is_cancelled(py)? {
-            self.propagate = self.exception.as_ref().map(|exception| exception.clone_ref(py));
+            self.propagate = self.exception.clone_ref(py);
         }
         if cfg!(not(Py_3_13)) {
             self.take_back_cancellation(this, py)?;
@@ -142,9 +143,7 @@ impl Leaving {
     fn completed<'py>(group: &Bound<'py, TaskGroup>) -> PyResult<Bound<'py, PyAny>> {
         let py = group.py();
         let this = group.get();
-        let completed = this
-            .state
-            .with(py, |state| state.completed.as_ref().map(|object| object.clone_ref(py)));
+        let completed = this.state.with(py, |state| state.completed.clone_ref(py));
         if let Some(completed) = completed {
             return Ok(completed.into_bound(py));
         }
@@ -196,8 +195,7 @@ impl Leaving {
     fn finish(&mut self, group: &Bound<'_, TaskGroup>) -> PyResult<Py<PyAny>> {
         let py = group.py();
         let this = group.get();
-        let base_error =
-            this.state.with(py, |state| state.base_error.as_ref().map(|error| error.clone_ref(py)));
+        let base_error = this.state.with(py, |state| state.base_error.clone_ref(py));
         if let Some(error) = base_error {
             return Err(raised(error.bind(py).clone().into_any()));
         }

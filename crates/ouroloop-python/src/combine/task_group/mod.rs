@@ -21,13 +21,13 @@ use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use super::tasks::{cancel, is_cancelled, is_done};
+use super::tasks::cancel;
 use crate::context::{copy_of, run_in};
 use crate::errors::leaving::exception_leaves_loop;
-use crate::future::exactly_native;
-use crate::future::listen::{Ear, Listen, Listener};
-use crate::future::{Future, Link, Outcome};
+use crate::future::listen::{Listen, Listener, has_ear};
+use crate::future::{Future, Link, Outcome, exactly_native, is_cancelled, is_done};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{copies, gathered, no_memory};
 use crate::native::cell::AttachedCell;
 use crate::task::{Task, registry};
@@ -111,10 +111,7 @@ pub(crate) struct TaskGroup {
 }
 
 impl Listen for TaskGroup {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<TaskGroup>();
-        &EAR
-    }
+    has_ear!(TaskGroup);
 
     fn hear(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
@@ -162,8 +159,7 @@ impl TaskGroup {
 
     /// The set of tasks that have not ended.
     fn tasks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySet>> {
-        let tasks =
-            self.state.with(py, |state| state.tasks.as_ref().map(|tasks| tasks.clone_ref(py)));
+        let tasks = self.state.with(py, |state| state.tasks.clone_ref(py));
         if let Some(tasks) = tasks {
             return Ok(tasks.into_bound(py));
         }
@@ -174,8 +170,7 @@ impl TaskGroup {
     }
 
     fn task_count(&self, py: Python<'_>) -> usize {
-        let tasks =
-            self.state.with(py, |state| state.tasks.as_ref().map(|tasks| tasks.clone_ref(py)));
+        let tasks = self.state.with(py, |state| state.tasks.clone_ref(py));
         tasks.map_or(0, |tasks| tasks.bind(py).len())
     }
 
@@ -331,9 +326,7 @@ impl TaskGroup {
 
     /// The last task has ended: the parent, if it waits for that, need not any longer.
     fn complete(&self, py: Python<'_>) -> PyResult<()> {
-        let completed = self
-            .state
-            .with(py, |state| state.completed.as_ref().map(|object| object.clone_ref(py)));
+        let completed = self.state.with(py, |state| state.completed.clone_ref(py));
         let Some(completed) = completed else { return Ok(()) };
         let completed = completed.bind(py);
         if is_done(completed)? {

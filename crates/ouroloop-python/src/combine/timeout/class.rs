@@ -10,6 +10,7 @@ use super::object::{Alarm, Phase, State, Timeout};
 use super::when::When;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::copying;
 use crate::native::live_dict::Native;
@@ -191,7 +192,7 @@ impl Timeout {
 
     #[getter(_task)]
     fn task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+        self.state.with(py, |state| state.task.clone_ref(py))
     }
 
     #[getter(_state)]

@@ -1,11 +1,8 @@
 //! A time-out: its phases, and its alarm, which is an entry of the loop's queue or among its timers.
 
-use std::sync::OnceLock;
-
 use ouroloop::timers::TimerId;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -16,13 +13,13 @@ use crate::combine::tasks::{cancel, cancelling, uncancel};
 use crate::context::{copy_current, copy_of, run_in};
 use crate::handle::report_call;
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict;
-use crate::native::shelf::{self, Shelf, Shelved};
+use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
 use crate::task::{Task, registry};
-use crate::turn::Loop;
-use crate::turn::{KindOf, Subject, Work};
+use crate::turn::{KindOf, Loop, Subject, Work};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -226,8 +223,7 @@ impl Timeout {
         let py = slf.py();
         let found = slf.get().state.with(py, |state| {
             (state.number == number).then(|| {
-                let reference =
-                    |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
+                let reference = |object: &Option<Py<PyAny>>| object.clone_ref(py);
                 (reference(&state.context), reference(&state.task))
             })
         });
@@ -251,10 +247,8 @@ impl Timeout {
 
     pub(super) fn on_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (phase, task) = slf
-            .get()
-            .state
-            .with(py, |state| (state.phase, state.task.as_ref().map(|task| task.clone_ref(py))));
+        let (phase, task) =
+            slf.get().state.with(py, |state| (state.phase, state.task.clone_ref(py)));
         let Some(task) = task.filter(|_| phase == Phase::Entered) else {
             return Err(PyAssertionError::new_err(()));
         };
@@ -283,7 +277,7 @@ impl Timeout {
         let next = if phase == Phase::Entered { Phase::Exited } else { Phase::Expired };
         let (task, before) = slf.get().state.with(py, |state| {
             state.phase = next;
-            (state.task.as_ref().map(|task| task.clone_ref(py)), state.cancelling)
+            (state.task.clone_ref(py), state.cancelling)
         });
         let Some(task) = task.filter(|_| phase == Phase::Expiring) else { return Ok(()) };
         // The deadline has asked for a cancellation; who asks beside it has to be heard.
@@ -304,10 +298,7 @@ pub(in crate::combine) fn task_of<'py>(
 }
 
 impl Deallocate for Timeout {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     unsafe fn shelve(slf: &Bound<'_, Self>) -> bool {
         // SAFETY: the caller's promise is the same.
@@ -316,17 +307,12 @@ impl Deallocate for Timeout {
 }
 
 impl Shelved for Timeout {
-    fn shelf() -> &'static Shelf {
-        static SHELF: Shelf = Shelf::new();
-        &SHELF
-    }
+    has_shelf!();
 
     fn blank(slf: &Bound<'_, Self>) {
         let py = slf.py();
         // SAFETY: the class has a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(py);
-        }
+        unsafe { instance_dict::strip(slf) };
         slf.get().state.replace(py, State::new(When::Never)).release(py);
     }
 }

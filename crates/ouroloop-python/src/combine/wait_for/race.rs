@@ -7,9 +7,9 @@ use crate::combine::cancel_and_wait::{
     cancel_and_wait, ensure_future, result_in_time, result_of, unwatch, watch, without_time,
 };
 use crate::combine::delay::is_positive;
-use crate::combine::tasks::is_done;
 use crate::coroutine::{Kept, Scope};
 use crate::errors::containment::settled;
+use crate::future::is_done;
 use crate::future::{Expire, Future};
 use crate::standard::Standard;
 use crate::turn::Loop;

@@ -16,6 +16,7 @@ use pyo3::types::PyBool;
 
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::turn::Loop;
 
@@ -75,7 +76,7 @@ impl Flow {
         py: Python<'_>,
         field: impl FnOnce(&State) -> &Option<Py<T>>,
     ) -> Option<Py<T>> {
-        self.state.with(py, |state| field(state).as_ref().map(|object| object.clone_ref(py)))
+        self.state.with(py, |state| field(state).clone_ref(py))
     }
 
     /// What to wait for before more is written, if anything.
@@ -121,7 +122,6 @@ impl Flow {
 
 #[pymethods]
 impl Flow {
-    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn connection_made(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = transport;
         let message = "Invalid state: connection should have been established already.";
@@ -171,13 +171,11 @@ impl Flow {
         Future::finish(room, Outcome::Result(result))
     }
 
-    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn data_received(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = data;
         Err(fresh::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }
 
-    #[expect(clippy::unused_self, reason = "transports call protocols by object")]
     fn eof_received(&self) -> PyResult<()> {
         Err(fresh::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }

@@ -6,10 +6,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::StreamReaderProtocol;
-use crate::future::Future;
-use crate::future::Link;
-use crate::future::exactly_native;
-use crate::future::listen::{Closure, Ear, Listen, Listener};
+use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::{Future, Link, exactly_native};
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
@@ -155,10 +153,7 @@ pub(super) struct Watch {
 made_at_the_start!(Watch);
 
 impl Listen for Watch {
-    fn ear() -> &'static Ear {
-        static EAR: Ear = Ear::of::<Watch>();
-        &EAR
-    }
+    has_ear!(Watch);
 
     fn hear(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();

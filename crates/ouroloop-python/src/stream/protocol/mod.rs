@@ -7,9 +7,6 @@ mod class;
 mod connected;
 mod flow;
 
-use std::sync::OnceLock;
-
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
@@ -17,6 +14,7 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use super::reader::{StreamReader, missing};
 use crate::future::Future;
 use crate::interpreter::once::Once as _;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::overrides::{self, Attributes, Verdict};
@@ -143,9 +141,7 @@ impl StreamReaderProtocol {
         py: Python<'py>,
         part: impl FnOnce(&State) -> &Option<Py<PyAny>>,
     ) -> Option<Bound<'py, PyAny>> {
-        self.state
-            .with(py, |state| part(state).as_ref().map(|object| object.clone_ref(py)))
-            .map(|object| object.into_bound(py))
+        self.state.with(py, |state| part(state).clone_ref(py)).map(|object| object.into_bound(py))
     }
 
     /// The loop.
@@ -187,10 +183,7 @@ impl StreamReaderProtocol {
 }
 
 impl Deallocate for StreamReaderProtocol {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.closed.is_some())
@@ -218,8 +211,6 @@ impl Deallocate for StreamReaderProtocol {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: `install` has given the class a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
+        unsafe { instance_dict::strip(slf) };
     }
 }

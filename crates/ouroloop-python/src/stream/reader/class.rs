@@ -14,6 +14,7 @@ use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::future::{Future, Home};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::kinship::class_of;
 use crate::native::method::{
@@ -65,8 +66,8 @@ impl StreamReader {
                 state.paused,
                 state.limit.given().map(|limit| limit.clone_ref(py)),
                 state.waiter.as_ref().map(|waiter| waiter.clone_ref(py).into_object()),
-                state.exception.as_ref().map(|error| error.clone_ref(py)),
-                state.transport.as_ref().map(|transport| transport.clone_ref(py)),
+                state.exception.clone_ref(py),
+                state.transport.clone_ref(py),
             )
         });
         let mut words = vec![String::from("StreamReader")];
@@ -291,8 +292,7 @@ impl StreamReader {
 
     #[getter(_waiter)]
     fn waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let waiter =
-            self.state.with(py, |state| state.waiter.as_ref().map(|waiter| waiter.clone_ref(py)));
+        let waiter = self.state.with(py, |state| state.waiter.as_ref().map(|it| it.clone_ref(py)));
         waiter.map(Waiter::into_object)
     }
 
@@ -324,7 +324,7 @@ impl StreamReader {
 
     #[getter(_source_traceback)]
     fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.source_traceback.as_ref().map(|kept| kept.clone_ref(py)))
+        self.state.with(py, |state| state.source_traceback.clone_ref(py))
     }
 
     #[setter(_source_traceback)]

@@ -21,10 +21,10 @@ use super::limit::Limit;
 use crate::future::{Home, stack_in_debug_mode};
 use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::overrides::{self, Attributes, Verdict};
-use crate::native::slots::Deallocate;
 use crate::waiting::Waiter;
 
 pub(super) use class::install;
@@ -171,14 +171,12 @@ impl StreamReader {
     /// The exception that every read raises.
     #[inline]
     pub(super) fn failure<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state
-            .with(py, |state| state.exception.as_ref().map(|error| error.clone_ref(py)))
-            .map(|error| error.into_bound(py))
+        self.state.with(py, |state| state.exception.clone_ref(py)).map(|error| error.into_bound(py))
     }
 
     fn transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state
-            .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
+            .with(py, |state| state.transport.clone_ref(py))
             .map(|transport| transport.into_bound(py))
     }
 
@@ -293,7 +291,7 @@ impl StreamReader {
             if state.paused || length <= state.limit.high() {
                 return None;
             }
-            state.transport.as_ref().map(|transport| transport.clone_ref(py))
+            state.transport.clone_ref(py)
         });
         let Some(transport) = transport else { return Ok(()) };
         match transport.call_method0(py, intern!(py, "pause_reading")) {
@@ -446,16 +444,4 @@ pub(super) fn is_reader(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     object.is_instance(standard.bind(object.py()).cast::<PyType>()?)
 }
 
-impl Deallocate for StreamReader {
-    fn original() -> &'static std::sync::OnceLock<pyo3::ffi::destructor> {
-        static ORIGINAL: std::sync::OnceLock<pyo3::ffi::destructor> = std::sync::OnceLock::new();
-        &ORIGINAL
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: `install` has given the class a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
-    }
-}
+drops_its_dictionary!(StreamReader);

@@ -10,6 +10,7 @@ use super::{State, StreamWriter, VALUE_OFFSET, upgrade};
 use crate::coroutine::Coroutine;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::kinship::class_of;
 use crate::native::method::{
@@ -240,10 +241,7 @@ impl StreamWriter {
     #[getter(_complete_fut)]
     fn complete<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let known = slf
-            .get()
-            .state
-            .with(py, |state| state.complete.as_ref().map(|complete| complete.clone_ref(py)));
+        let known = slf.get().state.with(py, |state| state.complete.clone_ref(py));
         if let Some(known) = known {
             return Ok(known.into_bound(py));
         }

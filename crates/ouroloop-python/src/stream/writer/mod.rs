@@ -4,11 +4,8 @@ mod class;
 mod drain;
 mod upgrade;
 
-use std::sync::OnceLock;
-
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -16,6 +13,7 @@ use super::reader::{is_reader, missing};
 use super::release::Release;
 use crate::interpreter::fresh::Text;
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
 use crate::native::slots::Deallocate;
@@ -104,7 +102,7 @@ impl StreamWriter {
         let py = slf.py();
         slf.get()
             .state
-            .with(py, |state| part(state).as_ref().map(|object| object.clone_ref(py)))
+            .with(py, |state| part(state).clone_ref(py))
             .map(|object| object.into_bound(py))
             .ok_or_else(|| missing(slf, name))
     }
@@ -177,17 +175,11 @@ impl StreamWriter {
 }
 
 impl Deallocate for StreamWriter {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
-        let transport = slf
-            .get()
-            .state
-            .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)));
+        let transport = slf.get().state.with(py, |state| state.transport.clone_ref(py));
         let closed = transport.is_none_or(|transport| {
             let socket = transport.bind(py).cast_exact::<SocketTransport>();
             socket.is_ok_and(|socket| socket.get().is_closing(py))
@@ -203,8 +195,6 @@ impl Deallocate for StreamWriter {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: `install` has given the class a dictionary.
-        if let Some(dict) = unsafe { instance_dict::take(slf.as_ptr()) } {
-            dict.drop_ref(slf.py());
-        }
+        unsafe { instance_dict::strip(slf) };
     }
 }

@@ -3,34 +3,19 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::PyInt;
 
 use super::news::News;
 use super::object::{DatagramTransport, VALUE_OFFSET};
 use super::peers::Peers;
-use crate::interpreter::fresh::{self, Text};
-use crate::native::instance_dict;
-use crate::native::slots::Deallocate;
-use crate::standard::Standard;
-use crate::transport::buffer_limits::BufferLimit;
+use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::transport::endpoint::SocketEnd;
+
+shows_socket_end!(DatagramTransport, datagram_transport);
 
 #[pymethods]
 impl DatagramTransport {
-    /// The standard class, so that `isinstance` holds.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Standard::get(slf.py())?.datagram_transport.bind(slf.py()).clone())
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
-        Self::shown(slf).map(Text)
-    }
-
-    fn __del__(slf: &Bound<'_, Self>) {
-        Self::finalize(slf);
-    }
-
     /// What is known of the endpoint; who asks for the socket sees it with everything sent.
     #[pyo3(signature = (name, default=None))]
     fn get_extra_info<'py>(
@@ -52,38 +37,8 @@ impl DatagramTransport {
         self.is_closing(py)
     }
 
-    #[pyo3(name = "close")]
-    fn py_close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::close(slf)
-    }
-
-    #[pyo3(name = "abort")]
-    fn py_abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::abort(slf)
-    }
-
-    /// `abort` with the error for `connection_lost`, as asyncio's `SSLProtocol` calls it.
-    #[pyo3(name = "_force_close")]
-    fn py_force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
-        Self::flush_unsent(slf)?;
-        Self::force_close(slf, exc)
-    }
-
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
         drop(self.state.with(py, |state| state.end.protocol.replace(protocol)));
-    }
-
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py)
-    }
-
-    fn is_reading(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| !state.end.closing && !state.end.paused)
-    }
-
-    #[pyo3(name = "pause_reading")]
-    fn py_pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::pause_reading(slf)
     }
 
     #[pyo3(name = "resume_reading")]
@@ -107,30 +62,6 @@ impl DatagramTransport {
         Self::flush_unsent(slf)?;
         let weight = slf.get().state.with(slf.py(), |state| state.socket.queue().weight());
         fresh::size(slf.py(), weight)
-    }
-
-    fn get_write_buffer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let marks = self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()));
-        fresh::sizes(py, marks.0, marks.1)
-    }
-
-    #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<BufferLimit>,
-        low: Option<BufferLimit>,
-    ) -> PyResult<()> {
-        Self::set_limits(slf, high, low)
-    }
-
-    #[getter(_loop)]
-    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.event_loop(py).map(Bound::into_any)
-    }
-
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -180,7 +111,7 @@ impl DatagramTransport {
     /// The Python socket that shares the descriptor; `None` once closed.
     pub(super) fn python_socket<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state
-            .with(py, |state| state.end.python_socket.as_ref().map(|socket| socket.clone_ref(py)))
+            .with(py, |state| state.end.python_socket.clone_ref(py))
             .map(|socket| socket.into_bound(py))
     }
 }

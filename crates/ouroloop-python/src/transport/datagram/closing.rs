@@ -1,8 +1,5 @@
 //! The end of an endpoint.
 
-use std::sync::OnceLock;
-
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::object::{DatagramTransport, LOST};
@@ -31,10 +28,7 @@ impl DatagramTransport {
 }
 
 impl Deallocate for DatagramTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.is_open())
@@ -46,6 +40,6 @@ impl Deallocate for DatagramTransport {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }

@@ -15,6 +15,7 @@ use crate::context::run_in;
 use crate::errors::os_error::os_error;
 use crate::handle::confine;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
 use crate::transport::address;
@@ -120,9 +121,8 @@ impl DatagramTransport {
             return Ok(());
         }
         slf.get().claim_loop(py)?;
-        let (remote, connected) = slf.get().state.with(py, |state| {
-            (state.remote.as_ref().map(|remote| remote.clone_ref(py)), state.connected)
-        });
+        let (remote, connected) =
+            slf.get().state.with(py, |state| (state.remote.clone_ref(py), state.connected));
         if let (Some(remote), Some(addr)) = (&remote, addr)
             && !addr.eq(remote)?
         {

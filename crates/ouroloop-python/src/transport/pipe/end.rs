@@ -13,10 +13,12 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::context::{copy_current, run_in};
 use crate::errors::leaving::leaves_loop;
+use crate::errors::logged::log_error;
 use crate::errors::os_error::os_error;
 use crate::future::Future;
 use crate::handle::confine;
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::{self, Step};
 use crate::transport::native_protocol::Known;
@@ -214,9 +216,28 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// The method of that name of asyncio's transport of this kind.
     fn step(method: &'static str) -> Step;
 
+    /// Has the loop watch the descriptor for this to happen; what stood in its place goes.
+    ///
+    /// # Errors
+    /// `RuntimeError` on a closed loop; the kernel's refusal to watch the descriptor.
+    fn watch(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, Loop>,
+        fd: RawFd,
+        happening: Happening,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        event_loop.get().check_closed(py)?;
+        let event = Self::event(slf, happening);
+        drop(match happening {
+            Happening::Writable => event_loop.get().watch_writable(py, fd, event)?,
+            _ => event_loop.get().watch_readable(py, fd, event)?,
+        });
+        Ok(())
+    }
+
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.end(py, |end| end.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
-            .map(|event_loop| event_loop.into_bound(py))
+        self.end(py, |end| end.event_loop.clone_ref(py)).map(|event_loop| event_loop.into_bound(py))
     }
 
     /// Whether its loop is the parent's, which this process was forked from.
@@ -244,7 +265,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
     }
 
     fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.end(py, |end| end.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+        self.end(py, |end| end.protocol.clone_ref(py))
     }
 
     /// The first event: the protocol hears of the connection, reading begins, and whoever
@@ -412,11 +433,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         if Self::is_quiet(value)? {
             if event_loop.get().is_debug(py) {
-                let keywords = fresh::dict(py)?;
-                keywords.set_item(intern!(py, "exc_info"), value)?;
-                let logger = Standard::get(py)?.logger.bind(py);
-                let arguments = ("%r: %s", slf, message);
-                logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+                log_error(intern!(py, "debug"), ("%r: %s", slf, message), value)?;
             }
             return Ok(());
         }
@@ -485,8 +502,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if name.eq(intern!(py, "pipe"))?
-            && let Some(pipe) =
-                slf.get().end(py, |end| end.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+            && let Some(pipe) = slf.get().end(py, |end| end.pipe.clone_ref(py))
         {
             return Ok(pipe.into_bound(py));
         }

@@ -1,12 +1,7 @@
 //! `ReadPipeTransport`: from a pipe to the protocol.
 
-use std::sync::OnceLock;
-
 use ouroloop::net::Received;
 use ouroloop::pipe::Reader;
-use pyo3::PyTraverseError;
-use pyo3::ffi;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -15,14 +10,11 @@ use crate::errors::os_error::os_error;
 use crate::future::Future;
 use crate::interpreter::fresh::Text;
 use crate::native::cell::AttachedCell;
-use crate::native::instance_dict::{self, ValueOffset};
-use crate::native::slots::Deallocate;
-use crate::standard::Standard;
+use crate::native::instance_dict::ValueOffset;
 use crate::transport::bytes::{self, LARGEST_READ};
 use crate::transport::failure::Step;
 use crate::transport::native_protocol;
-use crate::turn::Loop;
-use crate::turn::{KindOf, Work as _};
+use crate::turn::{KindOf, Loop, Work as _};
 
 #[derive(Debug)]
 struct State {
@@ -132,10 +124,7 @@ impl PipeEnd for ReadPipeTransport {
             (!idle).then_some(state.end.fd)
         });
         let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let before =
-            event_loop.get().watch_readable(py, fd, Self::event(slf, Happening::Readable))?;
-        drop(before);
+        Self::watch(slf, &event_loop, fd, Happening::Readable)?;
         slf.get().state.with(py, |state| state.watching = true);
         Ok(())
     }
@@ -173,34 +162,13 @@ impl PipeEnd for ReadPipeTransport {
     }
 }
 
+shows_pipe_end!(ReadPipeTransport, read_transport);
+
 #[pymethods]
 impl ReadPipeTransport {
-    /// The standard class, so that `isinstance` holds.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Standard::get(slf.py())?.read_transport.bind(slf.py()).clone())
-    }
-
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let watching = slf.get().state.with(slf.py(), |state| state.watching);
         Self::describe(slf, watching, "").map(Text)
-    }
-
-    fn __del__(slf: &Bound<'_, Self>) {
-        Self::finalize(slf);
-    }
-
-    #[pyo3(signature = (name, default=None))]
-    fn get_extra_info<'py>(
-        slf: &Bound<'py, Self>,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        Self::extra_info(slf, name, default)
-    }
-
-    fn is_closing(&self, py: Python<'_>) -> bool {
-        self.end(py, |end| end.closing)
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -208,15 +176,6 @@ impl ReadPipeTransport {
             return Ok(());
         }
         Self::lose(slf, None)
-    }
-
-    #[pyo3(name = "set_protocol")]
-    fn py_set_protocol(slf: &Bound<'_, Self>, protocol: Py<PyAny>) {
-        Self::set_protocol(slf, protocol);
-    }
-
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py)
     }
 
     fn is_reading(&self, py: Python<'_>) -> bool {
@@ -246,62 +205,5 @@ impl ReadPipeTransport {
             Self::log(slf, "debug", "%r resumes reading")?;
         }
         Ok(())
-    }
-
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
-    }
-
-    #[getter(_pipe)]
-    fn pipe_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.pipe(py)
-    }
-
-    /// `None` lets go of a file object that the program has closed by itself.
-    #[setter(_pipe)]
-    fn set_pipe_attribute(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        self.set_pipe(py, pipe);
-    }
-
-    #[getter(_loop)]
-    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.event_loop(py).map(Bound::into_any)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // SAFETY: this is `tp_traverse`; instances have a dictionary.
-        unsafe {
-            VALUE_OFFSET.visit(self, visit)?;
-            self.state.traverse(|state| state.end.visit(&visit))
-        }
-    }
-
-    fn __clear__(&self) {
-        // SAFETY: `tp_clear` is called attached.
-        let py = unsafe { Python::assume_attached() };
-        // SAFETY: instances have a dictionary.
-        drop(unsafe { VALUE_OFFSET.take(self) });
-        drop(self.end(py, End::take_references));
-    }
-}
-
-impl Deallocate for ReadPipeTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
-
-    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
-        slf.get().end(slf.py(), |end| end.open)
-    }
-
-    fn last_words(slf: &Bound<'_, Self>) {
-        Self::say_unclosed(slf);
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
     }
 }

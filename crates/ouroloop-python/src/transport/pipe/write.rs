@@ -1,14 +1,9 @@
 //! `WritePipeTransport`: from the protocol to a pipe.
 
-use std::sync::OnceLock;
-
 use ouroloop::net::{Flushed, Pressure, Sent, Watermarks};
 use ouroloop::pipe::{Kind, Writer};
-use pyo3::PyTraverseError;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyNotImplementedError};
-use pyo3::ffi;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyTuple};
 
@@ -19,8 +14,7 @@ use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::no_memory;
 use crate::native::cell::AttachedCell;
-use crate::native::instance_dict::{self, ValueOffset};
-use crate::native::slots::Deallocate;
+use crate::native::instance_dict::ValueOffset;
 use crate::standard::Standard;
 use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
@@ -253,10 +247,7 @@ impl WritePipeTransport {
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let fd = slf.get().state.with(py, |state| (!state.watching_writes).then_some(state.end.fd));
         let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let before =
-            event_loop.get().watch_writable(py, fd, Self::event(slf, Happening::Writable))?;
-        drop(before);
+        Self::watch(slf, &event_loop, fd, Happening::Writable)?;
         slf.get().state.with(py, |state| state.watching_writes = true);
         Ok(())
     }
@@ -287,10 +278,7 @@ impl PipeEnd for WritePipeTransport {
             watches.then_some(state.end.fd)
         });
         let Some(fd) = fd else { return Ok(()) };
-        event_loop.get().check_closed(py)?;
-        let before =
-            event_loop.get().watch_readable(py, fd, Self::event(slf, Happening::Readable))?;
-        drop(before);
+        Self::watch(slf, &event_loop, fd, Happening::Readable)?;
         slf.get().state.with(py, |state| state.watching_reader = true);
         Ok(())
     }
@@ -331,35 +319,14 @@ impl PipeEnd for WritePipeTransport {
     }
 }
 
+shows_pipe_end!(WritePipeTransport, write_transport);
+
 #[pymethods]
 impl WritePipeTransport {
-    /// The standard class, so that `isinstance` holds.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Standard::get(slf.py())?.write_transport.bind(slf.py()).clone())
-    }
-
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let (watching, queued) =
             slf.get().state.with(slf.py(), |state| (state.watching_writes, state.writer.queued()));
         Self::describe(slf, watching, &format!(" bufsize={queued}")).map(Text)
-    }
-
-    fn __del__(slf: &Bound<'_, Self>) {
-        Self::finalize(slf);
-    }
-
-    #[pyo3(signature = (name, default=None))]
-    fn get_extra_info<'py>(
-        slf: &Bound<'py, Self>,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        Self::extra_info(slf, name, default)
-    }
-
-    fn is_closing(&self, py: Python<'_>) -> bool {
-        self.end(py, |end| end.closing)
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -368,15 +335,6 @@ impl WritePipeTransport {
 
     fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::lose(slf, None)
-    }
-
-    #[pyo3(name = "set_protocol")]
-    fn py_set_protocol(slf: &Bound<'_, Self>, protocol: Py<PyAny>) {
-        Self::set_protocol(slf, protocol);
-    }
-
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py)
     }
 
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -393,7 +351,6 @@ impl WritePipeTransport {
         Self::finish(slf)
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn can_write_eof(&self) -> bool {
         true
     }
@@ -431,62 +388,5 @@ impl WritePipeTransport {
         let pressure =
             slf.get().state.with(py, |state| state.marks.grown_to(state.writer.queued()));
         Self::apply(slf, pressure)
-    }
-
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
-    }
-
-    #[getter(_pipe)]
-    fn pipe_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.pipe(py)
-    }
-
-    /// `None` lets go of a file object that the program has closed by itself.
-    #[setter(_pipe)]
-    fn set_pipe_attribute(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        self.set_pipe(py, pipe);
-    }
-
-    #[getter(_loop)]
-    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.event_loop(py).map(Bound::into_any)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // SAFETY: this is `tp_traverse`; instances have a dictionary.
-        unsafe {
-            VALUE_OFFSET.visit(self, visit)?;
-            self.state.traverse(|state| state.end.visit(&visit))
-        }
-    }
-
-    fn __clear__(&self) {
-        // SAFETY: `tp_clear` is called attached.
-        let py = unsafe { Python::assume_attached() };
-        // SAFETY: instances have a dictionary.
-        drop(unsafe { VALUE_OFFSET.take(self) });
-        drop(self.end(py, End::take_references));
-    }
-}
-
-impl Deallocate for WritePipeTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
-
-    fn has_last_words(slf: &Bound<'_, Self>) -> bool {
-        slf.get().end(slf.py(), |end| end.open)
-    }
-
-    fn last_words(slf: &Bound<'_, Self>) {
-        Self::say_unclosed(slf);
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
     }
 }

@@ -1,12 +1,7 @@
 //! `Server` as Python sees it, and how it serves.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
-#[cfg(not(Py_3_13))]
-use pyo3::exceptions::PyAssertionError;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -17,10 +12,12 @@ use crate::future::Future;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{copies, gathered, no_memory};
 use crate::native::instance_dict;
-use crate::native::slots::Deallocate;
 use crate::standard::Standard;
 use crate::transport::listener::Listener;
 use crate::turn::Loop;
+
+#[cfg(not(Py_3_13))]
+use pyo3::exceptions::PyAssertionError;
 
 impl Server {
     /// Listens on every socket and accepts what comes.
@@ -252,17 +249,7 @@ impl Server {
     }
 }
 
-impl Deallocate for Server {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
-
-    unsafe fn strip(slf: &Bound<'_, Self>) {
-        // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
-    }
-}
+drops_its_dictionary!(Server);
 
 async fn wait_closed(scope: &Scope, server: &Py<Server>) -> PyResult<Py<PyAny>> {
     let waiter = Python::attach(|py| -> PyResult<_> {

@@ -11,6 +11,7 @@ use crate::context::copy_current;
 use crate::future::{Future, Outcome};
 #[cfg(Py_3_12)]
 use crate::interpreter::fresh::Text;
+use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{copies, no_memory};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::ValueOffset;
@@ -128,7 +129,7 @@ impl Server {
 
     /// Makes the protocols of new connections.
     pub(crate) fn factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.factory.as_ref().map(|factory| factory.clone_ref(py)))
+        self.state.with(py, |state| state.factory.clone_ref(py))
     }
 
     /// How new connections are secured.

@@ -3,37 +3,22 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::PyInt;
 
 use super::object::{SocketTransport, VALUE_OFFSET, kind_of};
-use crate::interpreter::fresh::{self, Text};
-use crate::native::instance_dict;
+use crate::interpreter::fresh;
+use crate::interpreter::fresh::Text;
 use crate::native::method::{Arguments, Described, Method, install_method, needed_argument};
-use crate::native::slots::Deallocate;
-use crate::standard::Standard;
-use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::protocol::is_of_stream;
+
+shows_socket_end!(SocketTransport, transport);
 
 #[pymethods]
 impl SocketTransport {
     #[classattr]
     #[pyo3(name = "_start_tls_compatible")]
     const START_TLS_COMPATIBLE: bool = true;
-
-    /// The standard class, so that `isinstance` holds.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Standard::get(slf.py())?.transport.bind(slf.py()).clone())
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
-        Self::shown(slf).map(Text)
-    }
-
-    fn __del__(slf: &Bound<'_, Self>) {
-        Self::finalize(slf);
-    }
 
     #[pyo3(signature = (name, default=None))]
     fn get_extra_info<'py>(
@@ -57,23 +42,6 @@ impl SocketTransport {
         Ok(slf.get().is_closing(py))
     }
 
-    #[pyo3(name = "close")]
-    fn py_close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::close(slf)
-    }
-
-    #[pyo3(name = "abort")]
-    fn py_abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::abort(slf)
-    }
-
-    /// `abort` with the error for `connection_lost`, as asyncio's `SSLProtocol` calls it.
-    #[pyo3(name = "_force_close")]
-    fn py_force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
-        Self::flush_unsent(slf)?;
-        Self::force_close(slf, exc)
-    }
-
     fn set_protocol(slf: &Bound<'_, Self>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let kind = kind_of(protocol)?;
         let py = slf.py();
@@ -87,14 +55,6 @@ impl SocketTransport {
         Ok(())
     }
 
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py)
-    }
-
-    fn is_reading(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| !state.end.closing && !state.end.paused)
-    }
-
     #[getter(_closing)]
     fn closing_attribute(&self, py: Python<'_>) -> bool {
         self.is_closing(py)
@@ -103,11 +63,6 @@ impl SocketTransport {
     #[getter(_paused)]
     fn paused_attribute(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.end.paused)
-    }
-
-    #[pyo3(name = "pause_reading")]
-    fn py_pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::pause_reading(slf)
     }
 
     #[pyo3(name = "resume_reading")]
@@ -125,7 +80,6 @@ impl SocketTransport {
         Self::write_eof(slf)
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn can_write_eof(&self) -> bool {
         true
     }
@@ -133,20 +87,6 @@ impl SocketTransport {
     fn get_write_buffer_size<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyInt>> {
         Self::flush_unsent(slf)?;
         fresh::size(slf.py(), slf.get().state.with(slf.py(), |state| state.stream.queued()))
-    }
-
-    fn get_write_buffer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let marks = self.state.with(py, |state| (state.end.marks.low(), state.end.marks.high()));
-        fresh::sizes(py, marks.0, marks.1)
-    }
-
-    #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<BufferLimit>,
-        low: Option<BufferLimit>,
-    ) -> PyResult<()> {
-        Self::set_limits(slf, high, low)
     }
 
     #[getter(_protocol_paused)]
@@ -158,16 +98,6 @@ impl SocketTransport {
     #[pyo3(name = "_sendfile_compatible")]
     fn sendfile_compatible(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         native_mode(py)
-    }
-
-    #[getter(_loop)]
-    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.event_loop(py).map(Bound::into_any)
-    }
-
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

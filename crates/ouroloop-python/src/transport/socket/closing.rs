@@ -1,14 +1,12 @@
 //! The end of a connection.
 
-use std::sync::OnceLock;
-
 use ouroloop::net::ShutDown;
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::object::{SocketTransport, pointer};
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
 use crate::transport::endpoint::{SocketEnd, SocketState};
@@ -27,16 +25,16 @@ impl SocketTransport {
     pub(crate) fn on_lost(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let error = slf.get().state.with(py, |state| state.end.error.take());
-        let reason = error.as_ref().map(|error| error.clone_ref(py));
+        let reason = error.clone_ref(py);
         let answer = Self::call_protocol(slf, |protocol| {
             protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop)
         });
         let report = |error| {
-            let reason = reason.as_ref().map(|reason| reason.clone_ref(py));
+            let reason = reason.clone_ref(py);
             Self::report(slf, LOST, &fresh::pack!(py, reason), error)
         };
         let reported = answer.or_else(report);
-        let refused = Self::refuse_to_lend(slf, reason.as_ref().map(|reason| reason.clone_ref(py)));
+        let refused = Self::refuse_to_lend(slf, reason.clone_ref(py));
         // What a program's socket raises is no more than what its protocol raises.
         let closed = Self::release(slf).or_else(report);
         let (server, rest) =
@@ -73,10 +71,7 @@ impl SocketTransport {
 }
 
 impl Deallocate for SocketTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.is_open())
@@ -91,6 +86,6 @@ impl Deallocate for SocketTransport {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }

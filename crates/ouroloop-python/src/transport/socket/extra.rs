@@ -6,6 +6,7 @@ use rustix::net::{AddressFamily, SocketAddrAny, ipproto};
 
 use super::object::SocketTransport;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::standard::Standard;
 use crate::transport::endpoint::SocketEnd;
 use crate::transport::{address, descriptor};
@@ -32,8 +33,7 @@ impl SocketTransport {
 
     fn extra<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
-        let known =
-            slf.get().state.with(py, |state| state.extra.as_ref().map(|extra| extra.clone_ref(py)));
+        let known = slf.get().state.with(py, |state| state.extra.clone_ref(py));
         if let Some(known) = known {
             return Ok(known.into_bound(py));
         }
@@ -56,7 +56,7 @@ impl SocketTransport {
     fn socket<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let (known, fd, open, family) = slf.get().state.with(py, |state| {
-            let known = state.end.python_socket.as_ref().map(|socket| socket.clone_ref(py));
+            let known = state.end.python_socket.clone_ref(py);
             let family = state.own.as_ref().map(SocketAddrAny::address_family);
             (known, state.end.fd, state.stream.fd().is_some(), family)
         });

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use super::object::SocketTransport;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::transport::endpoint::SocketEnd;
 
 impl SocketTransport {
@@ -69,8 +70,7 @@ impl SocketTransport {
     /// `RuntimeError` on a closed loop.
     pub(super) fn refuse_to_lend(slf: &Bound<'_, Self>, reason: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        let lent =
-            slf.get().state.with(py, |state| state.lent.as_ref().map(|lent| lent.clone_ref(py)));
+        let lent = slf.get().state.with(py, |state| state.lent.clone_ref(py));
         let Some(lent) = lent else { return Ok(()) };
         let lent = lent.bind(py);
         if lent.get().is_done(py) {

@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 
 use crate::context::run_in;
 use crate::future::Future;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::ValueOffset;
 use crate::standard::Standard;
@@ -150,7 +151,7 @@ impl SocketTransport {
         let own = rustix::net::getsockname(&owned).ok();
         let is_tcp = own.as_ref().is_some_and(is_internet) && disable_nagle(&owned);
         let fd = owned.as_raw_fd();
-        let shared = socket.as_ref().map(|socket| socket.clone_ref(py));
+        let shared = socket.clone_ref(py);
         let mut end = Endpoint::new(event_loop, told, waiter, socket, fd);
         end.by_edges = is_tcp;
         let habit = Habit::new(server.as_ref().map_or(1, |server| server.get().habit()));
@@ -207,7 +208,7 @@ impl SocketTransport {
     ) -> PyResult<()> {
         let py = slf.py();
         let (protocol, context) = slf.get().state.with(py, |state| {
-            let protocol = state.end.protocol.as_ref().map(|protocol| protocol.clone_ref(py));
+            let protocol = state.end.protocol.clone_ref(py);
             (protocol, state.end.context.clone_ref(py))
         });
         match protocol {
@@ -217,7 +218,7 @@ impl SocketTransport {
     }
 
     pub(super) fn server(&self, py: Python<'_>) -> Option<Py<Server>> {
-        self.state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
+        self.state.with(py, |state| state.server.clone_ref(py))
     }
 }
 

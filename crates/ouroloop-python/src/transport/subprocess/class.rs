@@ -1,30 +1,22 @@
 //! `SubprocessTransport` as Python sees it.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyProcessLookupError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::object::{STREAMS, Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
 use crate::interpreter::fresh::Text;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
-use crate::standard::Standard;
 use crate::transport::unclosed::warn_unclosed;
-use crate::turn::Loop;
+
+shows_transport!(SubprocessTransport, subprocess_transport);
 
 #[pymethods]
 impl SubprocessTransport {
-    /// The standard class, so that `isinstance` holds.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Standard::get(slf.py())?.subprocess_transport.bind(slf.py()).clone())
-    }
-
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let (closed, pid, returncode) = slf
@@ -48,10 +40,6 @@ impl SubprocessTransport {
         Ok(Text(format!("<{}>", words.join(" "))))
     }
 
-    fn __del__(slf: &Bound<'_, Self>) {
-        Self::finalize(slf);
-    }
-
     #[pyo3(signature = (name, default=None))]
     fn get_extra_info<'py>(
         slf: &Bound<'py, Self>,
@@ -60,10 +48,7 @@ impl SubprocessTransport {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if name.eq(intern!(py, "subprocess"))?
-            && let Some(process) = slf
-                .get()
-                .state
-                .with(py, |state| state.process.as_ref().map(|process| process.clone_ref(py)))
+            && let Some(process) = slf.get().state.with(py, |state| state.process.clone_ref(py))
         {
             return Ok(process.into_bound(py));
         }
@@ -81,10 +66,6 @@ impl SubprocessTransport {
 
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
         drop(self.state.with(py, |state| state.protocol.replace(protocol)));
-    }
-
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py)
     }
 
     fn get_pid(&self, py: Python<'_>) -> i32 {
@@ -149,16 +130,6 @@ impl SubprocessTransport {
         Self::exited(slf, returncode)
     }
 
-    #[getter(__dict__)]
-    fn instance_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        instance_dict::get(slf.as_any())
-    }
-
-    #[getter(_loop)]
-    fn loop_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.event_loop(py)
-    }
-
     #[getter(_proc)]
     fn process_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.process(py)
@@ -209,7 +180,7 @@ impl SubprocessTransport {
 
 impl SubprocessTransport {
     pub(super) fn protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+        self.state.with(py, |state| state.protocol.clone_ref(py))
     }
 
     /// The transport of one of the child's pipes.
@@ -233,10 +204,7 @@ impl SubprocessTransport {
 }
 
 impl Deallocate for SubprocessTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| !state.closed)
@@ -250,8 +218,9 @@ impl Deallocate for SubprocessTransport {
             }
         }
     }
+
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }

@@ -14,6 +14,7 @@ use crate::errors::leaving::leaves_loop;
 use crate::future::{Future, Outcome};
 use crate::handle::confine;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::ValueOffset;
 use crate::standard::{Standard, exception_of};
@@ -344,7 +345,7 @@ impl SubprocessTransport {
 
     pub(super) fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.state
-            .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
+            .with(py, |state| state.event_loop.clone_ref(py))
             .map(|event_loop| event_loop.into_bound(py))
     }
 

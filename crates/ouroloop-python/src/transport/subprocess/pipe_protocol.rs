@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use super::object::{Connection, PipeProtocol, SubprocessTransport};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
 use crate::transport::pipe::{CHILD, Calls};
@@ -26,7 +27,7 @@ impl PipeProtocol {
     }
 
     pub(super) fn pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+        self.state.with(py, |state| state.pipe.clone_ref(py))
     }
 
     pub(super) fn is_disconnected(&self, py: Python<'_>) -> bool {
@@ -35,7 +36,7 @@ impl PipeProtocol {
 
     fn process<'py>(&self, py: Python<'py>) -> Option<Bound<'py, SubprocessTransport>> {
         self.state
-            .with(py, |state| state.process.as_ref().map(|process| process.clone_ref(py)))
+            .with(py, |state| state.process.clone_ref(py))
             .map(|process| process.into_bound(py))
     }
 
@@ -135,7 +136,6 @@ impl PipeProtocol {
         Self::received(slf, copy.cast::<PyBytes>()?)
     }
 
-    #[expect(clippy::unused_self, reason = "protocols answer by object")]
     fn eof_received(&self) {}
 
     fn pause_writing(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -17,13 +17,7 @@ use crate::native::embedded;
 
 const FILE: &str = "<ouroloop>/asyncio/base_events.py";
 
-const FUNCTIONS: &str = "
-def subprocess_exec(spawn, program, keywords):
-    return spawn(program, **keywords)
-
-def subprocess_shell(spawn, command, keywords):
-    return spawn(command, **keywords)
-";
+const FUNCTIONS: &str = include_str!("spawning.py");
 
 /// The method of the loop's that spawns.
 #[derive(Clone, Copy, Debug)]

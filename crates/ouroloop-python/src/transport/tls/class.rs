@@ -8,6 +8,7 @@ use pyo3::types::{PyByteArray, PyDict};
 use super::machine::{Phase, TlsProtocol, TlsTransport};
 use super::names::Names;
 use crate::interpreter::fresh::Text;
+use crate::interpreter::references::CloneRef as _;
 use crate::turn::{Loop, SCRATCH_BYTES};
 
 #[pymethods]
@@ -32,10 +33,7 @@ impl TlsProtocol {
         _sizehint: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyByteArray>> {
         let py = slf.py();
-        let known = slf
-            .get()
-            .state
-            .with(py, |state| state.buffer.as_ref().map(|buffer| buffer.clone_ref(py)));
+        let known = slf.get().state.with(py, |state| state.buffer.clone_ref(py));
         if let Some(known) = known {
             return Ok(known.into_bound(py));
         }
@@ -134,9 +132,7 @@ impl TlsProtocol {
 
     #[getter(_extra)]
     pub(super) fn extra<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
-        self.state
-            .with(py, |state| state.extra.as_ref().map(|extra| extra.clone_ref(py)))
-            .map(|extra| extra.into_bound(py))
+        self.state.with(py, |state| state.extra.clone_ref(py)).map(|extra| extra.into_bound(py))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -8,6 +8,7 @@ use super::machine::{Phase, TlsProtocol, Told};
 use super::names::Names;
 use super::session::Step;
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 use crate::standard::{Standard, exception_of};
 use crate::turn::Loop;
 
@@ -94,7 +95,7 @@ impl TlsProtocol {
             if first {
                 state.told = Told::Connected;
             }
-            (state.extra.as_ref().map(|extra| extra.clone_ref(py)), first)
+            (state.extra.clone_ref(py), first)
         });
         if let Some(extra) = extra {
             let extra = extra.bind(py);

@@ -9,8 +9,10 @@ use pyo3::types::{PyByteArray, PyDict, PyWeakrefReference};
 use super::lower::Lower;
 use super::security::Security;
 use super::session::Session;
+use crate::errors::logged::log_error;
 use crate::future::{Future, Outcome};
 use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::exception_of;
 use crate::transport::chunk::Chunk;
@@ -215,19 +217,19 @@ impl TlsProtocol {
     }
 
     pub(super) fn lower(&self, py: Python<'_>) -> Option<Lower> {
-        self.state.with(py, |state| state.lower.as_ref().map(|lower| lower.clone_ref(py)))
+        self.state.with(py, |state| state.lower.as_ref().map(|it| it.clone_ref(py)))
     }
 
     pub(super) fn app_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state
-            .with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+            .with(py, |state| state.protocol.clone_ref(py))
             .map(|protocol| protocol.into_bound(py))
     }
 
     /// What the application writes to; `None` once the connection has ended.
     pub(crate) fn app_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsTransport>> {
         self.state
-            .with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
+            .with(py, |state| state.transport.clone_ref(py))
             .map(|transport| transport.into_bound(py))
     }
 
@@ -296,11 +298,7 @@ impl TlsProtocol {
         }
         if error.is_instance_of::<PyOSError>(py) {
             if slf.get().event_loop(py).get().is_debug(py) {
-                let keywords = fresh::dict(py)?;
-                keywords.set_item(intern!(py, "exc_info"), exception)?;
-                let logger = crate::standard::Standard::get(py)?.logger.bind(py);
-                let arguments = ("%r: %s", slf, message);
-                logger.call_method(intern!(py, "debug"), arguments, Some(&keywords))?;
+                log_error(intern!(py, "debug"), ("%r: %s", slf, message), exception.as_any())?;
             }
             return Ok(());
         }

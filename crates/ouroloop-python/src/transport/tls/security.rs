@@ -11,6 +11,7 @@ use pyo3::types::PyBool;
 use super::names::Names;
 
 use crate::interpreter::fresh;
+use crate::interpreter::references::CloneRef as _;
 
 /// asyncio's limits, in seconds.
 const HANDSHAKE_TIMEOUT: f64 = 60.0;
@@ -108,14 +109,13 @@ impl Request {
         if !self.is_wanted(py)? {
             return Ok(None);
         }
-        let copy = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
         let context = self.ssl.as_ref().filter(|ssl| !ssl.bind(py).is_instance_of::<PyBool>());
         Ok(Some(Security {
             context: context.map(|context| context.clone_ref(py)),
             server_side,
-            server_hostname: copy(&self.server_hostname),
-            handshake_timeout: copy(&self.handshake_timeout),
-            shutdown_timeout: copy(&self.shutdown_timeout),
+            server_hostname: self.server_hostname.clone_ref(py),
+            handshake_timeout: self.handshake_timeout.clone_ref(py),
+            shutdown_timeout: self.shutdown_timeout.clone_ref(py),
         }))
     }
 }
@@ -139,13 +139,12 @@ pub(super) struct Timeouts {
 
 impl Security {
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        let copy = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
         Self {
-            context: copy(&self.context),
+            context: self.context.clone_ref(py),
             server_side: self.server_side,
-            server_hostname: copy(&self.server_hostname),
-            handshake_timeout: copy(&self.handshake_timeout),
-            shutdown_timeout: copy(&self.shutdown_timeout),
+            server_hostname: self.server_hostname.clone_ref(py),
+            handshake_timeout: self.handshake_timeout.clone_ref(py),
+            shutdown_timeout: self.shutdown_timeout.clone_ref(py),
         }
     }
 

@@ -1,10 +1,7 @@
 //! `_SSLProtocolTransport`: what the application's protocol is given.
 
-use std::sync::OnceLock;
-
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -277,12 +274,10 @@ impl TlsTransport {
         TlsProtocol::send_backlog(&machine)
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn write_eof(&self) -> PyResult<()> {
         Err(PyNotImplementedError::new_err(()))
     }
 
-    #[expect(clippy::unused_self, reason = "asyncio's transports answer by object")]
     fn can_write_eof(&self) -> bool {
         false
     }
@@ -329,10 +324,7 @@ impl TlsTransport {
 }
 
 impl Deallocate for TlsTransport {
-    fn original() -> &'static OnceLock<ffi::destructor> {
-        static ORIGINAL: OnceLock<ffi::destructor> = OnceLock::new();
-        &ORIGINAL
-    }
+    keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         !slf.get().is_closed(slf.py())
@@ -354,7 +346,7 @@ impl Deallocate for TlsTransport {
 
     unsafe fn strip(slf: &Bound<'_, Self>) {
         // SAFETY: instances have a dictionary.
-        drop(unsafe { instance_dict::take(slf.as_ptr()) });
+        unsafe { instance_dict::strip(slf) };
     }
 }
 
