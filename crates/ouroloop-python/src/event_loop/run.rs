@@ -12,6 +12,8 @@ use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
 use crate::interpreter::recursion::Level;
 use crate::standard::Standard;
+use crate::turn::Entry;
+use crate::turn::hooks::{self, Seen};
 
 /// What is held waits for the end of the turn, but not for more callbacks than this.
 const CALLBACKS_PER_SEND: usize = 64;
@@ -228,9 +230,10 @@ impl Loop {
             bell.ring();
         }
         let ready = this.engine.with(py, ouroloop::EventLoop::begin_turn);
+        let observed = debug || hooks::are_on();
         for number in 1..=ready {
-            let Some(callback) = this.engine.with(py, ouroloop::EventLoop::pop) else { break };
-            let answer = if debug { debug::run_timed(slf, callback) } else { callback.run(slf) };
+            let Some(entry) = this.engine.with(py, ouroloop::EventLoop::pop) else { break };
+            let answer = if observed { run_observed(slf, entry, debug) } else { entry.run(slf) };
             if this.is_inherited() {
                 // The callback forked, and this is the child.
                 return answer.and(this.act_for(py));
@@ -246,6 +249,20 @@ impl Loop {
         }
         Self::send_now(slf)
     }
+}
+
+/// Runs an entry for whoever watches.
+#[cold]
+fn run_observed(slf: &Bound<'_, Loop>, entry: Entry, debug: bool) -> PyResult<()> {
+    let seen = hooks::are_on().then(|| Seen::of(slf.py(), &entry));
+    if let Some(seen) = &seen {
+        seen.begins();
+    }
+    let answer = if debug { debug::run_timed(slf, entry) } else { entry.run(slf) };
+    if let Some(seen) = &seen {
+        seen.ends();
+    }
+    answer
 }
 
 /// Whether the program has other threads than this one, which get the GIL at each look then. Without that a loop

@@ -15,8 +15,8 @@ use crate::interpreter::recursion::Level;
 use crate::interpreter::references::CloneRef as _;
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
-use crate::turn::Loop;
 use crate::turn::current::standard;
+use crate::turn::{Loop, hooks};
 
 /// A step from a native loop's ready queue.
 #[inline]
@@ -300,6 +300,9 @@ fn wait_for_native(task: &Bound<'_, Task>, future: &Bound<'_, Future>) -> PyResu
 #[inline]
 fn remember_awaited(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
+    if hooks::are_on() {
+        hooks::parks(task.as_any(), &awaited);
+    }
     let reference = awaited.clone().unbind();
     let (must_cancel, before) =
         task.get().state.with(py, |state| (state.must_cancel, state.awaited.replace(reference)));

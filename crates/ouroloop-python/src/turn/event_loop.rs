@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 
 use super::current::Current;
 use super::entry::Entry;
+use super::hooks::{self, Seen};
 use super::signals::Signals;
 use super::timekeeping::Timekeeping;
 use crate::errors::os_error::os_error;
@@ -283,6 +284,9 @@ impl Loop {
     /// Whoever can be refused asks for room first ([`Loop::reserve`]). The engine keeps some for the rest.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, entry: Entry) -> Place {
+        if hooks::are_on() {
+            Seen::of(py, &entry).queued();
+        }
         self.engine.with(py, |engine| engine.push(entry))
     }
 

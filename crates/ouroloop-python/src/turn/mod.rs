@@ -15,6 +15,7 @@
 //! | `current/` | the running task, where the standard module looks for it |
 //! | `signals.rs`, `wakeup.rs` | the pipe by which signals wake it |
 //! | `fork.rs` | a loop in a forked child |
+//! | `hooks.rs` | who watches what it does |
 //! | `report.rs` | what is told to exception handlers, warned of and logged |
 
 mod clock;
@@ -22,6 +23,7 @@ pub(crate) mod current;
 mod entry;
 mod event_loop;
 mod fork;
+pub(crate) mod hooks;
 mod report;
 pub(crate) mod signals;
 mod timekeeping;
@@ -48,5 +50,6 @@ pub(crate) use work::{KindOf, Placed, Watched, Work};
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     #[cfg(not(Py_3_12))]
     wakeup::install(py)?;
+    hooks::install()?;
     current::standard::install(py)
 }
