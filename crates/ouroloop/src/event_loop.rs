@@ -14,28 +14,26 @@
 //!
 //! # How long descriptors may go unseen
 //!
-//! A turn that finds callbacks waiting need not pay for a system call every time. The look at the
-//! descriptors (and at the timers) is left out while *all* of these hold: fewer than
-//! [`UNSEEN_CALLBACKS`] callbacks ran since the last look; less than [`UNSEEN_NANOS`] passed
-//! since then, as far as the clock was asked; no timer that was already due was scheduled
-//! meanwhile; it is not the first turn of a run; and since somebody watched a descriptor otherwise or
-//! sent something ([`EventLoop::expect_answer`]) the last [`BARREN_LOOKS`] looks found nothing, so that
-//! who waits for what is about to come has it in the turn in which a loop that always looks would. The
-//! clock is asked every [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for
-//! that to matter.
+//! A turn that finds callbacks waiting need not pay for a system call every time. The look at the descriptors (and
+//! at the timers) is left out while *all* of these hold: fewer than [`UNSEEN_CALLBACKS`] callbacks ran since the
+//! last look; less than [`UNSEEN_NANOS`] passed since then, as far as the clock was asked; no timer that was
+//! already due was scheduled meanwhile; it is not the first turn of a run; and since somebody watched a descriptor
+//! otherwise or sent something ([`EventLoop::expect_answer`]) the last [`BARREN_LOOKS`] looks found nothing, so
+//! that who waits for what is about to come has it in the turn in which a loop that always looks would. The clock
+//! is asked every [`TURNS_PER_CLOCK`] turns, and every turn once turns have proved slow enough for that to matter.
 //!
 //! # When there is no memory
 //!
 //! Room for what a program can make grow is asked for first, by [`EventLoop::reserve`] and
-//! [`EventLoop::reserve_timer`]. What becomes ready and finds no room stays where it is, with the
-//! mechanism (which tells it again), the timers or the inbox, for the next turn: this one makes room.
+//! [`EventLoop::reserve_timer`]. What becomes ready and finds no room stays where it is, with the mechanism (which
+//! tells it again), the timers or the inbox, for the next turn: this one makes room.
 //!
 //! # How much one turn reads
 //!
-//! What a callback reads for another one, which runs a turn later, leaves the processor's cache if a
-//! thousand descriptors are read before. So a look asks a mechanism that has turns for no more
-//! descriptors than are likely to bring [`READ_PER_LOOK`] bytes ([`EventLoop::read_for_later`]), but for
-//! one at least; those that it has not told of are first in the next look.
+//! What a callback reads for another one, which runs a turn later, leaves the processor's cache if a thousand
+//! descriptors are read before. So a look asks a mechanism that has turns for no more descriptors than are likely
+//! to bring [`READ_PER_LOOK`] bytes ([`EventLoop::read_for_later`]), but for one at least; those that it has not
+//! told of are first in the next look.
 
 use std::collections::TryReserveError;
 use std::io;
@@ -345,12 +343,9 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.sources.clear_writer(fd)
     }
 
-    /// The same for one that is watched once; what lasts is left alone.
+    /// The same for one that is watched once.
     pub fn clear_writer_once(&mut self, fd: RawFd) -> Option<C> {
-        if !self.sources.writes_once(fd) {
-            return None;
-        }
-        self.clear_writer(fd)
+        if self.sources.writes_once(fd) { self.clear_writer(fd) } else { None }
     }
 
     /// What is watched on `fd`: the reader's and the writer's callback.

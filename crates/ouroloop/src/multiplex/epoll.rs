@@ -26,7 +26,9 @@ use crate::fork::{self, Process};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
-use super::{EVENTS_PER_WAIT, Event, Events, Interest, Multiplexer, Timeout, timespec};
+use super::multiplexer::{
+    EVENTS_PER_WAIT, Event, Events, Interest, Multiplexer, Timeout, timespec,
+};
 
 /// An epoll instance.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
-use super::Epoll;
+use super::epoll::Epoll;
 #[cfg(any(
     target_vendor = "apple",
     target_os = "freebsd",
@@ -15,8 +15,10 @@ use super::Epoll;
     target_os = "openbsd",
     target_os = "dragonfly"
 ))]
-use super::Kqueue;
-use super::{Multiplexer, Poll, Select};
+use super::kqueue::Kqueue;
+use super::multiplexer::Multiplexer;
+use super::poll::Poll;
+use super::select::Select;
 
 /// A mechanism of this system, by name.
 ///

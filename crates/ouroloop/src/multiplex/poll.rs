@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::fork::Process;
 
-use super::{Event, Events, Interest, Multiplexer, Timeout};
+use super::multiplexer::{Event, Events, Interest, Multiplexer, Timeout};
 
 /// A table of watched descriptors.
 ///

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use crate::fork::Process;
 
-use super::{Event, Events, Interest, Multiplexer, Timeout};
+use super::multiplexer::{Event, Events, Interest, Multiplexer, Timeout};
 
 pub use libc::FD_SETSIZE;
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
 use super::leave::{Entering, Leaving};
-use super::{Home, State, TaskGroup};
+use super::object::{Home, State, TaskGroup, missing};
 use crate::coroutine::Coroutine;
 use crate::errors::leaving::exception_leaves_loop;
 use crate::interpreter::fresh::{self, Text};
@@ -28,7 +28,7 @@ impl TaskGroup {
                 Home::Native(native) => Some(Maker::Native(native.bind(py).clone())),
                 Home::Any(event_loop) => Some(Maker::Any(event_loop.bind(py).clone())),
             })
-            .ok_or_else(|| super::missing("create_task"))
+            .ok_or_else(|| missing("create_task"))
     }
 
     fn flag(&self, py: Python<'_>, flag: impl FnOnce(&State) -> bool) -> bool {

@@ -7,7 +7,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyType};
 
-use super::TaskGroup;
+use super::object::{TaskGroup, missing};
 use crate::combine::tasks::{cancel, cancelling, uncancel};
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::future::Future;
@@ -147,7 +147,7 @@ impl Leaving {
         if let Some(completed) = completed {
             return Ok(completed.into_bound(py));
         }
-        let event_loop = this.event_loop(py).ok_or_else(|| super::missing("create_future"))?;
+        let event_loop = this.event_loop(py).ok_or_else(|| missing("create_future"))?;
         let completed = match event_loop.cast::<Loop>() {
             Ok(native) => Future::create(native)?.into_any(),
             Err(_) => event_loop.call_method0(intern!(py, "create_future"))?,

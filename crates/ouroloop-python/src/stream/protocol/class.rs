@@ -7,13 +7,14 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::connected::is_over_ssl;
 use super::flow::DrainHelper;
-use super::{State, StreamReaderProtocol, VALUE_OFFSET, missing};
+use super::object::{State, StreamReaderProtocol, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
 use crate::future::Future;
 use crate::native::instance_dict;
 use crate::native::kinship::class_of;
 use crate::native::slots::Deallocate;
 use crate::stream::reader::StreamReader;
+use crate::stream::reader::missing;
 use crate::stream::release::Release;
 use crate::waiting::Waiter;
 

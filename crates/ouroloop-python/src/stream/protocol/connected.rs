@@ -5,7 +5,7 @@ use pyo3::exceptions::PyException;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::StreamReaderProtocol;
+use super::object::StreamReaderProtocol;
 use crate::future::listen::{Closure, Listen, Listener, has_ear};
 use crate::future::{Future, Link, exactly_native};
 use crate::interpreter::fresh::{self, Text};

@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyAssertionError, PyConnectionResetError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::StreamReaderProtocol;
+use super::object::StreamReaderProtocol;
 use crate::coroutine::{Body, Incoming};
 use crate::interpreter::fresh;
 use crate::native::slots::Resumed;

@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
 
 use super::goals::{All, Exactly, Line, Purpose, Size, Some_, Until, line_too_long};
+use super::object::{State, StreamReader, VALUE_OFFSET};
 use super::separators::Separators;
 use super::wait::{Reading, WaitForData};
-use super::{StreamReader, VALUE_OFFSET};
 use crate::coroutine::{Coroutine, Kept, Scope};
 use crate::future::{Future, Home};
 use crate::interpreter::fresh::{self, Text};
@@ -215,7 +215,7 @@ impl StreamReader {
         // SAFETY: readers have a dictionary.
         drop(unsafe { VALUE_OFFSET.take(self) });
         self.buffer.forget(py);
-        drop(self.state.replace(py, super::State::new()));
+        drop(self.state.replace(py, State::new()));
     }
 }
 

@@ -6,9 +6,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt};
 
+use super::object::{StreamReader, as_limit};
 use super::separators::{Found, Separators};
 use super::wait::Goal;
-use super::{StreamReader, as_limit};
 use crate::errors::containment::settled;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::room::{Grow, no_memory};

@@ -13,7 +13,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::StreamReader;
+use super::object::StreamReader;
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::native::slots::Resumed;
 use crate::waiting::Waiting;

@@ -6,7 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::drain::Drain;
-use super::{State, StreamWriter, VALUE_OFFSET, upgrade};
+use super::object::{State, StreamWriter, VALUE_OFFSET};
+use super::upgrade;
 use crate::coroutine::Coroutine;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;

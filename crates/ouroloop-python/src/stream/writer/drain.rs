@@ -10,7 +10,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::StreamWriter;
+use super::object::StreamWriter;
 use crate::coroutine::{Body, Incoming, iterator_of, step_into};
 use crate::native::slots::Resumed;
 use crate::stream::protocol::StreamReaderProtocol;

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::StreamWriter;
+use super::object::StreamWriter;
 use crate::coroutine::{Kept, Scope, nothing};
 use crate::stream::release::Release;
 

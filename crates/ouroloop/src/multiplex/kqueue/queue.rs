@@ -17,7 +17,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use super::changes::{Change, Direction, MOST_CHANGES, changes};
 use crate::fork::{self, Process};
-use crate::multiplex::{Event, Events, Interest, Multiplexer, Timeout};
+use crate::multiplex::multiplexer::{Event, Events, Interest, Multiplexer, Timeout};
 
 /// Readiness of at most this many filters is collected by one wait.
 const RECORDS_PER_WAIT: usize = 1024;
