@@ -354,8 +354,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.sources.get(fd)
     }
 
-    /// Whether the loop came from the parent by a fork: then nobody may run it (see
-    /// [`crate::fork`]). It can still be closed.
+    /// Whether the loop came from the parent by a fork ([`crate::fork`]): it may be closed, but not run.
     #[inline]
     #[must_use]
     pub fn is_inherited(&self) -> bool {
