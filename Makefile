@@ -45,6 +45,7 @@ lint: $(VENV)/.native
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python scripts/floors.py
+	$(BIN)/python scripts/house_picture.py --check
 	$(BIN)/python -m mypy.stubtest ouroloop \
 	    --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
 
