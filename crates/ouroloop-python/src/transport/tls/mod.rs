@@ -32,9 +32,9 @@
 //!
 //! # When bytes leave
 //!
-//! Over a native socket, what the application writes in one turn waits in the backlog, as plain
-//! `bytes` objects, until the transport below is flushed (see [`super::socket`]): small writes
-//! share a record and all of them one system call. Over any other transport they are encrypted at once.
+//! What the application writes is encrypted at once, unless the handshake or the transport below holds it up: then it
+//! waits in the backlog. Over a native socket the ciphertext leaves with what else is written in the turn (see
+//! [`super::socket`]), so that small writes share a system call.
 
 mod bio;
 mod class;
