@@ -18,7 +18,7 @@ use crate::standard::Standard;
 
 #[pymethods]
 impl Coroutine {
-    /// For who asks by name; an `await` goes by the slot that [`Resume`] describes.
+    /// For who asks by name; an `await` goes by the slot that `Resume` describes.
     fn __await__(slf: Py<Self>) -> Wrapper {
         Wrapper::new(slf)
     }

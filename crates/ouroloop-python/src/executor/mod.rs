@@ -2,8 +2,8 @@
 //!
 //! What programs see and call (`submit`, `map`, `shutdown`, `_threads`, the hook by which the
 //! interpreter waits for jobs at its exit) is the standard class's own code. Two attributes of
-//! the instance are ours: `_work_queue`, a [`WorkQueue`] on the engine's pool, and
-//! `_adjust_thread_count`, a [`Recruiter`] that starts threads serving it. The loop puts its jobs
+//! the instance are ours: `_work_queue`, a `WorkQueue` on the engine's pool, and
+//! `_adjust_thread_count`, a `Recruiter` that starts threads serving it. The loop puts its jobs
 //! into the queue directly, with the native future in which their outcome is to be, and no
 //! `concurrent.futures.Future`.
 //!

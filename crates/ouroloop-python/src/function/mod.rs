@@ -2,7 +2,7 @@
 //!
 //! asyncio's functions are written in Python, and programs ask them what they are: `inspect.iscoroutinefunction`
 //! before a call, `unittest.mock` for what to put in their place, tools for the `__code__` that they wrap. A
-//! descriptor of the interpreter's for C functions has no answers, so a [`Function`] stands in its place. Calls
+//! descriptor of the interpreter's for C functions has no answers, so a `Function` stands in its place. Calls
 //! go through it to the native code ([`calls`]): the class is a method descriptor with vectorcall, and
 //! immutable, without which the interpreter would not remember where it found the method. Bound it is an
 //! ordinary `types.MethodType`.

@@ -33,7 +33,7 @@ pub(crate) struct State {
     pub(super) args: Option<Py<PyAny>>,
     pub(super) context: Option<Snapshot>,
     pub(super) event_loop: Option<Py<PyAny>>,
-    /// Where the rest stands while the handle is thin: see [`scheduled`].
+    /// Where the rest stands while the handle is thin: see `scheduled`.
     pub(super) pending: Option<Pending>,
     pub(super) cancelled: bool,
     /// Whether other threads may cancel it at any time.

@@ -4,7 +4,7 @@
 //! # The way of a byte
 //!
 //! transport → protocol → reader's buffer → the coroutine that waits. A native transport asks
-//! [`receiver`] which reader takes what it reads; where there is one, bytes go from the kernel into
+//! `receiver` which reader takes what it reads; where there is one, bytes go from the kernel into
 //! its buffer, and the waiting task's wake-up into the ready queue, without a call of Python's. A
 //! piece that a waiting `read` takes whole is one `bytes` object all the way.
 //!

@@ -1,6 +1,6 @@
 //! Synchronisation primitives: objects at which tasks queue up.
 //!
-//! Every class here derives from [`LoopBound`], which knows the loop and holds the queue of
+//! Every class here derives from `LoopBound`, which knows the loop and holds the queue of
 //! [`Waiters`](waiters::Waiters). A waiter is a future; who wakes one up ends its future, and the task that waited
 //! takes the future out of the queue as the first thing it does. Between the two, a woken waiter
 //! stands in the queue and is done: that is how a lock which is free but promised looks taken to

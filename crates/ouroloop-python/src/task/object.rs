@@ -51,7 +51,7 @@ impl State {
         }
     }
 
-    /// Drops every reference at once, as [`shelf`] needs it.
+    /// Drops every reference at once, as `shelf` needs it.
     pub(super) fn release(self, py: Python<'_>) {
         let name = match self.name {
             Name::Given(name) => Some(name),

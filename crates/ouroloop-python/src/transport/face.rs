@@ -98,7 +98,7 @@ macro_rules! shows_socket_end {
     };
 }
 
-/// Gives a [`PipeEnd`](super::pipe::PipeEnd) with a `VALUE_OFFSET` what those have, too, and its end.
+/// Gives a `PipeEnd` with a `VALUE_OFFSET` what those have, too, and its end.
 macro_rules! shows_pipe_end {
     ($class:ty, $standard:ident) => {
         shows_transport!($class, $standard);

@@ -1,7 +1,7 @@
 //! `asyncio.wait_for`.
 //!
 //! From 3.12 on it is a time-out's block around an `await` ([`block`]), before that a task and a
-//! timer that race to end one future ([`race`]). Without any time to wait both do the same.
+//! timer that race to end one future (`race`). Without any time to wait both do the same.
 
 #[cfg(Py_3_12)]
 mod block;

@@ -2,7 +2,7 @@
 //!
 //! # Who owns the descriptor
 //!
-//! The engine's [`DatagramSocket`] does, and closes it once. The Python socket that it came from
+//! The engine's `DatagramSocket` does, and closes it once. The Python socket that it came from
 //! shares the number: it is kept from closing it while the transport lives, and detached just
 //! before the descriptor is closed.
 //!
@@ -20,7 +20,7 @@
 //!
 //! At once, within `sendto`, as under asyncio. The exception: where the callbacks of this endpoint have
 //! sent several datagrams each, all but a callback's first are held until the turn ends, or 64
-//! callbacks have run (see [`Loop::send_now`]), and leave in one system call. They leave sooner when many or
+//! callbacks have run (see `Loop::send_now`), and leave in one system call. They leave sooner when many or
 //! much have gathered, when one is large, when something asks for the state of the queue or the
 //! socket, before a fork, and when the callback goes on for more than a moment
 //! ([`ouroloop::net::held`]). A datagram whose destination only Python's socket module understands is sent by the

@@ -5,7 +5,7 @@
 //!
 //! The file object that the program gave. It is closed, by its own `close()`, when the transport
 //! has told the protocol that the connection is lost, or when an unclosed transport goes. Until
-//! then the transport uses the number alone, as a [`Lent`] descriptor.
+//! then the transport uses the number alone, as a `Lent` descriptor.
 //!
 //! # States
 //!
@@ -17,7 +17,7 @@
 //! | losing | yes | yes | yes | the `Lost` event: `connection_lost`, then the file object is closed |
 //! | closed | yes | yes | no | – |
 //!
-//! What both ends have in common lies in [`End`] and is carried out by [`PipeEnd`].
+//! What both ends have in common lies in `End` and is carried out by `PipeEnd`.
 //!
 //! A write is tried at once, and only what the kernel does not take is queued. A write end is also
 //! watched for reading: it becomes readable when the last reader has gone.

@@ -2,7 +2,7 @@
 //!
 //! # Who owns the descriptor
 //!
-//! The engine's [`Stream`] does, and closes it once. A Python socket object that shares the
+//! The engine's `Stream` does, and closes it once. A Python socket object that shares the
 //! number (the one the connection came from, or the one made for `get_extra_info("socket")`) is
 //! kept from closing it while the transport lives and detached just before the stream closes it;
 //! if its owner closed it for good all the same, the stream forgets the number.
@@ -19,8 +19,8 @@
 //!
 //! # When bytes leave
 //!
-//! At once, unless other callbacks wait in this turn, or those of this connection have a [`Habit`] of several
-//! writes. Then what is written is held until the turn is over or 64 callbacks have run ([`Loop::send_now`]),
+//! At once, unless other callbacks wait in this turn, or those of this connection have a `Habit` of several
+//! writes. Then what is written is held until the turn is over or 64 callbacks have run (`Loop::send_now`),
 //! until `drain` is called, or until something asks for the state of the queue or the socket; and never for
 //! more than some milliseconds ([`ouroloop::net::held`]).
 

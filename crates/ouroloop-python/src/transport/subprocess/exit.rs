@@ -5,7 +5,7 @@
 //! 2. Elsewhere, and where the kernel gives out no such descriptor, a thread waits without reaping
 //!    and has the loop reap. Only when the loop is closed by then does the thread reap.
 //! 3. Up to Python 3.13, a program that has set a child watcher gets its child watched by that: it
-//!    reaps, in whichever thread, and calls [`child_exited`].
+//!    reaps, in whichever thread, and calls `child_exited`.
 //!
 //! Somebody else may be faster: `Popen.poll()`, which knows the status then, or code that waits
 //! for any child, after which nobody does.

@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | [`TlsProtocol`] | the machine: the lower transport's protocol; owns the [`session::Session`] |
 //! | [`TlsTransport`] | what the application's protocol is given; a face of the machine |
-//! | [`Session`] | the `ssl.SSLObject` and its two memory BIOs, and how bytes go through or past them |
+//! | `Session` | the `ssl.SSLObject` and its two memory BIOs, and how bytes go through or past them |
 //!
-//! # States of the connection ([`Phase`])
+//! # States of the connection (`Phase`)
 //!
 //! | phase | what bytes from below do | what the application writes | left by |
 //! | --- | --- | --- | --- |
@@ -18,7 +18,7 @@
 //!
 //! `abort` and the lower transport's `connection_lost` lead to `Unwrapped` from everywhere.
 //!
-//! # States of the application's protocol ([`Told`])
+//! # States of the application's protocol (`Told`)
 //!
 //! `Nothing`, `connection_made`: `Connected`, `eof_received`: `Ended`, `connection_lost`: `Lost`. A protocol
 //! that comes by `start_tls` begins as `Connected`.
