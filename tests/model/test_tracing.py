@@ -49,8 +49,8 @@ def test_what_wakes_a_task_is_told_around_it(tmp_path: Path) -> None:
     woken = next(
         place for place, line in enumerate(lines) if line[:3] == ["queued", "task.wakeup", task]
     )
-    assert lines[woken - 1][:2] == ["begins", "handle.soon"]
-    assert lines[woken + 1][:2] == ["ends", "handle.soon"]
+    assert lines[woken - 1][1] in {"handle.soon", "handle.call"}
+    assert lines[woken + 1][0] == "ends"
     assert any(line[:2] == ["begins", "handle.call"] for line in lines)
 
 

@@ -6,6 +6,9 @@ use pyo3::prelude::*;
 
 use super::object::Future;
 use super::state::Outcome;
+use crate::context::copy_current;
+use crate::handle::report_call;
+use crate::standard::Standard;
 use crate::turn::{KindOf, Loop, Subject, Watched, Work};
 
 /// A sleep is over: its future gets this result unless it is done.
@@ -23,7 +26,7 @@ impl Work for Expire {
     }
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        finish_unless_done(self.0.bind(event_loop.py()), self.1)
+        finish_unless_done(event_loop, self.0, self.1)
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {
@@ -43,8 +46,7 @@ impl Work for Ready {
     }
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        let py = event_loop.py();
-        finish_unless_done(self.0.bind(py), py.None())
+        finish_unless_done(event_loop, self.0, event_loop.py().None())
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {
@@ -62,9 +64,19 @@ impl Watched for Ready {
     }
 }
 
-fn finish_unless_done(future: &Bound<'_, Future>, result: Py<PyAny>) -> PyResult<()> {
-    if future.get().is_done(future.py()) {
+/// Ends a future that has not ended; what goes wrong (a loop's own `call_soon` that raises in debug mode, no memory) is
+/// told as asyncio's callback would have it.
+fn finish_unless_done(
+    event_loop: &Bound<'_, Loop>,
+    future: Py<Future>,
+    result: Py<PyAny>,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    if future.get().is_done(py) {
         return Ok(());
     }
-    Future::finish(future, Outcome::Result(result))
+    Future::finish(future.bind(py), Outcome::Result(result.clone_ref(py))).or_else(|error| {
+        let callback = Standard::get(py)?.set_result_unless_cancelled.clone_ref(py);
+        report_call(event_loop, callback, [future.into_any(), result], copy_current(py)?, error)
+    })
 }

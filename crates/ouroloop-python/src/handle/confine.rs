@@ -25,7 +25,7 @@ pub(crate) fn confine<'py, T>(
     })
 }
 
-/// Reports what a callback has raised, as the error of a handle that would have called it in `context` with `argument`.
+/// Reports what a callback has raised, as the error of a handle that would have called it in `context` with `arguments`.
 ///
 /// # Errors
 /// `SystemExit` and `KeyboardInterrupt`; what making the handle raises.
@@ -33,12 +33,12 @@ pub(crate) fn confine<'py, T>(
 pub(crate) fn report_call(
     event_loop: &Bound<'_, Loop>,
     callback: Py<PyAny>,
-    argument: Option<Py<PyAny>>,
+    arguments: impl IntoIterator<Item = Py<PyAny>, IntoIter: ExactSizeIterator>,
     context: Py<PyAny>,
     error: PyErr,
 ) -> PyResult<()> {
     let py = event_loop.py();
-    let args = fresh::tuple(py, argument)?.into_any().unbind();
+    let args = fresh::tuple(py, arguments)?.into_any().unbind();
     let contents = Contents { callback, args, context: Snapshot::of(context) };
     Handle::report(&Handle::create(event_loop, contents)?, error)
 }

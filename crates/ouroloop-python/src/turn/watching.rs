@@ -47,12 +47,13 @@ impl Loop {
     }
 
     /// Has the engine watch by `set`; answers the callback that this replaces.
-    fn watch(
+    fn watch<W: Watched>(
         &self,
         py: Python<'_>,
-        work: impl Watched,
+        work: W,
         set: impl Fn(&mut EventLoop<Entry>, Entry) -> ouroloop::Watched<Entry>,
     ) -> PyResult<Option<Entry>> {
+        assert!(W::kind().is_watched(), "KindOf::watched has made the kind");
         let watch = |entry| self.engine.with(py, |engine| set(engine, entry));
         watch(work.entry())
             .or_else(|refused| {

@@ -55,12 +55,8 @@ pub(crate) trait Work: Sized + Send + 'static {
     /// The entry for the queue.
     #[inline]
     fn entry(self) -> Entry {
-        const {
-            assert!(size_of::<Self>() <= size_of::<Room>(), "an entry has room for four words");
-            assert!(align_of::<Self>() <= align_of::<Room>());
-        }
         let mut room = Room::uninit();
-        // SAFETY: it fits, as asserted, and nothing is there yet.
+        // SAFETY: it fits, as `KindOf::new` has asserted, and nothing is there yet.
         unsafe { room.as_mut_ptr().cast::<Self>().write(self) };
         Entry { kind: &Self::kind().kind, room }
     }
@@ -89,7 +85,12 @@ pub(crate) struct KindOf<W> {
 
 impl<W: Work> KindOf<W> {
     /// The kind of work called `name` in traces: the room and what happens, such as `task.step`.
+    ///
+    /// # Panics
+    /// Where the work needs more than four words; in a `static`, it is not compiled then.
     pub(crate) const fn new(name: &'static str) -> Self {
+        assert!(size_of::<W>() <= size_of::<Room>(), "an entry has room for four words");
+        assert!(align_of::<W>() <= align_of::<Room>(), "an entry's room is of words");
         let kind = Kind {
             run: run::<W>,
             drop: drop_in_room::<W>,
@@ -118,6 +119,11 @@ impl<W: Work> KindOf<W> {
     {
         self.kind.placed = Some(const { &Placement { due: due::<W>, leave: leave::<W> } });
         self
+    }
+
+    /// Whether [`KindOf::watched`] has made it.
+    pub(super) fn is_watched(&self) -> bool {
+        self.kind.again.is_some()
     }
 
     #[inline]
