@@ -71,7 +71,32 @@ def test_a_file_that_cannot_be_written_is_an_error_of_the_import(tmp_path: Path)
         text=True,
     )
     assert run.returncode == 1
-    assert "FileNotFoundError" in run.stderr
+    assert (
+        "FileNotFoundError: [Errno 2] OUROLOOP_TRACE names a file that cannot be written"
+        in run.stderr
+    )
+    assert repr(environment["OUROLOOP_TRACE"]) in run.stderr
+
+
+def test_a_pipe_that_nobody_reads_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    environment = {**os.environ, "OUROLOOP_TRACE": str(path)}
+    program = [sys.executable, "-c", "import ouroloop"]
+    run = subprocess.run(
+        program, check=False, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 1
+    assert "OUROLOOP_TRACE" in run.stderr
+
+
+def test_a_number_that_another_file_has_got_is_left_alone(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    program = (
+        f"import os, ouroloop\nos.closerange(3, 64)\nfile = open({str(own)!r}, 'w')\n{PROGRAM}"
+    )
+    traced(tmp_path / "trace", program)
+    assert own.read_text() == ""
 
 
 @pytest.mark.parametrize("debug", [False, True])

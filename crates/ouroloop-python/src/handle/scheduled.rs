@@ -48,7 +48,7 @@ use crate::turn::{Entry, KindOf, Placed, Subject, Work};
 /// | --- | --- |
 /// | 0 | nobody |
 /// | even | a thin handle: its address |
-/// | odd | nobody; it was a timer that was due at this time (in the upper 63 bits: 292 years) |
+/// | odd | nobody; it was a timer that was due at this time (in the upper 63 bits: what is later is as late as that) |
 #[derive(Clone, Copy, Debug)]
 struct Holder(u64);
 
@@ -61,7 +61,7 @@ impl Holder {
     }
 
     fn timer(due: Nanos) -> Self {
-        Self(due << 1 | 1)
+        Self(due.min(Nanos::MAX >> 1) << 1 | 1)
     }
 
     #[inline]
