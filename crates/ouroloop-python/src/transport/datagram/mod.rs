@@ -10,10 +10,10 @@
 //!
 //! | state | `closing` | `losses` | reading | left by |
 //! | --- | --- | --- | --- | --- |
-//! | opened | no | 0 | no | `Event::Open`: `connection_made`, then reading |
+//! | opened | no | 0 | no | `Happening::Open`: `connection_made`, then reading |
 //! | connected | no | 0 | unless paused | `close`, `abort`, an error that is not the network's |
 //! | draining | yes | 0 | no | an empty queue, `abort` |
-//! | losing | yes | ≥ 1 | no | `Event::Lost`: `connection_lost`, then the descriptor closes |
+//! | losing | yes | ≥ 1 | no | `Happening::Lost`: `connection_lost`, then the descriptor closes |
 //! | closed | yes | ≥ 1 | no | – |
 //!
 //! # When datagrams leave

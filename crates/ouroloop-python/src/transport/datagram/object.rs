@@ -151,7 +151,7 @@ impl DatagramTransport {
         let transport = transport?;
         VALUE_OFFSET.learn(&transport);
         event_loop.get().add_transport(py, fd, transport.as_any())?;
-        Self::push(&transport, event_loop, Event::Open);
+        Self::push(&transport, event_loop, Happening::Open);
         Ok(transport)
     }
 
@@ -160,17 +160,17 @@ impl DatagramTransport {
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     #[inline]
-    fn on(slf: &Bound<'_, Self>, event: Event) -> PyResult<()> {
+    fn on(slf: &Bound<'_, Self>, event: Happening) -> PyResult<()> {
         match event {
-            Event::Readable => Self::on_readable(slf),
-            Event::Writable => Self::on_writable(slf),
-            Event::Deliver => Self::deliver_kept(slf),
-            Event::Open => Self::on_open(slf),
-            Event::Lost => Self::on_lost(slf),
+            Happening::Readable => Self::on_readable(slf),
+            Happening::Writable => Self::on_writable(slf),
+            Happening::Deliver => Self::deliver_kept(slf),
+            Happening::Open => Self::on_open(slf),
+            Happening::Lost => Self::on_lost(slf),
         }
     }
 
-    pub(super) fn push(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>, event: Event) {
+    pub(super) fn push(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>, event: Happening) {
         event_loop.get().push(slf.py(), Notice(slf.clone().unbind(), event).entry());
     }
 
@@ -232,15 +232,15 @@ impl SocketEnd for DatagramTransport {
     }
 
     fn readable(slf: &Bound<'_, Self>) -> Notice {
-        Notice(slf.clone().unbind(), Event::Readable)
+        Notice(slf.clone().unbind(), Happening::Readable)
     }
 
     fn writable(slf: &Bound<'_, Self>) -> Notice {
-        Notice(slf.clone().unbind(), Event::Writable)
+        Notice(slf.clone().unbind(), Happening::Writable)
     }
 
     fn lost(slf: &Bound<'_, Self>) -> Notice {
-        Notice(slf.clone().unbind(), Event::Lost)
+        Notice(slf.clone().unbind(), Happening::Lost)
     }
 
     fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -271,7 +271,7 @@ fn describe<'py>(python_socket: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDic
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum Happening {
     /// Its life begins: `connection_made`.
     Open,
     /// Its life ends: `connection_lost`.
@@ -286,7 +286,7 @@ pub(crate) enum Event {
 
 /// What happens, and to which transport.
 #[derive(Debug)]
-pub(crate) struct Notice(pub(super) Py<DatagramTransport>, pub(super) Event);
+pub(crate) struct Notice(pub(super) Py<DatagramTransport>, pub(super) Happening);
 
 impl Work for Notice {
     fn kind() -> &'static KindOf<Self> {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::news::News;
-use super::object::{DatagramTransport, Event, READ, State, Within};
+use super::object::{DatagramTransport, Happening, READ, State, Within};
 use crate::context::run_in;
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh;
@@ -147,7 +147,7 @@ impl DatagramTransport {
         let due =
             slf.get().state.with(py, |state| !state.undelivered.is_empty() && !state.end.paused);
         if due && let Some(event_loop) = slf.get().event_loop(py) {
-            Self::push(slf, &event_loop, Event::Deliver);
+            Self::push(slf, &event_loop, Happening::Deliver);
         }
     }
 

@@ -54,11 +54,11 @@ pub(crate) enum Happening {
 
 /// What happens, and to which transport, as an entry of the loop's queue.
 #[derive(Debug)]
-pub(crate) struct Event<T>(Py<T>, Happening);
+pub(crate) struct Notice<T>(Py<T>, Happening);
 
-impl<T: PipeEnd> Work for Event<T> {
+impl<T: PipeEnd> Work for Notice<T> {
     fn kind() -> &'static KindOf<Self> {
-        T::events()
+        T::notices()
     }
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
@@ -78,7 +78,7 @@ impl<T: PipeEnd> Work for Event<T> {
     }
 }
 
-impl<T: PipeEnd> Watched for Event<T> {
+impl<T: PipeEnd> Watched for Notice<T> {
     fn again(&self, py: Python<'_>) -> Self {
         Self(self.0.clone_ref(py), self.1)
     }
@@ -200,7 +200,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
     fn is_quiet(error: &Bound<'_, PyAny>) -> PyResult<bool>;
 
     /// The kind of entries by which the loop tells of what happens.
-    fn events() -> &'static KindOf<Event<Self>>;
+    fn notices() -> &'static KindOf<Notice<Self>>;
 
     /// What happens otherwise than at the beginning and the end.
     ///
@@ -209,8 +209,8 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
     fn on_ready(slf: &Bound<'_, Self>, readiness: Happening) -> PyResult<()>;
 
     /// The entry by which the loop tells of it.
-    fn event(slf: &Bound<'_, Self>, happening: Happening) -> Event<Self> {
-        Event(slf.clone().unbind(), happening)
+    fn notice(slf: &Bound<'_, Self>, happening: Happening) -> Notice<Self> {
+        Notice(slf.clone().unbind(), happening)
     }
 
     /// The method of that name of asyncio's transport of this kind.
@@ -228,10 +228,10 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
     ) -> PyResult<()> {
         let py = slf.py();
         event_loop.get().check_closed(py)?;
-        let event = Self::event(slf, happening);
+        let notice = Self::notice(slf, happening);
         drop(match happening {
-            Happening::Writable => event_loop.get().watch_writable(py, fd, event)?,
-            _ => event_loop.get().watch_readable(py, fd, event)?,
+            Happening::Writable => event_loop.get().watch_writable(py, fd, notice)?,
+            _ => event_loop.get().watch_readable(py, fd, notice)?,
         });
         Ok(())
     }
@@ -345,7 +345,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
         Self::stop(slf);
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        event_loop.get().push(py, Self::event(slf, Happening::Lost).entry());
+        event_loop.get().push(py, Self::notice(slf, Happening::Lost).entry());
         Ok(())
     }
 

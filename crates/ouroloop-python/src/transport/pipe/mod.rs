@@ -11,10 +11,10 @@
 //!
 //! | state | `closing` | `losing` | `open` | left by |
 //! | --- | --- | --- | --- | --- |
-//! | opened | no | no | yes | the `Open` event: `connection_made`, then the descriptor is watched |
+//! | opened | no | no | yes | the `Open` notice: `connection_made`, then the descriptor is watched |
 //! | connected | no | no | yes | `close`, the end of the stream, an error |
 //! | draining (write end) | yes | no | yes | an empty queue, an error, `abort` |
-//! | losing | yes | yes | yes | the `Lost` event: `connection_lost`, then the file object is closed |
+//! | losing | yes | yes | yes | the `Lost` notice: `connection_lost`, then the file object is closed |
 //! | closed | yes | yes | no | – |
 //!
 //! What both ends have in common lies in `End` and is carried out by `PipeEnd`.

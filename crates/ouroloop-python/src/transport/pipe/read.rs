@@ -5,7 +5,7 @@ use ouroloop::pipe::Reader;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use super::end::{CHILD, End, Event, Happening, Lent, PipeEnd, is_os_error};
+use super::end::{CHILD, End, Happening, Lent, Notice, PipeEnd, is_os_error};
 use crate::errors::os_error::os_error;
 use crate::future::Future;
 use crate::interpreter::fresh::Text;
@@ -56,7 +56,7 @@ impl ReadPipeTransport {
         let state = State { end, reader, expected: 0, watching: false, paused: false };
         let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().push(py, Self::event(&transport, Happening::Open).entry());
+        event_loop.get().push(py, Self::notice(&transport, Happening::Open).entry());
         Ok(transport)
     }
 
@@ -145,8 +145,8 @@ impl PipeEnd for ReadPipeTransport {
         is_os_error(error, Some(libc::EIO))
     }
 
-    fn events() -> &'static KindOf<Event<Self>> {
-        static KIND: KindOf<Event<ReadPipeTransport>> = KindOf::new("pipe.read").watched();
+    fn notices() -> &'static KindOf<Notice<Self>> {
+        static KIND: KindOf<Notice<ReadPipeTransport>> = KindOf::new("pipe.read").watched();
         &KIND
     }
 

@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyNotImplementedErro
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyTuple};
 
-use super::end::{End, Event, Happening, Lent, PipeEnd, is_os_error};
+use super::end::{End, Happening, Lent, Notice, PipeEnd, is_os_error};
 use crate::errors::containment::settled;
 use crate::errors::os_error::os_error;
 use crate::future::Future;
@@ -77,7 +77,7 @@ impl WritePipeTransport {
         };
         let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().push(py, Self::event(&transport, Happening::Open).entry());
+        event_loop.get().push(py, Self::notice(&transport, Happening::Open).entry());
         Ok(transport)
     }
 
@@ -301,8 +301,8 @@ impl PipeEnd for WritePipeTransport {
         is_os_error(error, None)
     }
 
-    fn events() -> &'static KindOf<Event<Self>> {
-        static KIND: KindOf<Event<WritePipeTransport>> = KindOf::new("pipe.write").watched();
+    fn notices() -> &'static KindOf<Notice<Self>> {
+        static KIND: KindOf<Notice<WritePipeTransport>> = KindOf::new("pipe.write").watched();
         &KIND
     }
 

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::object::{EXITED, Happening, Process, SubprocessTransport};
+use super::object::{EXITED, Happening, Notice, SubprocessTransport};
 use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::turn::Loop;
@@ -44,7 +44,7 @@ impl SubprocessTransport {
         let pid = slf.get().state.with(py, |state| state.pid);
         let Ok(exit) = Exit::of(pid) else { return Self::wait_in_thread(slf, &event_loop) };
         let fd = exit.fd().as_raw_fd();
-        let news = Process(slf.clone().unbind(), Happening::Ended);
+        let news = Notice(slf.clone().unbind(), Happening::Ended);
         if event_loop.get().watch_readable(py, fd, news).is_err() {
             return Self::wait_in_thread(slf, &event_loop);
         }

@@ -65,11 +65,11 @@ pub(super) enum Happening {
 
 /// What happens, and to which transport.
 #[derive(Debug)]
-pub(super) struct Process(pub(super) Py<SubprocessTransport>, pub(super) Happening);
+pub(super) struct Notice(pub(super) Py<SubprocessTransport>, pub(super) Happening);
 
-impl Work for Process {
+impl Work for Notice {
     fn kind() -> &'static KindOf<Self> {
-        static KIND: KindOf<Process> = KindOf::new("subprocess.notice").watched();
+        static KIND: KindOf<Notice> = KindOf::new("subprocess.notice").watched();
         &KIND
     }
 
@@ -87,7 +87,7 @@ impl Work for Process {
     }
 }
 
-impl Watched for Process {
+impl Watched for Notice {
     fn again(&self, py: Python<'_>) -> Self {
         Self(self.0.clone_ref(py), self.1)
     }
@@ -357,7 +357,7 @@ impl SubprocessTransport {
     pub(super) fn push(slf: &Bound<'_, Self>, happening: Happening) {
         let py = slf.py();
         if let Some(event_loop) = slf.get().event_loop(py) {
-            event_loop.get().push(py, Process(slf.clone().unbind(), happening).entry());
+            event_loop.get().push(py, Notice(slf.clone().unbind(), happening).entry());
         }
     }
 
