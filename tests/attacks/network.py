@@ -214,7 +214,7 @@ def _socket_operation() -> None:
     end = chance.one((pair()[0], descriptor()))
     match chance.below(6):
         case 0:
-            operation = call(loop.sock_recv, end, number())
+            operation = call(loop.sock_recv, end, _affordable(number()))
         case 1:
             operation = call(loop.sock_recv_into, end, chance.one((bytearray(4), value())))
         case 2 | 3:
