@@ -10,13 +10,15 @@ class Trace:
     def __init__(self, path: str) -> None:
         self._file = Path(path).open("wb", 0)  # noqa: SIM115
 
-    def __call__(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def __call__(
+        self, number: int, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]
+    ) -> None:
         from .world import world
 
         given = [_told(one) for one in arguments] + [
             f"{key}={_told(one)}" for key, one in named.items()
         ]
-        line = f"{world.made[0]:>8} {'  ' * world.depth}{_name(function)}({', '.join(given)})\n"
+        line = f"{number:>8} {'  ' * world.depth}{_name(function)}({', '.join(given)})\n"
         self._file.write(line.encode("utf-8", "replace"))
 
 

@@ -125,10 +125,11 @@ def call(function: Any, /, *arguments: Any, **named: Any) -> Any:
     if world.left <= 0:
         return None
     world.left -= 1
-    world.made[0] += 1
+    # A finalizer that makes a call of its own may run anywhere from here on.
+    world.made[0] = number = world.made[0] + 1
     try:
         if world.trace is not None:
-            world.trace(function, arguments, named)
+            world.trace(number, function, arguments, named)
         if world.starve is not None:
             answer = world.starve(function, arguments, named)
         else:
