@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.loops import Availability
-from bench.summary import Summary
+from bench.summary import Summary, Table
 
 
 @dataclass
@@ -29,31 +29,12 @@ class Series:
         return {"median": self.median, "samples": self.samples, "error": self.error, **self.details}
 
 
-@dataclass
-class Section:
-    """Benchmarks that share a unit."""
-
-    title: str
-    unit: str
-    higher_is_better: bool = False
-    rows: dict[str, dict[str, Series]] = field(default_factory=dict)
+class Section(Table[Series]):
+    """Benchmarks that share a unit, sample by sample."""
 
     def series(self, benchmark: str, loop: str) -> Series:
         """The series of a benchmark on a loop, empty at first."""
         return self.rows.setdefault(benchmark, {}).setdefault(loop, Series())
-
-    def as_json(self) -> dict[str, Any]:
-        """What is written to the results file."""
-        rows = {
-            benchmark: {loop: series.as_json() for loop, series in row.items()}
-            for benchmark, row in self.rows.items()
-        }
-        return {
-            "title": self.title,
-            "unit": self.unit,
-            "higher_is_better": self.higher_is_better,
-            "benchmarks": rows,
-        }
 
     def summary(self) -> Summary:
         """What tables and plots are made from."""

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from bench.loops import ALL_NAMES, INSTALLED, OURS, RIVALS
 from bench.programs import FLOOR
@@ -65,14 +65,41 @@ class Figures:
         return cls(**own, details={name: content[name] for name in DETAILS if name in content})
 
 
+class Written(Protocol):
+    """What has a form that is written to a file."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return that form."""
+
+
+Cell = TypeVar("Cell", bound=Written)
+
+
 @dataclass
-class Summary:
-    """Benchmarks that share a unit."""
+class Table(Generic[Cell]):
+    """Benchmarks that share a unit: by benchmark and loop, what there is of it."""
 
     title: str
     unit: str
-    higher_is_better: bool
-    rows: dict[str, dict[str, Figures]]
+    higher_is_better: bool = False
+    rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """What is written to a file."""
+        rows = {
+            benchmark: {loop: cell.as_json() for loop, cell in row.items()}
+            for benchmark, row in self.rows.items()
+        }
+        return {
+            "title": self.title,
+            "unit": self.unit,
+            "higher_is_better": self.higher_is_better,
+            "benchmarks": rows,
+        }
+
+
+class Summary(Table[Figures]):
+    """Benchmarks that share a unit, summarised."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Summary":
@@ -88,19 +115,6 @@ class Summary:
                 else {loop: Figures.from_json(figures) for loop, figures in row.items()}
             )
         return cls(content["title"], content["unit"], content["higher_is_better"], rows)
-
-    def as_json(self) -> dict[str, Any]:
-        """What is written to a file."""
-        rows = {
-            benchmark: {loop: figures.as_json() for loop, figures in row.items()}
-            for benchmark, row in self.rows.items()
-        }
-        return {
-            "title": self.title,
-            "unit": self.unit,
-            "higher_is_better": self.higher_is_better,
-            "benchmarks": rows,
-        }
 
     def figure(self, figures: Figures, *, best: bool = False) -> float | None:
         """What a table shows: the median, or the best sample."""

@@ -54,11 +54,10 @@ def test_what_wakes_a_task_is_told_around_it(tmp_path: Path) -> None:
     assert any(line[:2] == ["begins", "handle.call"] for line in lines)
 
 
-def test_nobody_watches_unless_asked(tmp_path: Path) -> None:
-    path = tmp_path / "trace"
-    environment = {key: value for key, value in os.environ.items() if key != "OUROLOOP_TRACE"}
+def test_an_empty_name_asks_for_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "OUROLOOP_TRACE": ""}
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, cwd=tmp_path)
-    assert not path.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_written_is_an_error_of_the_import(tmp_path: Path) -> None:
@@ -91,12 +90,17 @@ def test_a_pipe_that_nobody_reads_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_number_that_another_file_has_got_is_left_alone(tmp_path: Path) -> None:
-    own = tmp_path / "own"
-    program = (
-        f"import os, ouroloop\nos.closerange(3, 64)\nfile = open({str(own)!r}, 'w')\n{PROGRAM}"
-    )
-    traced(tmp_path / "trace", program)
-    assert own.read_text() == ""
+    """The import's few descriptors lie below 64, and the program has files at all of these."""
+    program = f"""
+import os, ouroloop
+os.closerange(3, 64)
+files = [open(f"{tmp_path}/own{{number}}", "w") for number in range(3, 64)]
+assert {{file.fileno() for file in files}} == set(range(3, 64))
+{PROGRAM}
+"""
+    _, lines = traced(tmp_path / "trace", program)
+    assert lines == []
+    assert {own.read_text() for own in tmp_path.glob("own*")} == {""}
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -52,8 +52,8 @@ pub(crate) use reader::StreamReader;
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     reader::install(py)?;
     writer::install(py)?;
-    socket::STREAM.make_known::<StreamReaderProtocol>(py, intake::read);
-    native_protocol::STREAM.make_known::<StreamReaderProtocol>(py, intake::deliver);
+    socket::STREAM_READING.make_known::<StreamReaderProtocol>(py, intake::read);
+    native_protocol::STREAM_PROTOCOL.make_known::<StreamReaderProtocol>(py, intake::deliver);
     protocol::install(py)
 }
 

@@ -27,7 +27,7 @@ use crate::interpreter::room::no_memory;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
 use crate::transport::descriptor;
-use crate::transport::news::news;
+use crate::transport::notice::notices;
 use crate::transport::server::Server;
 use crate::transport::socket::{Origin, SocketTransport};
 use crate::transport::tls::{self, Waiting};
@@ -35,7 +35,7 @@ use crate::turn::Loop;
 use crate::turn::Work as _;
 use crate::turn::report_caught;
 
-news! {
+notices! {
     /// Its descriptor has connections to accept.
     Accept of Listener: "listener.accept", by on_readable;
     /// The protocol of an accepted connection is to be made.

@@ -14,7 +14,7 @@ mod habit;
 pub(crate) mod lent_frame;
 pub(crate) mod listener;
 pub(crate) mod native_protocol;
-mod news;
+mod notice;
 pub(crate) mod pipe;
 pub(crate) mod protocol;
 pub(crate) mod server;

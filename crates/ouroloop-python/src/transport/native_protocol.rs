@@ -52,7 +52,7 @@ impl<F> Known<F> {
 pub(crate) type Deliver = fn(&Bound<'_, PyAny>, &Bound<'_, PyBytes>) -> PyResult<()>;
 
 /// The protocol between a stream reader and a transport.
-pub(crate) static STREAM: Known<Deliver> = Known::nobody();
+pub(crate) static STREAM_PROTOCOL: Known<Deliver> = Known::nobody();
 
 /// `protocol.data_received(data)`, for data that is not empty.
 ///
@@ -60,7 +60,7 @@ pub(crate) static STREAM: Known<Deliver> = Known::nobody();
 /// What that raises.
 #[inline]
 pub(super) fn deliver(protocol: &Bound<'_, PyAny>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-    match STREAM.derived(protocol) {
+    match STREAM_PROTOCOL.derived(protocol) {
         Some(deliver) => deliver(protocol, data),
         None => protocol.call_method1(intern!(data.py(), "data_received"), (data,)).map(drop),
     }

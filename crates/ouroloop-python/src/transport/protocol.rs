@@ -12,7 +12,7 @@ use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::native::cell::AttachedCell;
 use crate::standard::{Standard, exception_of};
-use crate::transport::native_protocol::STREAM;
+use crate::transport::native_protocol::STREAM_PROTOCOL;
 use crate::turn::Loop;
 use crate::turn::report_caught;
 
@@ -23,7 +23,7 @@ use crate::turn::report_caught;
 /// Those of `isinstance`.
 pub(super) fn is_of_stream(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = protocol.py();
-    Ok(STREAM.derived(protocol).is_some()
+    Ok(STREAM_PROTOCOL.derived(protocol).is_some()
         || protocol.is_instance(Standard::get(py)?.flow_control.bind(py))?)
 }
 

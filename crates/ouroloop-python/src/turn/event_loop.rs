@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::c_ulong;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use ouroloop::EventLoop;
 use ouroloop::fork::Owner;
@@ -25,6 +24,7 @@ use pyo3::prelude::*;
 
 use super::current::Current;
 use super::entry::Entry;
+use super::executor::{Bell, Executor};
 use super::hooks::{self, Seen};
 use super::signals::Signals;
 use super::timekeeping::Timekeeping;
@@ -66,14 +66,6 @@ pub(crate) struct State {
     pub(crate) was_left_in_a_run: bool,
 }
 
-/// The executor that `run_in_executor(None, …)` uses.
-#[derive(Debug)]
-pub(crate) struct Executor {
-    pub(crate) object: Py<PyAny>,
-    /// A native queue into which jobs go directly; none for an executor that the program has given.
-    pub(crate) queue: Option<Py<PyAny>>,
-}
-
 /// A transport with something to send when the turn is over, or sooner.
 #[derive(Debug)]
 pub(crate) struct Unsent {
@@ -84,10 +76,6 @@ pub(crate) struct Unsent {
 /// Sends what a transport has to send, unless that has left already; of errors only `SystemExit` and
 /// `KeyboardInterrupt` are left.
 pub(crate) type Sending = fn(&Bound<'_, Loop>, &Bound<'_, PyAny>) -> PyResult<()>;
-
-/// Calls a worker of an executor, without the interpreter.
-#[derive(Clone)]
-pub(crate) struct Bell(Arc<dyn Fn() + Send + Sync>);
 
 /// The native part of `ouroloop.Loop`.
 #[pyclass(frozen, subclass, weakref, module = "ouroloop._native")]
@@ -147,13 +135,6 @@ pub(crate) fn check_thread(thread: c_ulong) -> PyResult<()> {
     ))
 }
 
-impl Executor {
-    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.object)?;
-        visit.call(&self.queue)
-    }
-}
-
 impl Unsent {
     pub(crate) fn new(transport: Py<PyAny>, send: Sending) -> Self {
         Self { transport, send }
@@ -161,22 +142,6 @@ impl Unsent {
 
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.transport)
-    }
-}
-
-impl Bell {
-    pub(crate) fn new(ring: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ring))
-    }
-
-    pub(crate) fn ring(&self) {
-        (self.0)();
-    }
-}
-
-impl std::fmt::Debug for Bell {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Bell")
     }
 }
 

@@ -16,12 +16,14 @@
 //! | `signals.rs`, `wakeup.rs` | the pipe by which signals wake it |
 //! | `fork.rs` | a loop in a forked child |
 //! | `hooks.rs` | who watches what it does |
+//! | `executor.rs` | what it keeps of its default executor |
 //! | `report.rs` | what is told to exception handlers, warned of and logged |
 
 mod clock;
 pub(crate) mod current;
 mod entry;
 mod event_loop;
+mod executor;
 mod fork;
 pub(crate) mod hooks;
 mod report;
@@ -37,9 +39,8 @@ use pyo3::prelude::*;
 
 pub(crate) use clock::seconds_of;
 pub(crate) use entry::{Entry, Subject};
-pub(crate) use event_loop::{
-    Bell, Executor, Loop, Phase, SCRATCH_BYTES, Unsent, closed, thread_identifier,
-};
+pub(crate) use event_loop::{Loop, Phase, SCRATCH_BYTES, Unsent, closed, thread_identifier};
+pub(crate) use executor::{Bell, Executor};
 pub(crate) use report::{log_debug, report_caught, warn_resource};
 pub(crate) use work::{KindOf, Placed, Watched, Work};
 

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use ouroloop::net::datagram::{DatagramSocket, Outgoing};
-use pyo3::PyTraverseError;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustix::net::AddressFamily;
@@ -14,7 +12,6 @@ use super::news::News;
 use super::peers::Peers;
 use crate::context::run_in;
 use crate::future::Future;
-use crate::handle::confine;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::ValueOffset;
@@ -23,9 +20,10 @@ use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
 use crate::transport::failure::Step;
 use crate::transport::habit::Habit;
+use crate::transport::notice::{Notice, Notified};
 use crate::transport::{descriptor, protocol};
 use crate::turn::Loop;
-use crate::turn::{KindOf, Subject, Watched, Work};
+use crate::turn::{KindOf, Work as _};
 
 const MODULE: &str = "asyncio.selector_events";
 const CLASS: &str = "_SelectorDatagramTransport";
@@ -155,23 +153,8 @@ impl DatagramTransport {
         Ok(transport)
     }
 
-    /// What the loop has to tell.
-    ///
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
-    #[inline]
-    fn on(slf: &Bound<'_, Self>, event: Happening) -> PyResult<()> {
-        match event {
-            Happening::Readable => Self::on_readable(slf),
-            Happening::Writable => Self::on_writable(slf),
-            Happening::Deliver => Self::deliver_kept(slf),
-            Happening::Open => Self::on_open(slf),
-            Happening::Lost => Self::on_lost(slf),
-        }
-    }
-
-    pub(super) fn push(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>, event: Happening) {
-        event_loop.get().push(slf.py(), Notice(slf.clone().unbind(), event).entry());
+    pub(super) fn push(slf: &Bound<'_, Self>, event_loop: &Bound<'_, Loop>, happening: Happening) {
+        event_loop.get().push(slf.py(), Notice::to(slf, happening).entry());
     }
 
     pub(super) fn on_open(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -220,27 +203,47 @@ impl DatagramTransport {
     }
 }
 
+impl Notified for DatagramTransport {
+    type Happening = Happening;
+
+    fn notices() -> &'static KindOf<Notice<Self>> {
+        static KIND: KindOf<Notice<DatagramTransport>> = KindOf::new("datagram.notice").watched();
+        &KIND
+    }
+
+    #[inline]
+    fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
+        match happening {
+            Happening::Readable => Self::on_readable(slf),
+            Happening::Writable => Self::on_writable(slf),
+            Happening::Deliver => Self::deliver_kept(slf),
+            Happening::Open => Self::on_open(slf),
+            Happening::Lost => Self::on_lost(slf),
+        }
+    }
+}
+
 impl SocketEnd for DatagramTransport {
     type State = State;
-    type Readable = Notice;
-    type Writable = Notice;
-    type Lost = Notice;
+    type Readable = Notice<Self>;
+    type Writable = Notice<Self>;
+    type Lost = Notice<Self>;
 
     #[inline]
     fn state(&self) -> &AttachedCell<State> {
         &self.state
     }
 
-    fn readable(slf: &Bound<'_, Self>) -> Notice {
-        Notice(slf.clone().unbind(), Happening::Readable)
+    fn readable(slf: &Bound<'_, Self>) -> Notice<Self> {
+        Notice::to(slf, Happening::Readable)
     }
 
-    fn writable(slf: &Bound<'_, Self>) -> Notice {
-        Notice(slf.clone().unbind(), Happening::Writable)
+    fn writable(slf: &Bound<'_, Self>) -> Notice<Self> {
+        Notice::to(slf, Happening::Writable)
     }
 
-    fn lost(slf: &Bound<'_, Self>) -> Notice {
-        Notice(slf.clone().unbind(), Happening::Lost)
+    fn lost(slf: &Bound<'_, Self>) -> Notice<Self> {
+        Notice::to(slf, Happening::Lost)
     }
 
     fn flush_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -282,34 +285,4 @@ pub(crate) enum Happening {
     Writable,
     /// Datagrams that were read before can be delivered again.
     Deliver,
-}
-
-/// What happens, and to which transport.
-#[derive(Debug)]
-pub(crate) struct Notice(pub(super) Py<DatagramTransport>, pub(super) Happening);
-
-impl Work for Notice {
-    fn kind() -> &'static KindOf<Self> {
-        static KIND: KindOf<Notice> = KindOf::new("datagram.notice").watched();
-        &KIND
-    }
-
-    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        let transport = self.0.bind(event_loop.py());
-        confine(event_loop, transport, |it| DatagramTransport::on(it, self.1))
-    }
-
-    fn subject(&self, py: Python<'_>) -> Option<Subject> {
-        Some(Subject::Object(self.0.clone_ref(py).into_any()))
-    }
-
-    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
-    }
-}
-
-impl Watched for Notice {
-    fn again(&self, py: Python<'_>) -> Self {
-        Self(self.0.clone_ref(py), self.1)
-    }
 }

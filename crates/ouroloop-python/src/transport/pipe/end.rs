@@ -3,12 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use ouroloop::pipe::Kind;
-use pyo3::PyClass;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyBaseException, PyOSError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::context::{copy_current, run_in};
@@ -16,18 +14,18 @@ use crate::errors::leaving::leaves_loop;
 use crate::errors::logged::log_error;
 use crate::errors::os_error::os_error;
 use crate::future::Future;
-use crate::handle::confine;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::references::CloneRef as _;
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::{self, Step};
 use crate::transport::native_protocol::Known;
+use crate::transport::notice::{Notice, Notified};
 use crate::transport::protocol;
 use crate::transport::unclosed::warn_unclosed;
-use crate::turn::{KindOf, Loop, Subject, Watched, Work, report_caught};
+use crate::turn::{Loop, Work as _, report_caught};
 
 /// What is called of the protocol between a pipe of a child and the child's transport.
-pub(crate) struct Calls {
+pub(crate) struct ChildProtocol {
     /// The pipe has this transport.
     pub(crate) connected: fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>),
     /// It has brought bytes.
@@ -37,7 +35,7 @@ pub(crate) struct Calls {
 }
 
 /// That protocol.
-pub(crate) static CHILD: Known<Calls> = Known::nobody();
+pub(crate) static CHILD_PROTOCOL: Known<ChildProtocol> = Known::nobody();
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,38 +48,6 @@ pub(crate) enum Happening {
     Writable,
     /// The transport is to call its protocol's `connection_lost`.
     Lost,
-}
-
-/// What happens, and to which transport, as an entry of the loop's queue.
-#[derive(Debug)]
-pub(crate) struct Notice<T>(Py<T>, Happening);
-
-impl<T: PipeEnd> Work for Notice<T> {
-    fn kind() -> &'static KindOf<Self> {
-        T::notices()
-    }
-
-    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        confine(event_loop, self.0.bind(event_loop.py()), |end| match self.1 {
-            Happening::Open => T::on_open(end),
-            Happening::Lost => T::on_lost(end),
-            readiness => T::on_ready(end, readiness),
-        })
-    }
-
-    fn subject(&self, py: Python<'_>) -> Option<Subject> {
-        Some(Subject::Object(self.0.clone_ref(py).into_any()))
-    }
-
-    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
-    }
-}
-
-impl<T: PipeEnd> Watched for Notice<T> {
-    fn again(&self, py: Python<'_>) -> Self {
-        Self(self.0.clone_ref(py), self.1)
-    }
 }
 
 /// The number of a descriptor that a file object owns.
@@ -142,7 +108,7 @@ impl End {
         if kind == Kind::Other {
             return Err(fresh::error::<PyValueError>(refusal));
         }
-        let greeting = if CHILD.exactly(protocol.bind(py)).is_some() {
+        let greeting = if CHILD_PROTOCOL.exactly(protocol.bind(py)).is_some() {
             None
         } else {
             Some(protocol.bind(py).getattr(intern!(py, "connection_made"))?.unbind())
@@ -186,7 +152,7 @@ impl End {
 pub(super) type Cleared = ([Option<Py<PyAny>>; 4], Option<Py<Loop>>, Option<Py<Future>>);
 
 /// One end of a pipe: what a read end and a write end do alike.
-pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
+pub(super) trait PipeEnd: Notified<Happening = Happening> {
     /// Lends the common state, under the rule of [`crate::native::cell`].
     fn end<R>(&self, py: Python<'_>, access: impl FnOnce(&mut End) -> R) -> R;
 
@@ -198,20 +164,6 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
 
     /// Whether a fatal error of this kind is the other side's, which only debug mode logs.
     fn is_quiet(error: &Bound<'_, PyAny>) -> PyResult<bool>;
-
-    /// The kind of entries by which the loop tells of what happens.
-    fn notices() -> &'static KindOf<Notice<Self>>;
-
-    /// What happens otherwise than at the beginning and the end.
-    ///
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
-    fn on_ready(slf: &Bound<'_, Self>, readiness: Happening) -> PyResult<()>;
-
-    /// The entry by which the loop tells of it.
-    fn notice(slf: &Bound<'_, Self>, happening: Happening) -> Notice<Self> {
-        Notice(slf.clone().unbind(), happening)
-    }
 
     /// The method of that name of asyncio's transport of this kind.
     fn step(method: &'static str) -> Step;
@@ -228,7 +180,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
     ) -> PyResult<()> {
         let py = slf.py();
         event_loop.get().check_closed(py)?;
-        let notice = Self::notice(slf, happening);
+        let notice = Notice::to(slf, happening);
         drop(match happening {
             Happening::Writable => event_loop.get().watch_writable(py, fd, notice)?,
             _ => event_loop.get().watch_readable(py, fd, notice)?,
@@ -297,7 +249,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
             return failure::call_back(&event_loop, greeting, &fresh::tuple(py, [slf])?, context);
         }
         Self::call_protocol(slf, |protocol| {
-            if let Some(child) = CHILD.exactly(protocol) {
+            if let Some(child) = CHILD_PROTOCOL.exactly(protocol) {
                 (child.connected)(protocol, slf.as_any());
             }
             Ok(())
@@ -345,7 +297,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
         Self::stop(slf);
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         event_loop.get().check_closed(py)?;
-        event_loop.get().push(py, Self::notice(slf, Happening::Lost).entry());
+        event_loop.get().push(py, Notice::to(slf, Happening::Lost).entry());
         Ok(())
     }
 
@@ -361,7 +313,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
         let reason = fresh::pack!(py, &error);
         let report = |error| Self::report(slf, Self::step("_call_connection_lost"), &reason, error);
         let told = Self::call_protocol(slf, |protocol| {
-            if let Some(child) = CHILD.exactly(protocol) {
+            if let Some(child) = CHILD_PROTOCOL.exactly(protocol) {
                 return (child.lost)(protocol, error);
             }
             protocol.getattr(intern!(py, "connection_lost"))?.call1(&reason).map(drop)
@@ -382,7 +334,7 @@ pub(crate) trait PipeEnd: PyClass<Frozen = True> + Sync {
         let (protocol, event_loop) = (slf.get().protocol(py), slf.get().event_loop(py));
         let (Some(protocol), Some(event_loop)) = (protocol, event_loop) else { return Ok(()) };
         let protocol = protocol.bind(py);
-        if CHILD.exactly(protocol).is_some() {
+        if CHILD_PROTOCOL.exactly(protocol).is_some() {
             return Ok(());
         }
         let context = slf.get().end(py, |end| end.context.clone_ref(py));

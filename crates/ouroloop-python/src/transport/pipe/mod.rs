@@ -30,7 +30,7 @@ use pyo3::prelude::*;
 
 use crate::native::{instance_dict, slots};
 
-pub(crate) use end::{CHILD, Calls};
+pub(crate) use end::{CHILD_PROTOCOL, ChildProtocol};
 pub(crate) use read::ReadPipeTransport;
 pub(crate) use write::WritePipeTransport;
 

@@ -5,7 +5,7 @@ use ouroloop::pipe::Reader;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use super::end::{CHILD, End, Happening, Lent, Notice, PipeEnd, is_os_error};
+use super::end::{CHILD_PROTOCOL, End, Happening, Lent, PipeEnd, is_os_error};
 use crate::errors::os_error::os_error;
 use crate::future::Future;
 use crate::interpreter::fresh::Text;
@@ -14,6 +14,7 @@ use crate::native::instance_dict::ValueOffset;
 use crate::transport::bytes::{self, LARGEST_READ};
 use crate::transport::failure::Step;
 use crate::transport::native_protocol;
+use crate::transport::notice::{Notice, Notified};
 use crate::turn::{KindOf, Loop, Work as _};
 
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl ReadPipeTransport {
         let state = State { end, reader, expected: 0, watching: false, paused: false };
         let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().push(py, Self::notice(&transport, Happening::Open).entry());
+        event_loop.get().push(py, Notice::to(&transport, Happening::Open).entry());
         Ok(transport)
     }
 
@@ -94,7 +95,7 @@ impl ReadPipeTransport {
     }
 
     fn deliver(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-        Self::call_protocol(slf, |protocol| match CHILD.exactly(protocol) {
+        Self::call_protocol(slf, |protocol| match CHILD_PROTOCOL.exactly(protocol) {
             Some(child) => (child.received)(protocol, data),
             None => native_protocol::deliver(protocol, data),
         })
@@ -107,6 +108,24 @@ impl ReadPipeTransport {
         Self::log(slf, "info", "%r was closed by peer")?;
         slf.get().end(slf.py(), |end| end.reached_eof = true);
         Self::lose(slf, None)
+    }
+}
+
+impl Notified for ReadPipeTransport {
+    type Happening = Happening;
+
+    fn notices() -> &'static KindOf<Notice<Self>> {
+        static KIND: KindOf<Notice<ReadPipeTransport>> = KindOf::new("pipe.read").watched();
+        &KIND
+    }
+
+    fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
+        match happening {
+            Happening::Open => Self::on_open(slf),
+            Happening::Readable => Self::on_readable(slf),
+            Happening::Writable => Ok(()),
+            Happening::Lost => Self::on_lost(slf),
+        }
     }
 }
 
@@ -143,18 +162,6 @@ impl PipeEnd for ReadPipeTransport {
     /// A terminal whose other side has gone answers EIO.
     fn is_quiet(error: &Bound<'_, PyAny>) -> PyResult<bool> {
         is_os_error(error, Some(libc::EIO))
-    }
-
-    fn notices() -> &'static KindOf<Notice<Self>> {
-        static KIND: KindOf<Notice<ReadPipeTransport>> = KindOf::new("pipe.read").watched();
-        &KIND
-    }
-
-    fn on_ready(slf: &Bound<'_, Self>, readiness: Happening) -> PyResult<()> {
-        match readiness {
-            Happening::Readable => Self::on_readable(slf),
-            _ => Ok(()),
-        }
     }
 
     fn step(method: &'static str) -> Step {

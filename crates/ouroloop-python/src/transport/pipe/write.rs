@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyNotImplementedErro
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyTuple};
 
-use super::end::{End, Happening, Lent, Notice, PipeEnd, is_os_error};
+use super::end::{End, Happening, Lent, PipeEnd, is_os_error};
 use crate::errors::containment::settled;
 use crate::errors::os_error::os_error;
 use crate::future::Future;
@@ -19,6 +19,7 @@ use crate::standard::Standard;
 use crate::transport::buffer_limits::BufferLimit;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
 use crate::transport::failure::Step;
+use crate::transport::notice::{Notice, Notified};
 use crate::transport::protocol;
 use crate::turn::Loop;
 use crate::turn::{KindOf, Work as _};
@@ -77,7 +78,7 @@ impl WritePipeTransport {
         };
         let transport = Bound::new(py, Self { state: AttachedCell::new(state) })?;
         VALUE_OFFSET.learn(&transport);
-        event_loop.get().push(py, Self::notice(&transport, Happening::Open).entry());
+        event_loop.get().push(py, Notice::to(&transport, Happening::Open).entry());
         Ok(transport)
     }
 
@@ -264,6 +265,24 @@ impl WritePipeTransport {
     }
 }
 
+impl Notified for WritePipeTransport {
+    type Happening = Happening;
+
+    fn notices() -> &'static KindOf<Notice<Self>> {
+        static KIND: KindOf<Notice<WritePipeTransport>> = KindOf::new("pipe.write").watched();
+        &KIND
+    }
+
+    fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
+        match happening {
+            Happening::Open => Self::on_open(slf),
+            Happening::Readable => Self::on_reader_lost(slf),
+            Happening::Writable => Self::on_writable(slf),
+            Happening::Lost => Self::on_lost(slf),
+        }
+    }
+}
+
 impl PipeEnd for WritePipeTransport {
     fn end<R>(&self, py: Python<'_>, access: impl FnOnce(&mut End) -> R) -> R {
         self.state.with(py, |state| access(&mut state.end))
@@ -299,19 +318,6 @@ impl PipeEnd for WritePipeTransport {
 
     fn is_quiet(error: &Bound<'_, PyAny>) -> PyResult<bool> {
         is_os_error(error, None)
-    }
-
-    fn notices() -> &'static KindOf<Notice<Self>> {
-        static KIND: KindOf<Notice<WritePipeTransport>> = KindOf::new("pipe.write").watched();
-        &KIND
-    }
-
-    fn on_ready(slf: &Bound<'_, Self>, readiness: Happening) -> PyResult<()> {
-        match readiness {
-            Happening::Readable => Self::on_reader_lost(slf),
-            Happening::Writable => Self::on_writable(slf),
-            Happening::Open | Happening::Lost => Ok(()),
-        }
     }
 
     fn step(method: &'static str) -> Step {

@@ -33,5 +33,5 @@ mod read;
 mod write;
 
 pub(crate) use class::install;
-pub(crate) use object::{Origin, STREAM, SocketTransport, TLS};
+pub(crate) use object::{Origin, STREAM_READING, SocketTransport, TLS_READING};
 pub(crate) use read::{READ_FAILED, writable_bytes};

@@ -20,7 +20,7 @@ use crate::transport::chunk::Chunk;
 use crate::transport::endpoint::{Endpoint, SocketEnd, SocketState, Told};
 use crate::transport::habit::Habit;
 use crate::transport::native_protocol::Known;
-use crate::transport::news::news;
+use crate::transport::notice::notices;
 use crate::transport::server::Server;
 use crate::turn::Loop;
 
@@ -51,8 +51,8 @@ pub(super) enum Kind {
 pub(crate) type Reading = fn(&Bound<'_, SocketTransport>, usize) -> PyResult<()>;
 
 /// The protocol of TLS, and that of a stream's reader, where nothing is overridden.
-pub(crate) static TLS: Known<Reading> = Known::nobody();
-pub(crate) static STREAM: Known<Reading> = Known::nobody();
+pub(crate) static TLS_READING: Known<Reading> = Known::nobody();
+pub(crate) static STREAM_READING: Known<Reading> = Known::nobody();
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -259,14 +259,16 @@ pub(super) fn pointer(transport: &Bound<'_, SocketTransport>) -> NonNull<ffi::Py
 }
 
 pub(super) fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
-    if let Some(reading) = TLS.exactly(protocol).or_else(|| STREAM.exactly(protocol)) {
+    if let Some(reading) =
+        TLS_READING.exactly(protocol).or_else(|| STREAM_READING.exactly(protocol))
+    {
         return Ok(Kind::Native(*reading));
     }
     let buffered = Standard::get(protocol.py())?.buffered_protocol.bind(protocol.py());
     if protocol.is_instance(buffered)? {
         return Ok(Kind::Buffered);
     }
-    Ok(STREAM.derived(protocol).map_or(Kind::Plain, |reading| Kind::Native(*reading)))
+    Ok(STREAM_READING.derived(protocol).map_or(Kind::Plain, |reading| Kind::Native(*reading)))
 }
 
 fn is_internet(address: &SocketAddrAny) -> bool {
@@ -279,7 +281,7 @@ fn disable_nagle(socket: &OwnedFd) -> bool {
     rustix::net::sockopt::set_tcp_nodelay(socket, true).is_ok()
 }
 
-news! {
+notices! {
     /// It is to call its protocol's `connection_made`.
     Open of SocketTransport: "socket.open", by on_open;
     /// It is to call its protocol's `connection_lost`.

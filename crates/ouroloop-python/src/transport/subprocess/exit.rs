@@ -17,9 +17,10 @@ use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::object::{EXITED, Happening, Notice, SubprocessTransport};
+use super::object::{EXITED, Happening, SubprocessTransport};
 use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
+use crate::transport::notice::Notice;
 use crate::turn::Loop;
 
 /// Reported for a child whose status somebody else has read.
@@ -44,8 +45,8 @@ impl SubprocessTransport {
         let pid = slf.get().state.with(py, |state| state.pid);
         let Ok(exit) = Exit::of(pid) else { return Self::wait_in_thread(slf, &event_loop) };
         let fd = exit.fd().as_raw_fd();
-        let news = Notice(slf.clone().unbind(), Happening::Ended);
-        if event_loop.get().watch_readable(py, fd, news).is_err() {
+        let notice = Notice::to(slf, Happening::Ended);
+        if event_loop.get().watch_readable(py, fd, notice).is_err() {
             return Self::wait_in_thread(slf, &event_loop);
         }
         slf.get().state.with(py, |state| state.exit = Some(exit));

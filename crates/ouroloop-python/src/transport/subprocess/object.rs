@@ -12,15 +12,15 @@ use pyo3::types::{PyBytes, PyTuple};
 use crate::context::copy_current;
 use crate::errors::leaving::leaves_loop;
 use crate::future::{Future, Outcome};
-use crate::handle::confine;
 use crate::interpreter::fresh;
 use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::ValueOffset;
 use crate::standard::{Standard, exception_of};
 use crate::transport::failure::Step;
+use crate::transport::notice::{Notice, Notified};
 use crate::transport::pipe::{ReadPipeTransport, WritePipeTransport};
-use crate::turn::{KindOf, Loop, Subject, Watched, Work};
+use crate::turn::{KindOf, Loop, Work as _};
 
 const MODULE: &str = "asyncio.base_subprocess";
 const CLASS: &str = "BaseSubprocessTransport";
@@ -52,7 +52,7 @@ impl Call {
 
 /// What happens.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Happening {
+pub(crate) enum Happening {
     /// The pipes are connected.
     Connected,
     /// The next of the waiting calls is due.
@@ -61,36 +61,6 @@ pub(super) enum Happening {
     Ended,
     /// The child has ended and been reaped; it is time to say so.
     Exited(i32),
-}
-
-/// What happens, and to which transport.
-#[derive(Debug)]
-pub(super) struct Notice(pub(super) Py<SubprocessTransport>, pub(super) Happening);
-
-impl Work for Notice {
-    fn kind() -> &'static KindOf<Self> {
-        static KIND: KindOf<Notice> = KindOf::new("subprocess.notice").watched();
-        &KIND
-    }
-
-    fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        let transport = self.0.bind(event_loop.py());
-        confine(event_loop, transport, |it| SubprocessTransport::on(it, self.1))
-    }
-
-    fn subject(&self, py: Python<'_>) -> Option<Subject> {
-        Some(Subject::Object(self.0.clone_ref(py).into_any()))
-    }
-
-    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
-    }
-}
-
-impl Watched for Notice {
-    fn again(&self, py: Python<'_>) -> Self {
-        Self(self.0.clone_ref(py), self.1)
-    }
 }
 
 /// What a pipe's protocol has.
@@ -153,6 +123,25 @@ pub(super) static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 /// The names under which `Popen` has the child's pipes.
 pub(super) const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+impl Notified for SubprocessTransport {
+    type Happening = Happening;
+
+    fn notices() -> &'static KindOf<Notice<Self>> {
+        static KIND: KindOf<Notice<SubprocessTransport>> =
+            KindOf::new("subprocess.notice").watched();
+        &KIND
+    }
+
+    fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
+        match happening {
+            Happening::Connected => Self::on_connected(slf),
+            Happening::Call => Self::next_call(slf),
+            Happening::Ended => Self::on_ended(slf),
+            Happening::Exited(returncode) => Self::note_exit(slf, returncode),
+        }
+    }
+}
 
 impl SubprocessTransport {
     /// A transport for the running child `process`, a `Popen` object; its pipes are not connected
@@ -357,18 +346,7 @@ impl SubprocessTransport {
     pub(super) fn push(slf: &Bound<'_, Self>, happening: Happening) {
         let py = slf.py();
         if let Some(event_loop) = slf.get().event_loop(py) {
-            event_loop.get().push(py, Notice(slf.clone().unbind(), happening).entry());
-        }
-    }
-
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt` of the protocol.
-    pub(super) fn on(slf: &Bound<'_, Self>, happening: Happening) -> PyResult<()> {
-        match happening {
-            Happening::Connected => Self::on_connected(slf),
-            Happening::Call => Self::next_call(slf),
-            Happening::Ended => Self::on_ended(slf),
-            Happening::Exited(returncode) => Self::note_exit(slf, returncode),
+            event_loop.get().push(py, Notice::to(slf, happening).entry());
         }
     }
 

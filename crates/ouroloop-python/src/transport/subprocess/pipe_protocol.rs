@@ -14,7 +14,7 @@ use crate::interpreter::recursion::Level;
 use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
-use crate::transport::pipe::{CHILD, Calls};
+use crate::transport::pipe::{CHILD_PROTOCOL, ChildProtocol};
 
 impl PipeProtocol {
     pub(super) fn of<'py>(
@@ -182,10 +182,10 @@ pub(super) fn make_known(py: Python<'_>) {
         // SAFETY: what is called below is called for objects of exactly this class.
         unsafe { protocol.cast_unchecked() }
     }
-    let calls = Calls {
+    let calls = ChildProtocol {
         connected: |protocol, transport| PipeProtocol::connected(cast(protocol), transport),
         received: |protocol, data| PipeProtocol::received(cast(protocol), data),
         lost: |protocol, error| PipeProtocol::lost(cast(protocol), error),
     };
-    CHILD.make_known::<PipeProtocol>(py, calls);
+    CHILD_PROTOCOL.make_known::<PipeProtocol>(py, calls);
 }

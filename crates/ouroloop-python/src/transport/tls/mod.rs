@@ -66,7 +66,7 @@ pub(crate) use security::{Request, Security};
 
 /// Makes the classes complete.
 pub(crate) fn install(py: Python<'_>) {
-    socket::TLS.make_known::<TlsProtocol>(py, reading::read);
+    socket::TLS_READING.make_known::<TlsProtocol>(py, reading::read);
     instance_dict::install::<TlsTransport>(py);
     slots::install_deallocate::<TlsTransport>(py);
 }
