@@ -10,9 +10,9 @@ import ouroloop
 import pytest
 import trustme
 
-from tests.certificates import Contexts
-from tests.descriptors import as_before
-from tests.loops import FACTORIES, Factory, Run, runner_of
+from tests.support.certificates import Contexts
+from tests.support.descriptors import as_before
+from tests.support.loops import FACTORIES, Factory, Run, runner_of
 
 RunPython = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tests.loops import HOST, PATIENCE, until
+from tests.support.loops import HOST, PATIENCE, until
 
 
 def exactly(message: str) -> str:

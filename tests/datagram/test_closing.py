@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from tests.loops import HOST, Factory, Run, turns, until
+from tests.support.loops import HOST, Factory, Run, turns, until
 
 from .peers import Recorder, endpoint, gone, name_of, nothing_to_read, udp, unix_pair
 

@@ -11,8 +11,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import FACTORIES, HOST, Factory, Run, turns, until
-from tests.releases import stock_has
+from tests.support.loops import FACTORIES, HOST, Factory, Run, turns, until
+from tests.support.releases import stock_has
 
 from .peers import Echo, Recorder, endpoint, exactly, name_of, reports, udp
 

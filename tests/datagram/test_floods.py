@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, until
+from tests.support.loops import Run, until
 
 from .peers import Recorder, endpoint, unix_pair
 

@@ -10,7 +10,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import HOST, Run, turns, until
+from tests.support.loops import HOST, Run, turns, until
 
 from .peers import Echo, Recorder, endpoint, name_of, reports, udp, unix_pair
 

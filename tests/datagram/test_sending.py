@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST, Factory, Run, turns, until
+from tests.support.loops import HOST, Factory, Run, turns, until
 
 from .peers import (
     Echo,

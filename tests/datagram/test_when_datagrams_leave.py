@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST, Run, until
+from tests.support.loops import HOST, Run, until
 
 from .peers import Recorder, endpoint, gone, reports, udp
 

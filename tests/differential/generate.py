@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.releases import stock_has
+from tests.support.releases import stock_has
 
 from . import operations as _operations  # noqa: F401  # they fill the table
 from .registry import OPERATIONS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.releases import stock_has
+from tests.support.releases import stock_has
 
 from .compare import compare
 from .hunt import Hunt

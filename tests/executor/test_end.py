@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ouroloop
 import pytest
 
-from tests.releases import stock_has
+from tests.support.releases import stock_has
 
 from .conftest import Blocked
 

@@ -7,7 +7,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import FACTORIES, Run, runner_of
+from tests.support.loops import FACTORIES, Run, runner_of
 
 PyTask: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
 PyFuture: Any = asyncio.futures._PyFuture  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from tests.loops import Factory, reporting_runner_of
+from tests.support.loops import Factory, reporting_runner_of
 
 FLOOD: Final = 4_000_000
 """More than the kernel takes at once, so that a protocol is paused and resumed."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.descriptors import children
-from tests.loops import FACTORIES, Run, runner_of
+from tests.support.descriptors import children
+from tests.support.loops import FACTORIES, Run, runner_of
 
 
 @pytest.fixture(params=FACTORIES)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.loops import HOST, PATIENCE, Run, until
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import HOST, PATIENCE, Run, until
 
 
 class Ending(asyncio.Protocol):

@@ -17,8 +17,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.loops import FACTORIES, HOST, Run, until
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import FACTORIES, HOST, Run, until
 
 from .broken import (
     FLOOD,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST, Run
+from tests.support.loops import HOST, Run
 
 ASKING = 3
 

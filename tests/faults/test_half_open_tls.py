@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.descriptors import open_descriptors
-from tests.loops import HOST, Run, until
+from tests.support.certificates import NAME, Contexts
+from tests.support.descriptors import open_descriptors
+from tests.support.loops import HOST, Run, until
 
 COUNT = 10
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST, Run, until
+from tests.support.loops import HOST, Run, until
 
 Storm = Callable[[], contextlib.AbstractContextManager[list[int]]]
 

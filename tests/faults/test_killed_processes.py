@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.descriptors import children
-from tests.loops import Run, until
+from tests.support.descriptors import children
+from tests.support.loops import Run, until
 
 # Says when it runs, and writes without end.
 ENDLESS = "import os\nwhile True: os.write(1, b'0123456789' * 1000)"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, until
+from tests.support.loops import Run, until
 
 NAME = "n" * 108
 

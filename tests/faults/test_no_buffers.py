@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.loops import FACTORIES, HOST, PATIENCE
-from tests.protocols import Recorder
-from tests.refusals import call_refused, can_refuse
+from tests.support.loops import FACTORIES, HOST, PATIENCE
+from tests.support.protocols import Recorder
+from tests.support.refusals import call_refused, can_refuse
 
 pytestmark = pytest.mark.skipif(not can_refuse(), reason="system calls cannot be made to fail")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.loops import HOST, Run, until
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import HOST, Run, until
 
 TEXT = b"".join(b"line %d\n" % number for number in range(60))
 

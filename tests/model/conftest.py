@@ -8,7 +8,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Factory
+from tests.support.loops import Factory
 
 
 def turn(loop: asyncio.AbstractEventLoop, count: int = 1) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.both_ways import outputs
+from tests.support.both_ways import outputs
 
 PROGRAM = """
 import asyncio, copy, pickle

@@ -9,7 +9,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import FACTORIES
+from tests.support.loops import FACTORIES
 
 from .conftest import turn
 

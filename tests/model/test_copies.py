@@ -11,7 +11,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.both_ways import outputs
+from tests.support.both_ways import outputs
 
 Copy = Callable[[Any], Any]
 

@@ -8,7 +8,7 @@ import sys
 import ouroloop
 import pytest
 
-from tests.releases import stock_has
+from tests.support.releases import stock_has
 
 if sys.version_info < (3, 12):
     pytest.skip("Python 3.12 brought eager tasks", allow_module_level=True)

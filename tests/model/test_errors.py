@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import FACTORIES, Factory
+from tests.support.loops import FACTORIES, Factory
 
 from .conftest import Reports, turn
 

@@ -8,7 +8,7 @@ from unittest import mock
 import ouroloop
 import pytest
 
-from tests.loops import Run, turns
+from tests.support.loops import Run, turns
 
 BASES: Final[dict[str, type[Any]]] = {
     "asyncio": asyncio.SelectorEventLoop,

@@ -14,8 +14,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Factory
-from tests.releases import stock_has
+from tests.support.loops import Factory
+from tests.support.releases import stock_has
 
 from .conftest import Reports, turn
 

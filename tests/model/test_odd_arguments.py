@@ -9,7 +9,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Factory, Run, reporting_runner_of, turns
+from tests.support.loops import Factory, Run, reporting_runner_of, turns
 
 
 class File:

@@ -11,7 +11,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Factory, Run
+from tests.support.loops import Factory, Run
 
 Unraisable = Any
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.loops import PATIENCE, Run
+from tests.support.loops import PATIENCE, Run
 
 
 @pytest.fixture(autouse=True)

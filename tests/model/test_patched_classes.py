@@ -1,6 +1,6 @@
 """Methods that a program patches on asyncio's classes are called where asyncio calls them."""
 
-from tests.both_ways import outputs
+from tests.support.both_ways import outputs
 
 PROGRAM = """
 import asyncio

@@ -18,7 +18,7 @@ import ouroloop
 import pytest
 from ouroloop import _native
 
-from tests.loops import HOST, Run
+from tests.support.loops import HOST, Run
 
 SPARE_CONTEXT_BY_WEAK_REFERENCE: Final = """
 import contextvars, gc, weakref, ouroloop

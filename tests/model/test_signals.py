@@ -12,7 +12,7 @@ from pathlib import Path
 import ouroloop
 import pytest
 
-from tests.loops import Factory
+from tests.support.loops import Factory
 
 from .conftest import turn
 

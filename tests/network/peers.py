@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ClassVar
 
-from tests.loops import HOST
+from tests.support.loops import HOST
 
 
 class Recorder(asyncio.Protocol):

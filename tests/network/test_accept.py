@@ -17,7 +17,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import HOST, Run, until
+from tests.support.loops import HOST, Run, until
 
 from .peers import Serving, address_of, serve
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.descriptors import open_descriptors
-from tests.loops import HOST, Run
+from tests.support.descriptors import open_descriptors
+from tests.support.loops import HOST, Run
 
 from .conftest import exactly
 from .peers import Recorder, answers, closed, closed_port, echo_server, info, silent_port

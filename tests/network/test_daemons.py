@@ -13,7 +13,7 @@ import ouroloop
 import pytest
 
 from tests.conftest import RunPython
-from tests.loops import FACTORIES, HOST, Factory, until
+from tests.support.loops import FACTORIES, HOST, Factory, until
 
 from .forks import Forked, forked, in_child
 

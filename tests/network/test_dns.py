@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run
+from tests.support.loops import Run
 
 
 def test_getaddrinfo_answers_what_socket_answers(run: Run) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Run, until
+from tests.support.loops import Run, until
 
 from .forks import Forked, forked, in_child, is_open
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, until
+from tests.support.loops import Run, until
 
 from .forks import in_child, is_open
 

@@ -16,7 +16,7 @@ import ouroloop
 import pytest
 
 from tests.conftest import RunPython
-from tests.loops import until
+from tests.support.loops import until
 
 from .forks import forked, in_child, is_open
 from .peers import Serving

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run
+from tests.support.loops import Run
 
 from .peers import Recorder, answers, closed, info
 

@@ -8,8 +8,8 @@ import weakref
 
 import pytest
 
-from tests.loops import FACTORIES, HOST, Factory, Run, until
-from tests.releases import stock_has
+from tests.support.loops import FACTORIES, HOST, Factory, Run, until
+from tests.support.releases import stock_has
 
 from .peers import Serving, address_of, serve
 

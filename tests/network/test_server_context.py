@@ -5,7 +5,7 @@ import contextvars
 import socket
 import sys
 
-from tests.loops import HOST, Run, until
+from tests.support.loops import HOST, Run, until
 
 from .peers import address_of
 

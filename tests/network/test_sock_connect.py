@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST, Run
+from tests.support.loops import HOST, Run
 
 from .conftest import exactly
 from .peers import echo_server, silent_port

@@ -10,7 +10,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import HOST
+from tests.support.loops import HOST
 
 Log = list[Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.descriptors import open_descriptors
-from tests.loops import Run, until
+from tests.support.descriptors import open_descriptors
+from tests.support.loops import Run, until
 
 from .conftest import exactly
 from .peers import Echo, Recorder, Serving, closed

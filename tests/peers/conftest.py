@@ -11,7 +11,7 @@ import ouroloop
 import pytest
 import trustme
 
-from tests.loops import Run, runner_of
+from tests.support.loops import Run, runner_of
 
 HOST = "127.0.0.1"
 

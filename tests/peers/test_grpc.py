@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.descriptors import open_descriptors
-from tests.loops import PATIENCE
+from tests.support.descriptors import open_descriptors
+from tests.support.loops import PATIENCE
 
 from .conftest import HOST
 

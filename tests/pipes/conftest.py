@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.loops import Factory, Run, reporting_runner_of
+from tests.support.loops import Factory, Run, reporting_runner_of
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.both_ways import outputs
+from tests.support.both_ways import outputs
 
 PROGRAM = """
 import asyncio, os, signal

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Factory, Run, until
+from tests.support.loops import Factory, Run, until
 
 from .ends import Recorder, pipe, writing
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.descriptors import children
-from tests.loops import Factory, Run, reporting_runner_of
+from tests.support.descriptors import children
+from tests.support.loops import Factory, Run, reporting_runner_of
 
 
 @pytest.fixture

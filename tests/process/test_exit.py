@@ -14,8 +14,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Factory, Run, until
-from tests.releases import stock_has
+from tests.support.loops import Factory, Run, until
+from tests.support.releases import stock_has
 
 from .recorder import child
 

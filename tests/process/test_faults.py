@@ -13,8 +13,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.descriptors import children, open_descriptors
-from tests.loops import Run, reporting_runner_of, until
+from tests.support.descriptors import children, open_descriptors
+from tests.support.loops import Run, reporting_runner_of, until
 
 from .recorder import Recorder, child
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, until
+from tests.support.loops import Run, until
 
 from .recorder import Recorder, child
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.loops import HOST
+from tests.support.loops import HOST
 
 
 @contextlib.contextmanager

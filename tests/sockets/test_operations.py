@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST, Run, turns
+from tests.support.loops import HOST, Run, turns
 
 from .conftest import connected, drain, fill, listening, pair
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.loops import FACTORIES, Factory, Run, turns, until
-from tests.releases import stock_has
+from tests.support.loops import FACTORIES, Factory, Run, turns, until
+from tests.support.releases import stock_has
 
 from .conftest import connected, drain, fill, pair
 

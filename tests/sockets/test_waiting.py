@@ -14,7 +14,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import Run, turns, until
+from tests.support.loops import Run, turns, until
 
 from .conftest import connected, drain, fill, listening, pair
 

@@ -10,7 +10,7 @@ import ouroloop
 import pytest
 from ouroloop import _native
 
-from tests.loops import HOST, Run, runner_of, until
+from tests.support.loops import HOST, Run, runner_of, until
 
 Handler = Callable[[Any, Any], Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST
+from tests.support.loops import HOST
 
 from .conftest import STOCK, World
 

@@ -14,8 +14,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.loops import HOST, Run
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import HOST, Run
 
 from .conftest import Handler, World, serving
 

@@ -7,7 +7,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.loops import HOST, Run
+from tests.support.loops import HOST, Run
 
 from .conftest import World, serving
 from .test_connections import connected, echo

@@ -12,7 +12,7 @@ from unittest import mock
 import ouroloop
 import pytest
 
-from tests.loops import HOST, Run
+from tests.support.loops import HOST, Run
 
 from .conftest import STOCK, WORLDS, World, serving, turn
 from .test_connections import connected, echo

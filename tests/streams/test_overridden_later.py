@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ouroloop import _native
 
-from tests.loops import Run
+from tests.support.loops import Run
 
 
 @pytest.fixture(params=[asyncio.StreamReader, _native.StreamReader], ids=["stock", "native"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import HOST, Run, until
+from tests.support.loops import HOST, Run, until
 
 from .conftest import World, serving
 

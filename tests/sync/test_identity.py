@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ouroloop import _native
 
-from tests.releases import stock_has
+from tests.support.releases import stock_has
 
 from .conftest import NAMES, Side, turns
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.releases import stock_has
+from tests.support.releases import stock_has
 
 from .conftest import Side, turns
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.releases import stock_has
+from tests.support.releases import stock_has
 
 from .conftest import SIDES, Side
 

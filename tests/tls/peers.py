@@ -7,9 +7,9 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tests.certificates import NAME, Contexts
-from tests.loops import HOST, PATIENCE, until
-from tests.protocols import Life
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import HOST, PATIENCE, until
+from tests.support.protocols import Life
 
 
 class Refilling(Life, asyncio.BufferedProtocol):

@@ -4,9 +4,9 @@ import gc
 import weakref
 from unittest import mock
 
-from tests.certificates import Contexts
-from tests.loops import Run, until
-from tests.protocols import Echo, Recorder
+from tests.support.certificates import Contexts
+from tests.support.loops import Run, until
+from tests.support.protocols import Echo, Recorder
 
 from .peers import connect, serving
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.loops import Factory, Run, reporting_runner_of, turns, until
-from tests.protocols import Echo, Recorder
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import Factory, Run, reporting_runner_of, turns, until
+from tests.support.protocols import Echo, Recorder
 
 from .peers import ByHand, Refilling, connect, serving
 

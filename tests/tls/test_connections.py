@@ -10,9 +10,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.loops import HOST, Run, until
-from tests.protocols import Echo, Recorder
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import HOST, Run, until
+from tests.support.protocols import Echo, Recorder
 
 from .peers import Refilling, connect, serving
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import Contexts
-from tests.loops import Run, until
-from tests.protocols import Echo, Recorder
+from tests.support.certificates import Contexts
+from tests.support.loops import Run, until
+from tests.support.protocols import Echo, Recorder
 
 from .peers import ByHand, Refilling, accepted, connect, listening, serving
 

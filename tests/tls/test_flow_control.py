@@ -5,9 +5,9 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
-from tests.certificates import Contexts
-from tests.loops import Run, turns, until
-from tests.protocols import Echo, Recorder
+from tests.support.certificates import Contexts
+from tests.support.loops import Run, turns, until
+from tests.support.protocols import Echo, Recorder
 
 from .peers import ByHand, Refilling, accepted, connect, listening, serving
 

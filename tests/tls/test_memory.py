@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import NAME, Contexts
 from tests.conftest import RunPython
+from tests.support.certificates import NAME, Contexts
 
 SERVER = """
 import asyncio, gc, os, ssl, sys

@@ -10,8 +10,8 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.certificates import Contexts
-from tests.protocols import Echo, Recorder
+from tests.support.certificates import Contexts
+from tests.support.protocols import Echo, Recorder
 
 from .peers import connect, serving
 

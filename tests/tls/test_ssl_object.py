@@ -3,9 +3,9 @@
 import gc
 from typing import Any
 
-from tests.certificates import Contexts
-from tests.loops import Factory, Run, reporting_runner_of, until
-from tests.protocols import Echo, Recorder
+from tests.support.certificates import Contexts
+from tests.support.loops import Factory, Run, reporting_runner_of, until
+from tests.support.protocols import Echo, Recorder
 
 from .peers import connect, serving
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Factory, Run, until
-from tests.protocols import Filling, Recorder
+from tests.support.loops import Factory, Run, until
+from tests.support.protocols import Filling, Recorder
 
 from .peers import attach, connected, gone, pattern, tcp_pair
 

@@ -11,8 +11,8 @@ from unittest import mock
 
 import pytest
 
-from tests.loops import HOST, Run, until
-from tests.protocols import Recorder
+from tests.support.loops import HOST, Run, until
+from tests.support.protocols import Recorder
 
 Opened = Callable[[], AbstractAsyncContextManager[Any]]
 

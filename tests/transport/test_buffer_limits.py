@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from tests.loops import Run, turns, until
-from tests.protocols import Life, Recorder
+from tests.support.loops import Run, turns, until
+from tests.support.protocols import Life, Recorder
 
 from .peers import connected, pattern, read_exactly, reports
 

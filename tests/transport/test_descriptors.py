@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.descriptors import open_descriptors
-from tests.loops import HOST, Run, turns, until
-from tests.protocols import Echo, Recorder
+from tests.support.descriptors import open_descriptors
+from tests.support.loops import HOST, Run, turns, until
+from tests.support.protocols import Echo, Recorder
 
 from .peers import attach, connected, gone, nothing_to_read, read_all, reset, tcp_pair
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.loops import FACTORIES, HOST, Run, turns, until
-from tests.protocols import Echo, HalfOpen, Recorder
+from tests.support.loops import FACTORIES, HOST, Run, turns, until
+from tests.support.protocols import Echo, HalfOpen, Recorder
 
 from .peers import connected, gone, pattern, read_all, reports, reset
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Factory, Run, turns, until
-from tests.protocols import Filling, Recorder
+from tests.support.loops import Factory, Run, turns, until
+from tests.support.protocols import Filling, Recorder
 
 from .peers import attach, connected, gone, pattern, reset, tcp_pair
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.loops import Run, turns, until
-from tests.protocols import Filling, HalfOpen, Recorder
+from tests.support.loops import Run, turns, until
+from tests.support.protocols import Filling, HalfOpen, Recorder
 
 from .peers import connected, gone, nothing_to_read, read_all
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, turns, until
-from tests.protocols import Echo, Filling, HalfOpen, Recorder
+from tests.support.loops import Run, turns, until
+from tests.support.protocols import Echo, Filling, HalfOpen, Recorder
 
 from .peers import connected, gone, pattern, read_all, reports, reset
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import RunPython
-from tests.loops import FACTORIES
+from tests.support.loops import FACTORIES
 
 PROGRAM = """
 import asyncio, gc, os, socket, sys

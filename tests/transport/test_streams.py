@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.loops import HOST, Run, turns, until
+from tests.support.loops import HOST, Run, turns, until
 
 from .peers import pattern, read_exactly, reset, tcp_pair
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run, until
+from tests.support.loops import Run, until
 
 ROUNDS = 20
 PIECE = bytes(64 * 1024)

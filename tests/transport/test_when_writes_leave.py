@@ -13,9 +13,9 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.certificates import NAME, Contexts
-from tests.loops import PATIENCE, Factory, Run, until
-from tests.protocols import Filling, HalfOpen, Recorder
+from tests.support.certificates import NAME, Contexts
+from tests.support.loops import PATIENCE, Factory, Run, until
+from tests.support.protocols import Filling, HalfOpen, Recorder
 
 from .peers import (
     attach,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.loops import Run
-from tests.protocols import Recorder
+from tests.support.loops import Run
+from tests.support.protocols import Recorder
 
 from .peers import connected, pattern, read_all, read_exactly
 
