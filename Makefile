@@ -101,10 +101,11 @@ test-multiplexers: $(VENV)/.native $(VENV)/.peers
 	done
 
 # A build of its own that reports Python code which runs while a native object's state is lent (see
-# crates/ouroloop-python/src/native/lent). Left out: what measures memory, other projects' programs and the
+# crates/ouroloop-python/src/native/lent), and ends at a reference whose drop PyO3 would put off
+# (crates/ouroloop-python/src/interpreter/references.rs). Left out: what measures memory, other projects' programs and the
 # generated ones, which say nothing about that which the others do not.
 LENT := $(abspath target/lent)
-LENT_FLAGS := --cfg ouroloop_check_lent --cfg py_sys_config="Py_REF_DEBUG"
+LENT_FLAGS := --cfg ouroloop_check_lent --cfg pyo3_disable_reference_pool --cfg py_sys_config="Py_REF_DEBUG"
 
 test-lent: $(VENV)/.tools
 	RUSTFLAGS="$$RUSTFLAGS "'$(LENT_FLAGS)' \

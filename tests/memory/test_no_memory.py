@@ -179,3 +179,109 @@ def test_what_has_grown_can_be_looked_at() -> None:
         command, capture_output=True, text=True, timeout=100, check=False, env=freed
     )
     assert (ran.returncode, ran.stdout) == (0, "lives\n"), ran.stderr
+
+
+ENDS = """
+import asyncio, gc, os, resource, sys, weakref
+import ouroloop
+
+loop = ouroloop.new_event_loop()
+pipes = [os.pipe() for _ in range(400)]
+for reading, _ in pipes:
+    loop.add_reader(reading, len, "")
+for _ in range(500_000):
+    loop.call_later(1000, len, "")
+    loop.call_soon(len, "")
+if sys.argv[1] == "collected":
+    loop.itself = loop
+gc.disable()
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+if sys.argv[1] == "closed":
+    loop.close()
+reference = weakref.ref(loop)
+del loop
+gc.collect()
+print("lives, and the loop", "is there" if reference() else "is gone")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of the address space is Linux's")
+@pytest.mark.parametrize("how", ["closed", "dropped", "collected"])
+@pytest.mark.parametrize("safe", ["0", "1"])
+def test_a_loop_with_much_to_do_ends_without_memory(how: str, safe: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", ENDS, how]
+    ran = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "OUROLOOP_SAFE": safe},
+    )
+    assert (ran.returncode, ran.stdout) == (0, "lives, and the loop is gone\n"), ran.stderr
+
+
+SMALL = """
+import asyncio, os, resource, sys
+import ouroloop
+
+loop = ouroloop.new_event_loop()
+future = loop.create_future()
+reading, _ = os.pipe()
+
+def calls():
+    return {
+        "add_reader": lambda: loop.add_reader(reading, len),
+        "add_signal_handler": lambda: loop.add_signal_handler(10, len),
+        "cancel": lambda: loop.create_future().cancel("why"),
+        "create_connection": lambda: loop.create_connection(asyncio.Protocol),
+        "create_datagram_endpoint": lambda: loop.create_datagram_endpoint(asyncio.DatagramProtocol),
+        "create_server": lambda: loop.create_server(asyncio.Protocol),
+        "create_task": lambda: loop.create_task(ouroloop.sleep(0)),
+        "create_unix_server": lambda: loop.create_unix_server(asyncio.Protocol, "/nowhere"),
+        "error": lambda: future.result(),
+        "getaddrinfo": lambda: loop.getaddrinfo("localhost", 80),
+        "repr": lambda: repr(loop),
+        "run_in_executor": lambda: loop.run_in_executor(None, len),
+        "sleep": lambda: ouroloop.sleep(1),
+        "timeout": lambda: ouroloop.timeout(5),
+        "wait_for": lambda: ouroloop.wait_for(future, 1),
+        "wrong": lambda: ouroloop.Queue(5, 6),
+    }
+
+calls = calls()
+ended = dict.fromkeys(calls, "not called")
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + 20 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+kept = None
+size = 2**24
+while size >= 32:
+    try:
+        kept = (kept, bytearray(size))
+    except MemoryError:
+        size //= 2
+for name in calls:
+    try:
+        calls[name]()
+    except MemoryError:
+        ended[name] = MemoryError
+    except BaseException as error:
+        ended[name] = error
+    else:
+        ended[name] = None
+assert MemoryError in ended.values(), ended
+os.write(1, b"lives\\n")
+os._exit(0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of the address space is Linux's")
+def test_what_is_small_finds_memory_kept_back_for_it() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", SMALL]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "lives\n"), ran.stderr

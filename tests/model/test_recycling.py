@@ -287,3 +287,24 @@ def test_a_resurrected_object_is_left_alone(loop: asyncio.AbstractEventLoop) -> 
     assert len({id(one) for one in kept + fresh}) == 55
     assert [one.exception().args for one in kept] == [(number,) for number in range(5)]
     turn(loop)
+
+
+@pytest.mark.parametrize("scheduled", ["timer", "callback", "done callback"])
+def test_a_loop_that_nobody_closes_is_collected(scheduled: str) -> None:
+    for _ in range(4):
+        loop = ouroloop.new_event_loop()
+        if scheduled == "timer":
+            loop.call_later(1000, int)
+        elif scheduled == "callback":
+            loop.call_soon(int)
+        else:
+            future = loop.create_future()
+            future.add_done_callback(str)
+            future.cancel()
+            del future
+        loop.itself = loop  # type: ignore[attr-defined]
+        gone = weakref.ref(loop)
+        del loop
+        with pytest.warns(ResourceWarning, match="unclosed event loop"):
+            gc.collect()
+        assert gone() is None

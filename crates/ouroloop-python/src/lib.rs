@@ -48,6 +48,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Makes the classes and functions.
 fn make(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    interpreter::reserve::keep();
     interpreter::tricks::choose();
     #[cfg(keeps_spares)]
     interpreter::spares::keep(py)?;

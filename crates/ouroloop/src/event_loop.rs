@@ -48,8 +48,10 @@ use crate::interrupt::InterruptDescriptor;
 use crate::memory;
 use crate::multiplex::{Events, Interest, Multiplexer, Poll, Timeout};
 use crate::ready::{Place, ReadyQueue};
+use crate::remains::Remains;
 use crate::sources::Sources;
 use crate::timers::{TimerId, Timers};
+use crate::wait::Wait;
 use crate::waker::{Sleep, Waker};
 
 /// At most about this many callbacks run between two looks at the descriptors.
@@ -71,29 +73,6 @@ const CALLBACKS_OF_DESCRIPTOR: usize = 2;
 /// A timer that is due within so many nanoseconds of the last look may be due at once.
 const NEAR_NANOS: Nanos = 1_000_000_000;
 
-/// A planned look at the descriptors; performing it borrows nothing of the loop.
-#[derive(Debug)]
-#[must_use]
-pub struct Wait {
-    multiplexer: Arc<dyn Multiplexer>,
-    events: Events,
-    timeout: Timeout,
-    outcome: io::Result<()>,
-}
-
-impl Wait {
-    /// Whether performing it may block the thread.
-    #[must_use]
-    pub fn blocks(&self) -> bool {
-        self.timeout != Timeout::Zero
-    }
-
-    /// Performs it; the outcome is for [`EventLoop::collect`].
-    pub fn perform(&mut self) {
-        self.outcome = self.multiplexer.wait(&mut self.events, self.timeout);
-    }
-}
-
 /// The loop: ready queue, timers, watched descriptors and the way in from other threads.
 #[derive(Debug)]
 pub struct EventLoop<C, K = MonotonicClock> {
@@ -101,6 +80,8 @@ pub struct EventLoop<C, K = MonotonicClock> {
     timers: Timers<C>,
     sources: Sources<C>,
     multiplexer: Arc<dyn Multiplexer>,
+    /// The mechanism of a closed loop: what waits for nothing needs no descriptor of the kernel's.
+    idle: Arc<Poll>,
     inbox: Inbox<C, InterruptDescriptor>,
     waker: Waker<InterruptDescriptor>,
     clock: K,
@@ -154,6 +135,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             timers: Timers::new(),
             sources: Sources::new(Arc::clone(&multiplexer)),
             multiplexer,
+            idle: Arc::new(Poll::new()),
             inbox: Inbox::new(waker.clone()),
             waker,
             seen: clock.now(),
@@ -533,19 +515,20 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
         self.timers.iter_mut().for_each(C::leave);
     }
 
-    /// Empties the loop, handing every callback to the caller, who decides when they are dropped.
+    /// Empties the loop, handing every callback to the caller, who decides when they are dropped. Needs no memory.
     /// Letters of other threads are refused from now on, and the loop's own descriptors are closed.
-    pub fn close(&mut self) -> Vec<C> {
+    pub fn close(&mut self) -> Remains<C> {
         self.leave_all();
-        let mut callbacks: Vec<C> = self.ready.take_all().into();
-        callbacks.extend(self.timers.take_all());
-        callbacks.extend(self.sources.take_all());
-        callbacks.extend(self.inbox.close());
-        // What waits for nothing needs no descriptor of the kernel's.
-        self.multiplexer = Arc::new(Poll::new());
-        self.sources.move_to(Arc::clone(&self.multiplexer));
+        let remains = Remains {
+            ready: self.ready.take_all(),
+            timers: self.timers.take_all(),
+            sources: self.sources.take_all(),
+            letters: self.inbox.close(),
+        };
+        self.multiplexer = Arc::<Poll>::clone(&self.idle);
+        self.sources.move_to(Arc::<Poll>::clone(&self.idle));
         self.waker.interrupt().close();
-        callbacks
+        remains
     }
 
     /// Has the sources watch, unless the loop is inherited.

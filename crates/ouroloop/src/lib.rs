@@ -37,13 +37,18 @@ pub mod interrupt;
 pub mod pipe;
 mod sources;
 
+mod remains;
+mod wait;
+
 pub mod event_loop;
 
 pub mod task;
 
 pub use callback::{Callback, Refused, Watched};
-pub use event_loop::{EventLoop, Wait};
+pub use event_loop::EventLoop;
+pub use remains::Remains;
 pub use task::{JoinError, JoinHandle, Sleep, TcpListener, TcpStream, run, run_on, sleep, spawn};
+pub use wait::Wait;
 
 /// The README's example is a test.
 #[cfg(doctest)]

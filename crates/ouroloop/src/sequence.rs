@@ -1,6 +1,7 @@
 //! A table whose keys are handed out in sequence and never again, so that a stale key names
 //! nothing.
 
+use std::collections::hash_map::IntoValues;
 use std::collections::{HashMap, TryReserveError};
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -118,7 +119,7 @@ impl<T> SequenceMap<T> {
     }
 
     /// Empties the table; its keys stay used up.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
+    pub(crate) fn take_all(&mut self) -> IntoValues<u64, T> {
         std::mem::take(&mut self.values).into_values()
     }
 }

@@ -44,7 +44,7 @@ enum Manner {
 
 /// A descriptor's callbacks.
 #[derive(Debug)]
-struct Source<C> {
+pub(crate) struct Source<C> {
     reader: Option<Watch<C>>,
     writer: Option<Watch<C>>,
     /// What the mechanism has been told.
@@ -53,6 +53,10 @@ struct Source<C> {
 
 impl<C> Source<C> {
     const EMPTY: Self = Self { reader: None, writer: None, told: Interest::NONE };
+
+    pub(crate) fn into_callbacks(self) -> impl Iterator<Item = C> {
+        self.reader.into_iter().chain(self.writer).map(|watch| watch.callback)
+    }
 
     /// What the mechanism ought to know.
     fn interest(&self) -> Interest {
@@ -284,17 +288,16 @@ impl<C: Callback> Sources<C> {
         Ok(())
     }
 
-    pub(crate) fn take_all(&mut self) -> Vec<C> {
-        let mut callbacks = Vec::new();
-        for (fd, source) in (0..).zip(std::mem::take(&mut self.table)) {
+    /// Ends all watches, and answers them.
+    pub(crate) fn take_all(&mut self) -> Vec<Source<C>> {
+        let sources = std::mem::take(&mut self.table);
+        for (fd, source) in (0..).zip(&sources) {
             if source.told != Interest::NONE {
                 // The descriptors belong to others and may be closed by now.
                 let _ = self.multiplexer.set(fd, source.told, Interest::NONE);
             }
-            let watches = source.reader.into_iter().chain(source.writer);
-            callbacks.extend(watches.map(|watch| watch.callback));
         }
-        callbacks
+        sources
     }
 
     fn set(&mut self, fd: RawFd, direction: Direction, watch: Watch<C>) -> Watched<C> {

@@ -11,6 +11,7 @@
 //! 4. Timers with equal deadlines fire in the order in which they were scheduled.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::IntoValues;
 use std::collections::{BinaryHeap, TryReserveError};
 
 use crate::clock::Nanos;
@@ -126,7 +127,7 @@ impl<C> Timers<C> {
     }
 
     /// Cancels every timer, handing the callbacks to the caller.
-    pub fn take_all(&mut self) -> impl Iterator<Item = C> + use<C> {
+    pub fn take_all(&mut self) -> IntoValues<u64, C> {
         self.heap = BinaryHeap::new();
         self.pending.take_all()
     }

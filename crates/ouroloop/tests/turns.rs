@@ -341,7 +341,7 @@ fn a_closed_loop_hands_out_everything_and_takes_no_letters() {
     turns.set_writer(number(&near), Token(4)).expect("a watch");
     turns.inbox().send(Token(5)).expect("an open inbox");
     assert_eq!(turns.callbacks().count(), 4);
-    let mut callbacks = turns.close();
+    let mut callbacks: Vec<_> = turns.close().into_callbacks().collect();
     callbacks.sort();
     assert_eq!(callbacks, [1, 2, 3, 4, 5].map(Token));
     assert_eq!(turns.inbox().send(Token(6)).map_err(|closed| closed.0), Err(Token(6)));

@@ -16,7 +16,7 @@ use pyo3::types::PySet;
 use super::child;
 use super::ensure::Ensure;
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
-use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::listen::{Closure, DoneListener, Listen, has_ear};
 use crate::interpreter::fresh;
 use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken};
@@ -88,7 +88,7 @@ impl AsCompleted {
         // A future has its callback before it is among those that are waited for, as a callback
         // runs in a later turn.
         for future in todo.as_any().try_iter()? {
-            child::listen(&future?, Listener::new(slf))?;
+            child::listen(&future?, DoneListener::new(slf))?;
         }
         if !todo.is_empty()
             && let Some(timeout) = timeout
@@ -133,7 +133,7 @@ impl AsCompleted {
     fn time_out(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let Some(todo) = slf.get().todo(py) else { return Ok(()) };
-        let listener = Listener::new(slf);
+        let listener = DoneListener::new(slf);
         for future in todo.as_any().try_iter()? {
             child::stop_listening(&future?, &listener)?;
             slf.get().arrive(py, Arrival::TimedOut)?;
@@ -372,7 +372,7 @@ impl AsCompleted {
 
     /// What a future calls that is not native.
     fn _handle_completion(slf: &Bound<'_, Self>, f: &Bound<'_, PyAny>) -> PyResult<()> {
-        child::no_longer_awaited(f, &Listener::new(slf))?;
+        child::no_longer_awaited(f, &DoneListener::new(slf))?;
         Self::ended(slf, f)
     }
 

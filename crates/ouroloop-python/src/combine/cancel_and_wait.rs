@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::timeout::timeout_from;
 use crate::coroutine::Scope;
-use crate::future::listen::{Listen, Listener, has_ear};
+use crate::future::listen::{DoneListener, Listen, has_ear};
 use crate::future::{Future, Link, cancel_awaited, exactly_native, is_done};
 use crate::interpreter::fresh;
 use crate::native::cell::AttachedCell;
@@ -74,7 +74,7 @@ pub(super) fn watch<'py>(
     if let Some(native) = exactly_native(future) {
         let waiter = waiter.bind(py).clone().unbind();
         let release = Bound::new(py, Release { waiter: AttachedCell::new(Some(waiter)) })?;
-        Future::add_link(native, Link::Listener(Listener::new(&release)))?;
+        Future::add_link(native, Link::Listener(DoneListener::new(&release)))?;
         return Ok(release.into_any());
     }
     let callback = partial(waiter.bind(py))?;
@@ -90,7 +90,7 @@ pub(super) fn watch<'py>(
 pub(super) fn unwatch(future: &Bound<'_, PyAny>, watch: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = future.py();
     if let (Some(native), Ok(release)) = (exactly_native(future), watch.cast_exact::<Release>()) {
-        native.get().remove_listener(py, &Listener::new(release));
+        native.get().remove_listener(py, &DoneListener::new(release));
         return Ok(());
     }
     // A coroutine that is closed when no loop runs leaves nobody waiting.

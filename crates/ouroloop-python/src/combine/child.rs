@@ -4,8 +4,8 @@
 use pyo3::prelude::*;
 
 use crate::future::exactly_native;
-use crate::future::listen::Listener;
-use crate::future::{Future, Link, Outcome, Phase};
+use crate::future::listen::DoneListener;
+use crate::future::{Future, FuturePhase, Link, Outcome};
 #[cfg(Py_3_14)]
 use crate::standard::Standard;
 #[cfg(Py_3_14)]
@@ -29,7 +29,7 @@ pub(super) fn ending(future: &Bound<'_, PyAny>) -> PyResult<Ending> {
     let py = future.py();
     if let Some(native) = exactly_native(future) {
         return Ok(native.get().state.with(py, |state| {
-            if state.phase == Phase::Cancelled {
+            if state.phase == FuturePhase::Cancelled {
                 return Ending::Cancelled;
             }
             state.log_traceback = false;
@@ -62,7 +62,7 @@ pub(super) fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound
 }
 
 /// Has `listener` told once the future has ended, which may be the next turn.
-pub(super) fn listen(future: &Bound<'_, PyAny>, listener: Listener) -> PyResult<()> {
+pub(super) fn listen(future: &Bound<'_, PyAny>, listener: DoneListener) -> PyResult<()> {
     let py = future.py();
     if let Some(native) = exactly_native(future) {
         return Future::add_link(native, Link::Listener(listener));
@@ -77,7 +77,7 @@ pub(super) fn listen(future: &Bound<'_, PyAny>, listener: Listener) -> PyResult<
 }
 
 /// Takes back what [`listen`] did, if the future has not ended.
-pub(super) fn stop_listening(future: &Bound<'_, PyAny>, listener: &Listener) -> PyResult<()> {
+pub(super) fn stop_listening(future: &Bound<'_, PyAny>, listener: &DoneListener) -> PyResult<()> {
     let py = future.py();
     if let Some(native) = exactly_native(future) {
         let gone = native.get().state.with(py, |state| state.links.take_listener(listener));
@@ -94,7 +94,10 @@ pub(super) fn stop_listening(future: &Bound<'_, PyAny>, listener: &Listener) -> 
     not(Py_3_14),
     expect(clippy::unnecessary_wraps, reason = "there is nothing to do before 3.14")
 )]
-pub(super) fn no_longer_awaited(future: &Bound<'_, PyAny>, listener: &Listener) -> PyResult<()> {
+pub(super) fn no_longer_awaited(
+    future: &Bound<'_, PyAny>,
+    listener: &DoneListener,
+) -> PyResult<()> {
     #[cfg(Py_3_14)]
     if exactly_native(future).is_none()
         && let Some(awaiter) = listener.awaiter(future.py())

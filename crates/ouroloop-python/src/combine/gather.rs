@@ -10,7 +10,7 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::child::{self, Ending};
 use super::ensure::{Ensure, is_exact_coroutine};
-use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::listen::{Closure, DoneListener, Listen, has_ear};
 use crate::future::{Future, Home, Outcome, cancel_awaited, exactly_native, is_done, kin};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
@@ -88,7 +88,7 @@ impl GatheringFuture {
     /// Has `child` counted when it has ended; it is pending.
     fn expect(slf: &Bound<'_, Self>, child: &Bound<'_, PyAny>) -> PyResult<()> {
         slf.get().state.with(slf.py(), |state| state.pending += 1);
-        child::listen(child, Listener::new(slf))
+        child::listen(child, DoneListener::new(slf))
     }
 
     /// Counts a child that has ended.
@@ -124,7 +124,7 @@ impl GatheringFuture {
     fn fail(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         if cfg!(Py_3_14) {
             let py = slf.py();
-            let listener = Listener::new(slf);
+            let listener = DoneListener::new(slf);
             let children = slf.get().copied_children(py)?;
             for child in children {
                 child::no_longer_awaited(child.bind(py), &listener)?;

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::child::{self, Ending};
 use super::ensure::Ensure;
-use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::listen::{Closure, DoneListener, Listen, has_ear};
 use crate::future::{is_cancelled, is_done};
 use crate::native::cell::AttachedCell;
 use crate::standard::Standard;
@@ -47,7 +47,7 @@ impl Shield {
         if is_done(inner)? {
             return Ok(());
         }
-        child::stop_listening(inner, &Listener::new(slf))?;
+        child::stop_listening(inner, &DoneListener::new(slf))?;
         if let Some(log) = &Standard::get(py)?.log_on_exception {
             // One report is enough, however many shields the future had.
             inner.call_method1(intern!(py, "remove_done_callback"), (log,))?;
@@ -132,7 +132,7 @@ fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
             awaiter: AttachedCell::new(awaiter),
         },
     )?;
-    child::listen(&inner, Listener::new(&shield))?;
+    child::listen(&inner, DoneListener::new(&shield))?;
     // By the public way: to the outer future the calling task is no waiter yet.
     let callable = Shield::callable(&shield)?;
     outer.call_method1(intern!(py, "add_done_callback"), (callable,))?;

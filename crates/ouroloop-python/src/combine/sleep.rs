@@ -31,15 +31,16 @@ use crate::waiting::running_loop;
 /// Coroutine that is done `delay` seconds later, with `result`.
 #[pyfunction]
 #[pyo3(name = "sleep", signature = (delay, result=None))]
-fn sleep(
-    py: Python<'_>,
-    delay: Py<PyAny>,
+fn sleep<'py>(
+    delay: &Bound<'py, PyAny>,
     result: Option<Py<PyAny>>,
-) -> PyResult<Bound<'_, Coroutine>> {
+) -> PyResult<Bound<'py, Coroutine>> {
+    let py = delay.py();
     let result = result.unwrap_or_else(|| py.None());
-    if is_plainly_positive(delay.bind(py)) == Some(false) {
+    if is_plainly_positive(delay) == Some(false) {
         return Coroutine::pause(py, "sleep", result);
     }
+    let delay = delay.clone().unbind();
     Coroutine::of(py, "sleep", Sleep::Fresh { delay, result })
 }
 

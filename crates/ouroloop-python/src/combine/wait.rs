@@ -10,7 +10,7 @@ use super::child::{self, Ending};
 use super::ensure::{is_coroutine, is_future};
 use crate::coroutine::{Body, Coroutine, Incoming, iterator_of, step_into};
 use crate::future::is_done;
-use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::listen::{Closure, DoneListener, Listen, has_ear};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::{Grow, taken, vector};
@@ -177,19 +177,19 @@ impl Counter {
 }
 
 /// The body of `wait`.
-enum Wait {
+enum WaitBody {
     Fresh { futures: Py<PyAny>, timeout: Option<Py<PyAny>>, return_when: ReturnWhen },
-    Waiting(Waiting),
+    Listening(Listening),
     Over,
 }
 
-struct Waiting {
+struct Listening {
     futures: Vec<Py<PyAny>>,
     counter: Py<Counter>,
     iterator: Py<PyAny>,
 }
 
-impl Waiting {
+impl Listening {
     /// Looks at the arguments and begins to listen.
     fn begin(
         futures: &Bound<'_, PyAny>,
@@ -243,7 +243,7 @@ impl Waiting {
             counter.get().exchange(py, |held| &mut held.awaiter, awaiter);
         }
         for future in &futures {
-            child::listen(future.bind(py), Listener::new(&counter))?;
+            child::listen(future.bind(py), DoneListener::new(&counter))?;
         }
         Ok(Self { futures, counter: counter.unbind(), iterator })
     }
@@ -251,7 +251,7 @@ impl Waiting {
     /// Stops listening.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         self.counter.get().cancel_timer(py)?;
-        let listener = Listener::new(self.counter.bind(py));
+        let listener = DoneListener::new(self.counter.bind(py));
         for future in &self.futures {
             child::stop_listening(future.bind(py), &listener)?;
         }
@@ -282,20 +282,20 @@ fn distinct(iterable: &Bound<'_, PyAny>) -> PyResult<Vec<Py<PyAny>>> {
     Ok(all)
 }
 
-impl Body for Wait {
+impl Body for WaitBody {
     fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
         if let Self::Fresh { futures, timeout, return_when } = self {
-            match Waiting::begin(futures.bind(py), timeout.as_ref(), return_when) {
-                Ok(waiting) => drop(std::mem::replace(self, Self::Waiting(waiting))),
+            match Listening::begin(futures.bind(py), timeout.as_ref(), return_when) {
+                Ok(waiting) => drop(std::mem::replace(self, Self::Listening(waiting))),
                 Err(error) => return Resumed::Raised(error),
             }
         }
-        let Self::Waiting(waiting) = self else { return Resumed::Returned(py.None()) };
+        let Self::Listening(waiting) = self else { return Resumed::Returned(py.None()) };
         let resumed = step_into(waiting.iterator.bind(py), incoming);
         if let Resumed::Yielded(_) = resumed {
             return resumed;
         }
-        let Self::Waiting(waiting) = std::mem::replace(self, Self::Over) else {
+        let Self::Listening(waiting) = std::mem::replace(self, Self::Over) else {
             return resumed;
         };
         if let Err(error) = waiting.end(py) {
@@ -320,7 +320,7 @@ impl Body for Wait {
                     ReturnWhen::Unsaid => Ok(()),
                 }
             }
-            Self::Waiting(Waiting { futures, counter, iterator }) => {
+            Self::Listening(Listening { futures, counter, iterator }) => {
                 visit.call(counter)?;
                 visit.call(iterator)?;
                 futures.iter().try_for_each(|future| visit.call(future))
@@ -331,7 +331,7 @@ impl Body for Wait {
 
     fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match self {
-            Self::Waiting(waiting) => Some(waiting.iterator.clone_ref(py)),
+            Self::Listening(waiting) => Some(waiting.iterator.clone_ref(py)),
             Self::Fresh { .. } | Self::Over => None,
         }
     }
@@ -352,7 +352,7 @@ fn wait<'py>(
     timeout: Option<Py<PyAny>>,
     return_when: ReturnWhen,
 ) -> PyResult<Bound<'py, Coroutine>> {
-    let body = Wait::Fresh { futures: fs.clone().unbind(), timeout, return_when };
+    let body = WaitBody::Fresh { futures: fs.clone().unbind(), timeout, return_when };
     Coroutine::of(fs.py(), "wait", body)
 }
 

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use crate::interpreter::fresh::Text;
 use crate::interpreter::once::Once as _;
+use crate::interpreter::references::attached;
 use crate::interpreter::tricks;
 
 /// The current context lies in the first words of a thread's state, which has more on every version:
@@ -49,7 +50,8 @@ impl Layout {
 
     #[cold]
     fn find_once(py: Python<'_>, known: &OnceLock<Option<Self>>) -> Option<Self> {
-        *known.find(py, || Self::find(py).or(Ok::<_, PyErr>(None))).ok()?
+        let find = || Self::find(py).or(Ok::<_, PyErr>(None));
+        *known.find(py, || attached(py, find)).ok()?
     }
 
     /// The variables of the current context; `None` if this thread has no context yet.

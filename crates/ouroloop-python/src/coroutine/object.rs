@@ -222,10 +222,12 @@ impl Drop for OverIfItPanics<'_, '_> {
 
 impl Resume for Coroutine {
     fn resume(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Resumed {
-        match Self::step_pause(slf, value) {
-            Some(resumed) => resumed,
-            None => Self::step(slf, Ok(value.clone())),
-        }
+        Self::step(slf, Ok(value.clone()))
+    }
+
+    #[inline]
+    fn resume_plainly(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Option<Resumed> {
+        Self::step_pause(slf, value)
     }
 }
 

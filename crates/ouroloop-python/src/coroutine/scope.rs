@@ -28,6 +28,7 @@ use super::drive::{close, iterator_of, step_into};
 use super::object::Coroutine;
 use crate::interpreter::pending::Pending;
 use crate::interpreter::references::CloneRef as _;
+use crate::interpreter::room::{boxed, no_memory};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::Resumed;
 
@@ -70,8 +71,8 @@ impl Scope {
     /// Waits for a Python awaitable and answers its result.
     ///
     /// Dropping the wait closes the awaitable.
-    pub(crate) fn wait(&self, awaitable: Py<PyAny>) -> Wait {
-        Wait { scope: self.clone(), stage: Stage::Awaitable(awaitable) }
+    pub(crate) fn wait(&self, awaitable: Py<PyAny>) -> ScopeWait {
+        ScopeWait { scope: self.clone(), stage: WaitStage::Awaitable(awaitable) }
     }
 
     /// Keeps an object until the body ends or lets it go.
@@ -113,7 +114,7 @@ pub(crate) fn nothing() -> Py<PyAny> {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum WaitStage {
     Awaitable(Py<PyAny>),
     Iterator(Kept),
     Done,
@@ -121,20 +122,20 @@ enum Stage {
 
 /// The future of [`Scope::wait`].
 #[derive(Debug)]
-pub(crate) struct Wait {
+pub(crate) struct ScopeWait {
     scope: Scope,
-    stage: Stage,
+    stage: WaitStage,
 }
 
-impl Future for Wait {
+impl Future for ScopeWait {
     type Output = PyResult<Py<PyAny>>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: bodies are polled by `AsyncBody::step` alone, which is attached.
         let py = unsafe { Python::assume_attached() };
         let this = self.get_mut();
-        let (kept, resumed) = match std::mem::replace(&mut this.stage, Stage::Done) {
-            Stage::Awaitable(awaitable) => {
+        let (kept, resumed) = match std::mem::replace(&mut this.stage, WaitStage::Done) {
+            WaitStage::Awaitable(awaitable) => {
                 let iterator = match iterator_of(awaitable.bind(py)) {
                     Ok(iterator) => iterator,
                     Err(error) => return Poll::Ready(Err(error)),
@@ -145,17 +146,17 @@ impl Future for Wait {
                 }
                 (this.scope.keep(&iterator), resumed)
             }
-            Stage::Iterator(kept) => {
+            WaitStage::Iterator(kept) => {
                 let incoming = this.scope.exchange.incoming.replace(py, None);
                 let incoming = incoming.unwrap_or_else(|| Ok(py.None()));
                 let iterator = this.scope.get(py, kept);
                 (kept, step_into(&iterator, incoming.map(|value| value.into_bound(py))))
             }
-            Stage::Done => unreachable!("polled after its end"),
+            WaitStage::Done => unreachable!("polled after its end"),
         };
         match resumed {
             Resumed::Yielded(object) => {
-                this.stage = Stage::Iterator(kept);
+                this.stage = WaitStage::Iterator(kept);
                 this.scope.exchange.awaited.set(py, Some(kept.place));
                 drop(this.scope.exchange.outgoing.replace(py, Some(object)));
                 Poll::Pending
@@ -175,9 +176,9 @@ fn ended(resumed: Resumed) -> PyResult<Py<PyAny>> {
     }
 }
 
-impl Drop for Wait {
+impl Drop for ScopeWait {
     fn drop(&mut self) {
-        let Stage::Iterator(kept) = self.stage else { return };
+        let WaitStage::Iterator(kept) = self.stage else { return };
         Python::try_attach(|py| {
             let Some(iterator) = self.scope.let_go(py, kept) else { return };
             // A coroutine may be dropped while an exception is on its way.
@@ -197,7 +198,9 @@ pub(super) struct AsyncBody {
 }
 
 impl AsyncBody {
-    pub(super) fn new<F>(body: impl FnOnce(Scope) -> F) -> Self
+    /// # Errors
+    /// `MemoryError`.
+    fn new<F>(py: Python<'_>, body: impl FnOnce(Scope) -> F) -> PyResult<Self>
     where
         F: Future<Output = PyResult<Py<PyAny>>> + 'static,
     {
@@ -207,8 +210,9 @@ impl AsyncBody {
             kept: AttachedCell::new(Vec::new()),
             awaited: AttachedCell::new(None),
         });
-        let future = Box::pin(body(Scope { exchange: Rc::clone(&exchange) }));
-        Self { future, exchange, started: false }
+        let future = boxed(body(Scope { exchange: Rc::clone(&exchange) }));
+        let Ok(future) = future else { return Err(no_memory(py)) };
+        Ok(Self { future: Box::into_pin(future), exchange, started: false })
     }
 }
 
@@ -253,17 +257,26 @@ impl Coroutine {
     where
         F: Future<Output = PyResult<Py<PyAny>>> + 'static,
     {
-        Self::of(py, name, AsyncBody::new(body))
+        Self::of(py, name, AsyncBody::new(py, body)?)
     }
 }
 
 /// An `async fn` as a body to which another one may hand over.
+///
+/// # Errors
+/// `MemoryError`.
 #[cfg(Py_3_12)]
-pub(crate) fn async_body<F>(body: impl FnOnce(Scope) -> F) -> Box<dyn Body>
+pub(crate) fn async_body<F>(
+    py: Python<'_>,
+    body: impl FnOnce(Scope) -> F,
+) -> PyResult<Box<dyn Body>>
 where
     F: Future<Output = PyResult<Py<PyAny>>> + 'static,
 {
-    Box::new(AsyncBody::new(body))
+    match boxed(AsyncBody::new(py, body)?) {
+        Ok(body) => Ok(body),
+        Err(_) => Err(no_memory(py)),
+    }
 }
 
 /// What lets one turn of the loop pass when it is awaited.

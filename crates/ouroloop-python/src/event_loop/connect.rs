@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::Loop;
 use super::dns::{Hints, resolve, unpack};
 use super::sock::{
-    Direction, Wait, check_non_blocking, descriptor, refuse_ssl_socket, would_block,
+    DescriptorWait, Direction, check_non_blocking, descriptor, refuse_ssl_socket, would_block,
 };
 use crate::coroutine::{Coroutine, Scope, nothing};
 use crate::interpreter::fresh;
@@ -53,7 +53,8 @@ async fn connect(
     let started = Python::attach(|py| start(socket.bind(py), address.bind(py)))?;
     let Some(fd) = started else { return Ok(nothing()) };
     loop {
-        let wait = Python::attach(|py| Wait::begin(event_loop.bind(py), fd, Direction::Write))?;
+        let wait =
+            Python::attach(|py| DescriptorWait::begin(event_loop.bind(py), fd, Direction::Write))?;
         scope.wait(Python::attach(|py| wait.future(py))).await?;
         if Python::attach(|py| has_ended(socket.bind(py), address.bind(py)))? {
             return Ok(nothing());

@@ -21,7 +21,7 @@ use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::gathered;
 use crate::standard::Standard;
 use crate::transport::socket::{Origin, SocketTransport};
-use crate::transport::tls::{self, Request, Security, Waiting};
+use crate::transport::tls::{self, HandshakeWaiter, Request, Security};
 
 #[pymethods]
 impl Loop {
@@ -181,7 +181,7 @@ fn open(
     let transport = match security {
         None => SocketTransport::open(event_loop, origin, given, Some(kept), None)?.into_any(),
         Some(security) => {
-            let waiting = Waiting::For(kept);
+            let waiting = HandshakeWaiter::For(kept);
             tls::open(event_loop, origin, given, waiting, None, security)?.into_any()
         }
     };

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
 use super::Loop;
-use crate::handle::{Call, Handle, Nothing, Scheduled};
+use crate::handle::{Handle, HandleCall, Nothing, Scheduled};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::standard::Standard;
@@ -107,10 +107,10 @@ pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, entry: Entry) -> PyResult<
         // From before debug mode was turned on: the report wants a handle.
         Ok(scheduled) => scheduled
             .into_handle(event_loop)?
-            .map_or_else(|| Nothing.entry(), |handle| Call(handle.unbind()).entry()),
+            .map_or_else(|| Nothing.entry(), |handle| HandleCall(handle.unbind()).entry()),
         Err(other) => other,
     };
-    let source = entry.get::<Call>().and_then(|call| call.0.bind(py).get().source(py));
+    let source = entry.get::<HandleCall>().and_then(|call| call.0.bind(py).get().source(py));
     drop(
         event_loop
             .get()

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::{Loop, Phase};
+use super::{Loop, LoopPhase};
 use crate::interpreter::fresh;
 use crate::native::slots::Deallocate;
 use crate::turn::{log_debug, warn_resource};
@@ -20,9 +20,9 @@ impl Loop {
         if this.is_closed(py) {
             return Ok(());
         }
-        log_debug(this, py, &format!("Close {}", slf.repr()?))?;
+        log_debug(this, py, || Ok(format!("Close {}", slf.repr()?)))?;
         let executor = this.state.with(py, |state| {
-            state.phase = Phase::Closed;
+            state.phase = LoopPhase::Closed;
             state.executor_shut_down = true;
             state.default_executor.take()
         });
@@ -61,7 +61,7 @@ impl Deallocate for Loop {
     keeps_original!();
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| state.phase != Phase::Closed)
+        slf.get().state.with(slf.py(), |state| state.phase != LoopPhase::Closed)
     }
 
     fn detach(slf: &Bound<'_, Self>) {

@@ -45,7 +45,7 @@ use pyo3::types::PyFloat;
 use crate::interpreter::fresh::{self, Text};
 use crate::standard::Standard;
 use crate::transport::bytes::keep_read_memory;
-use crate::turn::{Loop, Phase, closed, thread_identifier};
+use crate::turn::{Loop, LoopPhase, closed, thread_identifier};
 
 #[pymethods]
 impl Loop {
@@ -68,8 +68,8 @@ impl Loop {
         Ok(Text(format!(
             "<{} running={} closed={} debug={}>",
             slf.get_type().name()?,
-            word(matches!(phase, Phase::Running(_))),
-            word(phase == Phase::Closed),
+            word(matches!(phase, LoopPhase::Running(_))),
+            word(phase == LoopPhase::Closed),
             word(debug),
         )))
     }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::{Loop, Phase, closed, debug, thread_identifier};
+use super::{Loop, LoopPhase, closed, debug, thread_identifier};
 use crate::errors::containment::contained_result;
 use crate::interpreter::fresh;
 use crate::interpreter::once::Once as _;
@@ -136,7 +136,7 @@ impl Loop {
         if slf.get().is_running(py) {
             return Err(already_running());
         }
-        slf.get().state.with(py, |state| state.phase = Phase::Running(thread_identifier()));
+        slf.get().state.with(py, |state| state.phase = LoopPhase::Running(thread_identifier()));
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Loop {
         }
         slf.get().state.with(py, |state| {
             state.stopping = false;
-            state.phase = Phase::Stopped;
+            state.phase = LoopPhase::Stopped;
             state.was_left_in_a_run |= slf.get().is_inherited();
         });
         let signals = Self::detach_signals(slf);

@@ -7,7 +7,7 @@ use pyo3::types::PyTuple;
 use super::{Loop, debug};
 use crate::context::Snapshot;
 use crate::future::{Bare, Done};
-use crate::handle::{Call, Contents, Handle, TimerHandle, When};
+use crate::handle::{Contents, Handle, HandleCall, TimerHandle, When};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::gathered;
@@ -17,13 +17,13 @@ use crate::task::standard_step::StandardStep;
 use crate::turn::{Entry, Work as _, seconds_of};
 
 /// The arguments of a scheduling method: `leading` ones by place or name, `*args`, `context=None`.
-struct Order<'a, 'py, const N: usize> {
+struct Scheduling<'a, 'py, const N: usize> {
     leading: [Borrowed<'a, 'py, PyAny>; N],
     args: Bound<'py, PyTuple>,
-    context: Option<Py<PyAny>>,
+    context: Option<Bound<'py, PyAny>>,
 }
 
-impl<'a, 'py, const N: usize> Order<'a, 'py, N> {
+impl<'a, 'py, const N: usize> Scheduling<'a, 'py, N> {
     #[inline]
     fn parse(method: &str, names: [&str; N], arguments: &Arguments<'a, 'py>) -> PyResult<Self> {
         match arguments.only_positional() {
@@ -43,7 +43,7 @@ impl<'a, 'py, const N: usize> Order<'a, 'py, N> {
         for (keyword, value) in arguments.keywords() {
             let word = keyword.to_str()?;
             if word == "context" {
-                context = Some(value.to_owned().unbind()).filter(|_| !value.is_none());
+                context = (!value.is_none()).then(|| value.to_owned());
                 continue;
             }
             let known = names.iter().position(|name| *name == word);
@@ -92,13 +92,13 @@ impl Method for CallSoon {
             slf.get().push(py, entry);
             return Ok(py.None().into_bound(py));
         }
-        let Order { leading: [callback], args, context } =
-            Order::parse("call_soon", ["callback"], arguments)?;
+        let Scheduling { leading: [callback], args, context } =
+            Scheduling::parse("call_soon", ["callback"], arguments)?;
         slf.get().check_schedulable(py)?;
         if slf.get().is_debug(py) {
             debug::check_callback(&callback, "call_soon")?;
         }
-        Ok(Loop::queue(slf, callback.to_owned().unbind(), args, context)?.into_any())
+        Ok(Loop::queue(slf, callback.to_owned(), args, context)?.into_any())
     }
 }
 
@@ -118,12 +118,14 @@ fn standard_step<'py>(
         return Ok(None);
     }
     slf.get().check_closed(py)?;
-    let (callback, context) = (callback.to_owned().unbind(), context.to_owned().unbind());
+    let (callback, context) = (callback.to_owned(), context.to_owned());
     Ok(match (step, arguments.len(), arguments.get(1)) {
-        (StandardStep::Step, 1, _) => Some(Bare { callback, context }.entry()),
+        (StandardStep::Step, 1, _) => {
+            Some(Bare { callback: callback.unbind(), context: context.unbind() }.entry())
+        }
         (StandardStep::Wakeup, 2, Some(future)) => {
             let future = future.to_owned().unbind();
-            Some(Done { callback, future, context }.entry())
+            Some(Done { callback: callback.unbind(), future, context: context.unbind() }.entry())
         }
         _ => None,
     })
@@ -146,13 +148,13 @@ impl Method for CallSoonThreadsafe {
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let Order { leading: [callback], args, context } =
-            Order::parse("call_soon_threadsafe", ["callback"], arguments)?;
+        let Scheduling { leading: [callback], args, context } =
+            Scheduling::parse("call_soon_threadsafe", ["callback"], arguments)?;
         slf.get().check_closed(py)?;
         if slf.get().is_debug(py) {
             debug::check_callback(&callback, "call_soon_threadsafe")?;
         }
-        let handle = Loop::queue(slf, callback.to_owned().unbind(), args, context)?;
+        let handle = Loop::queue(slf, callback.to_owned(), args, context)?;
         #[cfg(Py_3_14)]
         handle.get().guard(py);
         slf.get().wake();
@@ -176,15 +178,15 @@ impl Method for CallLater {
         slf: &Bound<'py, Loop>,
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Order { leading: [delay, callback], args, context } =
-            Order::parse("call_later", ["delay", "callback"], arguments)?;
+        let Scheduling { leading: [delay, callback], args, context } =
+            Scheduling::parse("call_later", ["delay", "callback"], arguments)?;
         if delay.is_none() {
             return Err(fresh::error::<PyTypeError>("delay must not be None"));
         }
         if !Loop::keeps_timers(slf) {
             return call_at_by_method(slf, &delay, &callback, &args, context);
         }
-        let callback = callback.to_owned().unbind();
+        let callback = callback.to_owned();
         let when = Loop::time(slf)? + seconds_of(&delay)?;
         Ok(Loop::queue_at(slf, When::Seconds(when), callback, args, context)?.into_any())
     }
@@ -197,7 +199,7 @@ fn call_at_by_method<'py>(
     delay: &Bound<'py, PyAny>,
     callback: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
-    context: Option<Py<PyAny>>,
+    context: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     let _level = Level::enter(py)?;
@@ -224,12 +226,12 @@ impl Method for CallAt {
         slf: &Bound<'py, Loop>,
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Order { leading: [when, callback], args, context } =
-            Order::parse("call_at", ["when", "callback"], arguments)?;
+        let Scheduling { leading: [when, callback], args, context } =
+            Scheduling::parse("call_at", ["when", "callback"], arguments)?;
         if when.is_none() {
             return Err(fresh::error::<PyTypeError>("when cannot be None"));
         }
-        let callback = callback.to_owned().unbind();
+        let callback = callback.to_owned();
         Ok(Loop::queue_at(slf, When::Given(&when), callback, args, context)?.into_any())
     }
 }
@@ -247,14 +249,14 @@ impl Loop {
     #[inline]
     pub(super) fn queue<'py>(
         slf: &Bound<'py, Self>,
-        callback: Py<PyAny>,
+        callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         if slf.get().is_debug(slf.py()) || tricks::are_off() {
             let handle = Self::make_handle(slf, callback, args, context)?;
             slf.get().reserve(slf.py(), 1)?;
-            slf.get().push(slf.py(), Call(handle.clone().unbind()).entry());
+            slf.get().push(slf.py(), HandleCall(handle.clone().unbind()).entry());
             return Ok(handle);
         }
         Handle::queue(slf, contents(slf.py(), callback, args, context)?)
@@ -263,9 +265,9 @@ impl Loop {
     /// A handle that is not scheduled yet.
     pub(super) fn make_handle<'py>(
         slf: &Bound<'py, Self>,
-        callback: Py<PyAny>,
+        callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
         let handle = Handle::create(slf, contents(py, callback, args, context)?)?;
@@ -278,9 +280,9 @@ impl Loop {
     fn queue_at<'py>(
         slf: &Bound<'py, Self>,
         when: When<'_, 'py>,
-        callback: Py<PyAny>,
+        callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, TimerHandle>> {
         let py = slf.py();
         slf.get().check_schedulable(py)?;
@@ -290,13 +292,13 @@ impl Loop {
         }
         if debug {
             // `call_later` is `call_at` in other words, for asyncio too.
-            debug::check_callback(callback.bind(py), "call_at")?;
+            debug::check_callback(&callback, "call_at")?;
         }
         let timer = TimerHandle::create(slf, when, contents(py, callback, args, context)?)?;
         if debug {
             timer.as_super().get().remember_source(py)?;
         }
-        let entry = Call(timer.as_super().clone().unbind()).entry();
+        let entry = HandleCall(timer.as_super().clone().unbind()).entry();
         slf.get().reserve_timer(py)?;
         let id = slf.get().add_timer(py, timer.get().seconds(py), entry);
         timer.get().scheduled_as(py, id);
@@ -307,13 +309,13 @@ impl Loop {
 #[inline]
 fn contents(
     py: Python<'_>,
-    callback: Py<PyAny>,
+    callback: Bound<'_, PyAny>,
     args: Bound<'_, PyTuple>,
-    context: Option<Py<PyAny>>,
+    context: Option<Bound<'_, PyAny>>,
 ) -> PyResult<Contents> {
     let context = match context {
-        Some(context) => Snapshot::of(context),
+        Some(context) => Snapshot::of(context.unbind()),
         None => Snapshot::current(py)?,
     };
-    Ok(Contents { callback, args: args.into_any().unbind(), context })
+    Ok(Contents { callback: callback.unbind(), args: args.into_any().unbind(), context })
 }

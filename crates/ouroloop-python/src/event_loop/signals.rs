@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
 use super::{Loop, debug};
-use crate::handle::{Call, Handle, confine};
+use crate::handle::{Handle, HandleCall, confine};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::standard::warner;
@@ -64,7 +64,7 @@ impl Loop {
                 error
             });
         }
-        let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
+        let handle = Self::make_handle(slf, callback.into_bound(py), args.clone(), None)?.unbind();
         // Another one each time, by which it is known whose it is.
         let arrival = wrap_pyfunction!(note_arrival, py)?.into_any();
         let handler = Handler { handle: handle.into_any(), arrival: arrival.clone().unbind() };
@@ -293,7 +293,7 @@ impl Loop {
                 let number = number.into_pyobject(py)?.into_any();
                 Self::remove_signal_handler(slf, &number)?;
             } else {
-                slf.get().push(py, Call(handler.unbind()).entry());
+                slf.get().push(py, HandleCall(handler.unbind()).entry());
             }
         }
         Ok(())

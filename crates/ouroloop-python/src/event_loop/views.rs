@@ -8,7 +8,7 @@ use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 
 use super::selector_view::SelectorView;
-use super::{Loop, Phase};
+use super::{Loop, LoopPhase};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::references::CloneRef as _;
 use crate::interpreter::room::no_memory;
@@ -76,8 +76,8 @@ impl View {
             Self::Selector => SelectorView::of(event_loop).map(Bound::into_any),
             Self::Transports => native.transports_by_descriptor(py),
             Self::ThreadId => match native.state.with(py, |state| state.phase) {
-                Phase::Running(thread) => Ok(fresh::size(py, thread)?.into_any()),
-                Phase::Stopped | Phase::Closed => or_none(None),
+                LoopPhase::Running(thread) => Ok(fresh::size(py, thread)?.into_any()),
+                LoopPhase::Stopped | LoopPhase::Closed => or_none(None),
             },
             Self::Stopping => {
                 let stopping = native.state.with(py, |state| state.stopping);

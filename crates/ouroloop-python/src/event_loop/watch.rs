@@ -12,7 +12,7 @@ use pyo3::types::{PyInt, PyTuple};
 
 use super::Loop;
 use crate::future::Ready;
-use crate::handle::{Call, Handle};
+use crate::handle::{Handle, HandleCall};
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 use crate::transport::datagram::DatagramTransport;
@@ -110,14 +110,14 @@ impl Loop {
         fd: &Bound<'_, PyAny>,
         callback: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
-        watch: impl FnOnce(&Self, Python<'_>, RawFd, Call) -> PyResult<Option<Entry>>,
+        watch: impl FnOnce(&Self, Python<'_>, RawFd, HandleCall) -> PyResult<Option<Entry>>,
     ) -> PyResult<Py<Handle>> {
         let py = slf.py();
         let _level = Level::enter(py)?;
         let number = Self::user_descriptor(slf, fd)?;
         slf.get().check_closed(py)?;
-        let handle = Self::make_handle(slf, callback, args.clone(), None)?.unbind();
-        let before = watch(slf.get(), py, number, Call(handle.clone_ref(py)))?;
+        let handle = Self::make_handle(slf, callback.into_bound(py), args.clone(), None)?.unbind();
+        let before = watch(slf.get(), py, number, HandleCall(handle.clone_ref(py)))?;
         slf.get().remember_file(fd, number);
         cancel(py, before)?;
         Ok(handle)
@@ -250,8 +250,8 @@ fn number_of(number: &Bound<'_, PyInt>) -> PyResult<RawFd> {
 /// Cancels the handle that was watched before, if there was one. A socket method that waited is left
 /// waiting, as under asyncio.
 fn cancel(py: Python<'_>, before: Option<Entry>) -> PyResult<bool> {
-    match before.map(Entry::take::<Call>) {
-        Some(Ok(Call(handle))) => {
+    match before.map(Entry::take::<HandleCall>) {
+        Some(Ok(HandleCall(handle))) => {
             Handle::cancel_now(handle.bind(py))?;
             Ok(true)
         }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::context::copy_current;
 use crate::errors::concurrent::convert;
-use crate::future::{Future, Outcome, Phase};
+use crate::future::{Future, FuturePhase, Outcome};
 use crate::handle::report_call;
 use crate::interpreter::fresh::Text;
 use crate::turn::Loop;
@@ -44,9 +44,9 @@ impl Work for Settle {
 /// Those of ending a future, and `AssertionError` if somebody else has ended it.
 fn settle(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     match future.get().phase(future.py()) {
-        Phase::Cancelled => return Ok(()),
-        Phase::Finished => return Err(PyAssertionError::new_err(())),
-        Phase::Pending => {}
+        FuturePhase::Cancelled => return Ok(()),
+        FuturePhase::Finished => return Err(PyAssertionError::new_err(())),
+        FuturePhase::Pending => {}
     }
     match outcome {
         Outcome::Result(_) => Future::finish(future, outcome),

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::entries::Settle;
 use crate::context::run_in;
-use crate::future::{Future, Home, Outcome, Phase};
+use crate::future::{Future, FuturePhase, Home, Outcome};
 use crate::standard::exception_of;
 use crate::turn::Work as _;
 
@@ -76,7 +76,7 @@ impl Job {
             }
             Self::Call(call, future) => (call, future),
         };
-        if future.get().phase(py) == Phase::Cancelled {
+        if future.get().phase(py) == FuturePhase::Cancelled {
             return Ok(None);
         }
         let outcome = match call.make(py) {

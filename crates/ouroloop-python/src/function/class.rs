@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::calls::{call_native, call_stand_in};
-use super::object::{Function, Kind, Way};
+use super::object::{Function, FunctionKind, Way};
 use crate::interpreter::fresh;
 use crate::standard::Standard;
 
@@ -22,7 +22,7 @@ impl Function {
     pub(super) fn new<'py>(
         native: &Bound<'py, PyAny>,
         qualified_name: Bound<'py, PyAny>,
-        kind: Kind,
+        kind: FunctionKind,
     ) -> PyResult<Bound<'py, Self>> {
         // SAFETY: attached, with a live object.
         let native_call = unsafe { ffi::PyVectorcall_Function(native.as_ptr()) }
@@ -216,7 +216,7 @@ unsafe extern "C" fn bind(
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     let class = <Function as pyo3::type_object::PyTypeInfo>::type_object_raw(py);
     let any = py.get_type::<Function>().getattr(intern!(py, "__reduce__"))?;
-    let sample = Function::new(&any, any.getattr(intern!(py, "__name__"))?, Kind::Plain)?;
+    let sample = Function::new(&any, any.getattr(intern!(py, "__name__"))?, FunctionKind::Plain)?;
     let field = ptr::from_ref(&sample.get().vectorcall).cast::<u8>();
     // SAFETY: attached; nobody but this function has seen the class. The field lies inside of the object, at the
     // same place in each, since no class derives from this one; it holds a `vectorcallfunc` from the

@@ -4,7 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyModule, PyString, PyType};
 
-use super::object::{Function, Kind};
+use super::object::{Function, FunctionKind};
 use crate::interpreter::fresh::Text;
 
 /// The modules that define the functions, and classes with their modules, all under the names that they have here.
@@ -59,7 +59,7 @@ const CO_GENERATOR: u32 = 0x20;
 const CO_COROUTINE: u32 = 0x80;
 
 /// What a call of asyncio's function answers; `None` if it is not written in Python.
-fn kind_of(counterpart: &Bound<'_, PyAny>) -> PyResult<Option<Kind>> {
+fn kind_of(counterpart: &Bound<'_, PyAny>) -> PyResult<Option<FunctionKind>> {
     // SAFETY: attached; compares the object's type.
     if unsafe { ffi::PyFunction_Check(counterpart.as_ptr()) } == 0 {
         return Ok(None);
@@ -67,11 +67,11 @@ fn kind_of(counterpart: &Bound<'_, PyAny>) -> PyResult<Option<Kind>> {
     let code = counterpart.getattr(Text("__code__"))?;
     let flags = code.getattr(Text("co_flags"))?.extract::<u32>()?;
     Ok(Some(if flags & CO_COROUTINE != 0 {
-        Kind::Coroutine
+        FunctionKind::Coroutine
     } else if flags & CO_GENERATOR != 0 {
-        Kind::Generator
+        FunctionKind::Generator
     } else {
-        Kind::Plain
+        FunctionKind::Plain
     }))
 }
 
@@ -116,7 +116,7 @@ fn dress_methods(
         }
         let Some(counterpart) = standard.getattr_opt(&name)? else { continue };
         let Some(kind) = kind_of(&counterpart)? else { continue };
-        let suspends = matches!(kind, Kind::Coroutine);
+        let suspends = matches!(kind, FunctionKind::Coroutine);
         if !suspends && (slot || is_hot(class_name, &name)) {
             continue;
         }

@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 
 /// What a call answers, by asyncio's function of the same name.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum FunctionKind {
     Coroutine,
     Generator,
     /// Anything else.
@@ -30,7 +30,7 @@ pub(crate) struct Function {
     pub(super) native: Py<PyAny>,
     pub(super) native_call: ffi::vectorcallfunc,
     pub(super) qualified_name: Py<PyAny>,
-    pub(super) kind: Kind,
+    pub(super) kind: FunctionKind,
     pub(super) way: Way,
     pub(super) stand_in: OnceLock<Py<PyAny>>,
 }
@@ -56,8 +56,8 @@ pub(super) enum Way {
 
 impl Way {
     /// The shortest way to a descriptor, a C function or any other callable.
-    pub(super) fn to(native: &Bound<'_, PyAny>, kind: Kind) -> Self {
-        if !matches!(kind, Kind::Coroutine) {
+    pub(super) fn to(native: &Bound<'_, PyAny>, kind: FunctionKind) -> Self {
+        if !matches!(kind, FunctionKind::Coroutine) {
             return Self::Object;
         }
         let (py, object) = (native.py(), native.as_ptr());

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::object::{Function, Kind};
+use super::object::{Function, FunctionKind};
 use crate::interpreter::fresh::Text;
 use crate::interpreter::once::Once as _;
 use crate::native::embedded;
@@ -28,9 +28,9 @@ fn make(py: Python<'_>, function: &Function) -> PyResult<Py<PyAny>> {
     static DEFINED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let defined = DEFINED.find(py, || embedded::define(py, &[], MAKER, FILE))?;
     let (opening, calling) = match function.kind {
-        Kind::Coroutine => ("async def", "return await"),
-        Kind::Generator => ("def", "yield from"),
-        Kind::Plain => ("def", "return"),
+        FunctionKind::Coroutine => ("async def", "return await"),
+        FunctionKind::Generator => ("def", "yield from"),
+        FunctionKind::Plain => ("def", "return"),
     };
     let arguments = (
         &function.native,

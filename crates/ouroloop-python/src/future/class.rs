@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyTuple, PyType};
 use super::iter::FutureIter;
 use super::links::Link;
 use super::object::{Future, VALUE_OFFSET};
-use super::state::{Home, Phase, State};
+use super::state::{FuturePhase, Home, State};
 use crate::context::copy_current;
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
@@ -106,22 +106,22 @@ impl Future {
     }
 
     fn cancelled(&self, py: Python<'_>) -> bool {
-        self.phase(py) == Phase::Cancelled
+        self.phase(py) == FuturePhase::Cancelled
     }
 
     fn exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         slf.get().event_loop(py).map_err(|_| invalid_state(py, NOT_INITIALIZED))?;
         let (phase, exception) = slf.get().state.with(py, |state| {
-            if state.phase == Phase::Finished {
+            if state.phase == FuturePhase::Finished {
                 state.log_traceback = false;
             }
             (state.phase, state.exception.clone_ref(py))
         });
         match phase {
-            Phase::Cancelled => Err(raised(Self::make_cancelled_error(slf)?)),
-            Phase::Pending => Err(invalid_state(py, "Exception is not set.")),
-            Phase::Finished => Ok(exception),
+            FuturePhase::Cancelled => Err(raised(Self::make_cancelled_error(slf)?)),
+            FuturePhase::Pending => Err(invalid_state(py, "Exception is not set.")),
+            FuturePhase::Finished => Ok(exception),
         }
     }
 

@@ -32,13 +32,17 @@ impl Work for Done {
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = event_loop.py();
-        let Self { callback, future, context } = self;
+        let (callback, future) = (self.callback.into_bound(py), self.future.into_bound(py));
+        let context = self.context.into_bound(py);
         // SAFETY: attached; both objects are alive.
-        let answer = run_in(py, &context, || unsafe {
+        let answer = run_in(py, context.as_unbound(), || unsafe {
             let answer = ffi::PyObject_CallOneArg(callback.as_ptr(), future.as_ptr());
             Bound::from_owned_ptr_or_err(py, answer).map(drop)
         });
-        answer.or_else(|error| report_call(event_loop, callback, Some(future), context, error))
+        answer.or_else(|error| {
+            let arguments = Some(future.unbind());
+            report_call(event_loop, callback.unbind(), arguments, context.unbind(), error)
+        })
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {
@@ -60,13 +64,15 @@ impl Work for Bare {
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = event_loop.py();
-        let Self { callback, context } = self;
+        let (callback, context) = (self.callback.into_bound(py), self.context.into_bound(py));
         // SAFETY: attached; the object is alive.
-        let answer = run_in(py, &context, || unsafe {
+        let answer = run_in(py, context.as_unbound(), || unsafe {
             let answer = ffi::PyObject_CallNoArgs(callback.as_ptr());
             Bound::from_owned_ptr_or_err(py, answer).map(drop)
         });
-        answer.or_else(|error| report_call(event_loop, callback, None, context, error))
+        answer.or_else(|error| {
+            report_call(event_loop, callback.unbind(), None, context.unbind(), error)
+        })
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {

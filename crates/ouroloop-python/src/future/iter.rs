@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::object::Future;
-use super::state::Phase;
+use super::state::FuturePhase;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
 use crate::native::slots::{Await, Resume, Resumed, ended_with};
@@ -39,8 +39,8 @@ pub(crate) fn await_step(future: &Bound<'_, Future>) -> Resumed {
         Done,
     }
     let finding = future.get().state.with(future.py(), |state| match state.phase {
-        Phase::Pending if state.blocking => Finding::AlreadyAwaited,
-        Phase::Pending => {
+        FuturePhase::Pending if state.blocking => Finding::AlreadyAwaited,
+        FuturePhase::Pending => {
             state.blocking = true;
             Finding::Pending
         }
@@ -74,8 +74,6 @@ impl Await for Future {
 }
 
 impl Resume for FutureIter {
-    const DROPS: bool = false;
-
     fn resume(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> Resumed {
         let py = slf.py();
         let Some(future) = slf.get().future.fetch(py) else {

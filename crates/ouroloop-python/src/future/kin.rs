@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::PyClass;
 
 use super::object::Future;
-use super::state::Phase;
+use super::state::FuturePhase;
 use crate::interpreter::fresh;
 use crate::interpreter::recursion::Level;
 
@@ -102,7 +102,7 @@ pub(crate) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
 #[inline]
 pub(crate) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match exactly_native(future) {
-        Some(native) => Ok(native.get().phase(future.py()) == Phase::Cancelled),
+        Some(native) => Ok(native.get().phase(future.py()) == FuturePhase::Cancelled),
         None => future.call_method0(intern!(future.py(), "cancelled"))?.is_truthy(),
     }
 }

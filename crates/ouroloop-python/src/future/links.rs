@@ -4,7 +4,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::listen::Listener;
+use super::listen::DoneListener;
 use crate::interpreter::room::{Grow, boxed};
 
 /// One who waits for a future.
@@ -13,7 +13,7 @@ pub(crate) enum Link {
     /// A callback, with the context to run it in.
     Call { callback: Py<PyAny>, context: Py<PyAny> },
     /// A native object, such as a task that awaits it.
-    Listener(Listener),
+    Listener(DoneListener),
 }
 
 impl Link {
@@ -126,7 +126,7 @@ impl Links {
     }
 
     /// Takes a listener out, should it be there.
-    pub(crate) fn take_listener(&mut self, listener: &Listener) -> Option<Link> {
+    pub(crate) fn take_listener(&mut self, listener: &DoneListener) -> Option<Link> {
         let is_it = |link: &Link| matches!(link, Link::Listener(other) if other.is(listener));
         match self {
             Self::One(link) if is_it(link) => std::mem::take(self).into_iter().next(),

@@ -1,6 +1,6 @@
 //! Native objects that are told of a future's end, without a call of Python's.
 //!
-//! A class that [`Listen`]s gives a future a [`Listener`]: a reference to one of its objects with
+//! A class that [`Listen`]s gives a future a [`DoneListener`]: a reference to one of its objects with
 //! the class's [`Ear`]. When the future ends, the listener goes through the loop's ready queue
 //! like any done callback, as an entry of its own. Python sees it as the callable that the class
 //! names, among a future's callbacks and in `remove_done_callback`; debug mode and foreign
@@ -48,7 +48,7 @@ pub(crate) trait Listen: PyClass {
 
     /// The entry by which it is told from the loop's queue.
     fn entry(owner: Py<Self>, future: Py<PyAny>) -> Entry {
-        Ended(Listener { owner: owner.into_any(), ear: Self::ear() }, future).entry()
+        Ended(DoneListener { owner: owner.into_any(), ear: Self::ear() }, future).entry()
     }
 
     /// Whether the object is a task that awaits the future.
@@ -101,7 +101,7 @@ impl Ear {
 }
 
 fn hear<T: Listen>(owner: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
-    // SAFETY: `Listener::new` pairs an ear with objects of its own class alone.
+    // SAFETY: `DoneListener::new` pairs an ear with objects of its own class alone.
     T::hear(unsafe { owner.cast_unchecked::<T>() }, future)
 }
 
@@ -129,12 +129,12 @@ fn awaiter<'py, T: Listen>(owner: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny
 
 /// A native object that listens to a future.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub(crate) struct DoneListener {
     owner: Py<PyAny>,
     ear: &'static Ear,
 }
 
-impl Listener {
+impl DoneListener {
     pub(crate) fn new<T: Listen>(owner: &Bound<'_, T>) -> Self {
         Self { owner: owner.as_any().clone().unbind(), ear: T::ear() }
     }
@@ -156,7 +156,7 @@ impl Listener {
         self.ear.awaits.then(|| self.owner.bind(py).clone())
     }
 
-    /// The context for [`Listener::callable`].
+    /// The context for [`DoneListener::callable`].
     pub(super) fn context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         (self.ear.context)(self.owner.bind(py))
     }
@@ -204,9 +204,9 @@ impl Listener {
 #[pyclass(frozen, name = "function", module = "ouroloop")]
 #[derive(Debug)]
 pub(crate) struct Closure {
-    listener: AttachedCell<Option<Listener>>,
+    listener: AttachedCell<Option<DoneListener>>,
     name: &'static str,
-    first: fn(&Bound<'_, PyAny>, &Listener) -> PyResult<()>,
+    first: fn(&Bound<'_, PyAny>, &DoneListener) -> PyResult<()>,
 }
 
 made_at_the_start!(Closure);
@@ -220,13 +220,13 @@ impl Closure {
     pub(crate) fn of<'py, T: Listen>(
         owner: &Bound<'py, T>,
         name: &'static str,
-        first: fn(&Bound<'_, PyAny>, &Listener) -> PyResult<()>,
+        first: fn(&Bound<'_, PyAny>, &DoneListener) -> PyResult<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let listener = AttachedCell::new(Some(Listener::new(owner)));
+        let listener = AttachedCell::new(Some(DoneListener::new(owner)));
         Ok(Bound::new(owner.py(), Self { listener, name, first })?.into_any())
     }
 
-    fn listener(&self, py: Python<'_>) -> Option<Listener> {
+    fn listener(&self, py: Python<'_>) -> Option<DoneListener> {
         self.listener.with(py, |listener| listener.as_ref().map(|it| it.clone_ref(py)))
     }
 }
@@ -281,7 +281,7 @@ impl Closure {
 
 /// A native object is to hear that a future has ended.
 #[derive(Debug)]
-struct Ended(Listener, Py<PyAny>);
+struct Ended(DoneListener, Py<PyAny>);
 
 impl Work for Ended {
     /// No code of the user's runs here that could ask for the current task.
@@ -313,7 +313,7 @@ impl Work for Ended {
 #[cold]
 fn report_ended(
     event_loop: &Bound<'_, Loop>,
-    listener: &Listener,
+    listener: &DoneListener,
     future: Py<PyAny>,
     error: PyErr,
 ) -> PyResult<()> {

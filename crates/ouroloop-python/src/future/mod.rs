@@ -34,7 +34,7 @@ pub(crate) use ending::{Expire, Ready};
 pub(crate) use kin::{cancel_awaited, exactly_native, is_cancelled, is_done};
 pub(crate) use links::Link;
 pub(crate) use object::{Future, stack_in_debug_mode};
-pub(crate) use state::{Home, Outcome, Phase};
+pub(crate) use state::{FuturePhase, Home, Outcome};
 
 /// Makes the classes of this module complete.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {

@@ -6,11 +6,11 @@ use pyo3::prelude::*;
 
 use super::done::Done;
 use super::links::{Link, Links};
-use super::listen::Listener;
-use super::state::{Home, Outcome, Phase, State};
+use super::listen::DoneListener;
+use super::state::{FuturePhase, Home, Outcome, State};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
-use crate::interpreter::references::CloneRef as _;
+use crate::interpreter::references::{CloneRef as _, Release as _, attached};
 use crate::interpreter::room::{copies, no_memory, taken};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
@@ -57,13 +57,13 @@ impl Future {
     }
 
     #[inline]
-    pub(crate) fn phase(&self, py: Python<'_>) -> Phase {
+    pub(crate) fn phase(&self, py: Python<'_>) -> FuturePhase {
         self.state.with(py, |state| state.phase)
     }
 
     #[inline]
     pub(crate) fn is_done(&self, py: Python<'_>) -> bool {
-        self.phase(py) != Phase::Pending
+        self.phase(py) != FuturePhase::Pending
     }
 
     /// The loop, as Python sees it.
@@ -119,14 +119,22 @@ impl Future {
         let py = slf.py();
         slf.get().reserve_calls(py, 0)?;
         let ended = slf.get().state.with(py, |state| state.end(py, outcome));
-        let Ok((links, displaced)) = ended else {
-            return Err(invalid_state(py, "invalid state"));
+        let (links, displaced) = match ended {
+            Ok(ended) => ended,
+            Err(refused) => {
+                attached(py, || drop(refused));
+                return Err(invalid_state(py, "invalid state"));
+            }
         };
-        drop(displaced);
+        for displaced in displaced {
+            displaced.release(py);
+        }
         match links {
             Links::None => Ok(()),
             Links::One(link) => Self::call_back(slf, link),
-            Links::Many(links) => links.into_iter().try_for_each(|link| Self::call_back(slf, link)),
+            Links::Many(links) => {
+                attached(py, || links.into_iter().try_for_each(|link| Self::call_back(slf, link)))
+            }
         }
     }
 
@@ -185,7 +193,7 @@ impl Future {
         let py = slf.py();
         let pending = slf.get().state.with(py, |state| {
             state.log_traceback = false;
-            state.phase == Phase::Pending
+            state.phase == FuturePhase::Pending
         });
         if pending {
             Self::finish(slf, Outcome::Cancelled { message })?;
@@ -197,7 +205,7 @@ impl Future {
     pub(crate) fn add_link(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
         let py = slf.py();
         let (pending, link) = slf.get().state.with(py, |state| match state.phase {
-            Phase::Pending => (true, state.links.push(link).err()),
+            FuturePhase::Pending => (true, state.links.push(link).err()),
             _ => (false, Some(link)),
         });
         match link {
@@ -221,7 +229,7 @@ impl Future {
     }
 
     /// Takes back a listener that has not been called; answers whether it was there.
-    pub(crate) fn remove_listener(&self, py: Python<'_>, listener: &Listener) -> bool {
+    pub(crate) fn remove_listener(&self, py: Python<'_>, listener: &DoneListener) -> bool {
         let mut was_there = false;
         while let Some(link) = self.state.with(py, |state| state.links.take_listener(listener)) {
             was_there = true;
@@ -237,10 +245,13 @@ impl Future {
             Home::Native(native) => Some(native.clone_ref(py)),
             _ => None,
         });
-        if let Some(native) = native {
-            let native = native.bind(py).get();
+        if let Some(native) = native.map(|native| native.into_bound(py)) {
+            let native = native.get();
             if !native.is_debug(py) {
-                native.check_closed(py)?;
+                if let Err(error) = native.check_closed(py) {
+                    attached(py, || drop(link));
+                    return Err(error);
+                }
                 let future = slf.clone().into_any().unbind();
                 native.push(
                     py,
@@ -254,6 +265,12 @@ impl Future {
                 return Ok(());
             }
         }
+        attached(py, || Self::call_back_by_method(slf, link))
+    }
+
+    /// The same by the loop's `call_soon`.
+    fn call_back_by_method(slf: &Bound<'_, Self>, link: Link) -> PyResult<()> {
+        let py = slf.py();
         let _level = Level::enter(py)?;
         let event_loop = slf.get().event_loop(py)?;
         let (callback, context) = link.into_call(py)?;
@@ -269,14 +286,20 @@ impl Future {
     /// The exception that was set, `CancelledError`, or `InvalidStateError` while pending.
     pub(crate) fn result(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        Self::outcome(slf).map_err(|error| raised(error.into_value(py).into_bound(py).into_any()))
+        if !slf.get().has_no_result(py) {
+            return Self::outcome(slf);
+        }
+        attached(py, || {
+            Self::outcome(slf)
+                .map_err(|error| raised(error.into_value(py).into_bound(py).into_any()))
+        })
     }
 
     /// The same, with an error that is to be thrown into a coroutine: what is handled there is its context.
     fn outcome(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let (phase, result, exception, traceback) = slf.get().state.with(py, |state| {
-            if state.phase == Phase::Finished {
+            if state.phase == FuturePhase::Finished {
                 state.log_traceback = false;
             }
             (
@@ -287,9 +310,9 @@ impl Future {
             )
         });
         match phase {
-            Phase::Cancelled => Err(Self::cancelled_error(slf)?),
-            Phase::Pending => Err(invalid_state(py, "Result is not set.")),
-            Phase::Finished => match exception {
+            FuturePhase::Cancelled => Err(Self::cancelled_error(slf)?),
+            FuturePhase::Pending => Err(invalid_state(py, "Result is not set.")),
+            FuturePhase::Finished => match exception {
                 None => Ok(result.unwrap_or_else(|| py.None())),
                 Some(exception) => Err(with_traceback(py, exception, traceback)),
             },
@@ -304,14 +327,17 @@ impl Future {
         })
     }
 
+    /// Whether there is no result.
+    #[inline]
+    fn has_no_result(&self, py: Python<'_>) -> bool {
+        self.state
+            .with(py, |state| state.phase != FuturePhase::Finished || state.exception.is_some())
+    }
+
     /// What a waiting task is to be woken with: an exception to throw, or nothing.
     pub(crate) fn error_for_waiter(slf: &Bound<'_, Self>) -> Option<PyErr> {
         let py = slf.py();
-        let failed = slf
-            .get()
-            .state
-            .with(py, |state| state.phase != Phase::Finished || state.exception.is_some());
-        if failed { Self::outcome(slf).err() } else { None }
+        if slf.get().has_no_result(py) { Self::outcome(slf).err() } else { None }
     }
 
     /// `_make_cancelled_error()` as an error: the one kept from the coroutine, once, or a new one.

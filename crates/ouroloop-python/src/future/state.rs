@@ -11,13 +11,13 @@ use crate::turn::Loop;
 
 /// Where a future stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum FuturePhase {
     Pending,
     Cancelled,
     Finished,
 }
 
-impl Phase {
+impl FuturePhase {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -94,7 +94,7 @@ type Displaced = [Option<Py<PyAny>>; 2];
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) home: Home,
-    pub(crate) phase: Phase,
+    pub(crate) phase: FuturePhase,
     /// Somebody's `yield from` is under way: the `_asyncio_future_blocking` of the protocol.
     pub(crate) blocking: bool,
     /// The exception was not looked at yet.
@@ -109,7 +109,7 @@ impl State {
     pub(crate) fn new(home: Home) -> Self {
         Self {
             home,
-            phase: Phase::Pending,
+            phase: FuturePhase::Pending,
             blocking: false,
             log_traceback: false,
             result: None,
@@ -152,12 +152,12 @@ impl State {
         py: Python<'_>,
         outcome: Outcome,
     ) -> Result<(Links, Displaced), Outcome> {
-        if self.phase != Phase::Pending {
+        if self.phase != FuturePhase::Pending {
             return Err(outcome);
         }
         let displaced = match outcome {
             Outcome::Result(result) => {
-                self.phase = Phase::Finished;
+                self.phase = FuturePhase::Finished;
                 [self.result.replace(result), None]
             }
             Outcome::Exception(exception) => {
@@ -166,7 +166,7 @@ impl State {
                     let traceback = ffi::PyException_GetTraceback(exception.as_ptr());
                     Bound::from_owned_ptr_or_opt(py, traceback)
                 };
-                self.phase = Phase::Finished;
+                self.phase = FuturePhase::Finished;
                 self.log_traceback = true;
                 let traceback = traceback.map(Bound::unbind);
                 [
@@ -175,7 +175,7 @@ impl State {
                 ]
             }
             Outcome::Cancelled { message } => {
-                self.phase = Phase::Cancelled;
+                self.phase = FuturePhase::Cancelled;
                 [self.set_rare(|rare| &mut rare.cancel_message, message), None]
             }
         };

@@ -10,20 +10,20 @@ use crate::turn::{KindOf, Subject, Watched, Work};
 
 /// A callback whose handle the loop owns.
 #[derive(Debug)]
-pub(crate) struct Call(pub(crate) Py<Handle>);
+pub(crate) struct HandleCall(pub(crate) Py<Handle>);
 
 /// What was cancelled in the queue.
 #[derive(Debug)]
 pub(crate) struct Nothing;
 
-impl Work for Call {
+impl Work for HandleCall {
     fn kind() -> &'static KindOf<Self> {
-        static KIND: KindOf<Call> = KindOf::new("handle.call").watched();
+        static KIND: KindOf<HandleCall> = KindOf::new("handle.call").watched();
         &KIND
     }
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        Handle::run(self.0.bind(event_loop.py()))
+        Handle::run(&self.0.into_bound(event_loop.py()))
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {
@@ -35,7 +35,7 @@ impl Work for Call {
     }
 }
 
-impl Watched for Call {
+impl Watched for HandleCall {
     fn again(&self, py: Python<'_>) -> Self {
         Self(self.0.clone_ref(py))
     }

@@ -22,7 +22,7 @@ mod timer;
 mod turnstile;
 
 pub(crate) use confine::{confine, report_call};
-pub(crate) use entries::{Call, Nothing};
+pub(crate) use entries::{HandleCall, Nothing};
 pub(crate) use object::{Contents, Handle};
 pub(crate) use scheduled::Scheduled;
 pub(crate) use timer::{TimerHandle, When};

@@ -189,8 +189,10 @@ impl Handle {
             Some((state.callback.as_ref()?.clone_ref(py), state.args.as_ref()?.clone_ref(py)))
         });
         let Some((callback, args)) = parts else { return Ok(()) };
+        let (callback, args) = (callback.into_bound(py), args.into_bound(py));
         let Some(context) = slf.get().context_object(py)? else { return Ok(()) };
-        run_in(py, &context, || call(py, &callback, &args))
+        let context = context.into_bound(py);
+        run_in(py, context.as_unbound(), || call(py, callback.as_unbound(), args.as_unbound()))
             .or_else(|error| Self::report(slf, error))
     }
 
@@ -201,7 +203,8 @@ impl Handle {
         };
         let context = context.into_context(py)?;
         let kept = Snapshot::of(context.clone_ref(py));
-        drop(self.state.with(py, |state| state.context.replace(kept)));
+        let before = self.state.with(py, |state| state.context.replace(kept));
+        debug_assert!(before.is_none());
         Ok(Some(context))
     }
 

@@ -9,8 +9,8 @@
 //! | thin | `Scheduled`, with the handle's address | its place | the next four |
 //! | gone | `Scheduled`, nobody's | – | – |
 //! | withdrawn ([`Handle::withdraw`]) | gone, or `Nothing` | – | – |
-//! | held ([`Handle::hold`]) | `Call`, owning the handle | – | – |
-//! | left, as the loop takes the entry out ([`Scheduled::let_go`]) | `Call`, owning the handle | – | – |
+//! | held ([`Handle::hold`]) | `HandleCall`, owning the handle | – | – |
+//! | left, as the loop takes the entry out ([`Scheduled::let_go`]) | `HandleCall`, owning the handle | – | – |
 //!
 //! 1. Only an entry that stands in an engine has an address in it, and that is one of a handle whose
 //!    memory is there: an entry leaves the engine through [`Scheduled::let_go`], which takes the
@@ -34,7 +34,7 @@ use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use super::entries::{Call, Nothing};
+use super::entries::{HandleCall, Nothing};
 use super::object::{Contents, Handle, call};
 use super::pending::{Pending, Stand};
 use super::timer::{TimerHandle, When};
@@ -185,7 +185,11 @@ impl Scheduled {
             return Ok(());
         };
         match context.run(py, || call(py, &callback, &args)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                callback.drop_ref(py);
+                args.drop_ref(py);
+                Ok(())
+            }
             Err((error, context)) => {
                 self.contents = Some(Contents { callback, args, context });
                 self.report(event_loop, error)
@@ -263,7 +267,7 @@ impl Placed for Scheduled {
 
     #[inline]
     fn leave(&mut self) -> Option<Entry> {
-        if self.is_held() { self.let_go().map(|handle| Call(handle).entry()) } else { None }
+        if self.is_held() { self.let_go().map(|handle| HandleCall(handle).entry()) } else { None }
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod once;
 pub(crate) mod pending;
 pub(crate) mod recursion;
 pub(crate) mod references;
+pub(crate) mod reserve;
 pub(crate) mod room;
 #[cfg(keeps_spares)]
 pub(crate) mod spares;

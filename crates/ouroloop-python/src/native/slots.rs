@@ -235,6 +235,39 @@ pub(crate) trait Resume: PyClass<Frozen = True> + Sync {
 
     /// One step, with the value that the awaited object answered.
     fn resume(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Resumed;
+
+    /// The same, if it drops no `Py` and calls nothing of Python's, whatever [`Resume::DROPS`] says of other steps.
+    #[inline]
+    fn resume_plainly(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Option<Resumed> {
+        let _ = (slf, value);
+        None
+    }
+}
+
+/// A step of the object with this value; what a panic leaves is an error.
+///
+/// # Safety
+/// The thread must be attached, `object` a live instance of `T`, and `value` live.
+#[inline]
+unsafe fn step<T: Resume, R>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    hand_out: impl Fn(Python<'_>, Resumed) -> R,
+) -> R {
+    // SAFETY: the caller's promise.
+    let (py, object, value) = unsafe {
+        let py = Python::assume_attached();
+        let object = Borrowed::from_ptr(py, object).cast_unchecked::<T>();
+        (py, object, Borrowed::from_ptr(py, value))
+    };
+    if let Ok(Some(resumed)) = contained(|| T::resume_plainly(&object, &value)) {
+        return hand_out(py, resumed);
+    }
+    let resume = |py: Python<'_>| {
+        hand_out(py, contained(|| T::resume(&object, &value)).unwrap_or_else(Resumed::Raised))
+    };
+    // SAFETY: the thread is attached; this tells PyO3, too.
+    if T::DROPS { unsafe { Python::attach_unchecked(resume) } } else { resume(py) }
 }
 
 unsafe extern "C" fn send<T: Resume>(
@@ -242,52 +275,37 @@ unsafe extern "C" fn send<T: Resume>(
     value: *mut ffi::PyObject,
     answer: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    // SAFETY: called attached, with a live instance of `T`, a live value and room for an answer.
-    let step = |py: Python<'_>| unsafe {
-        let object = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
-        let value = Bound::from_borrowed_ptr(py, value);
-        match contained(|| T::resume(&object, &value)).unwrap_or_else(Resumed::Raised) {
-            Resumed::Yielded(awaited) => {
-                *answer = awaited.into_ptr();
-                ffi::PySendResult::PYGEN_NEXT
-            }
-            Resumed::Returned(result) => {
-                *answer = result.into_ptr();
-                ffi::PySendResult::PYGEN_RETURN
-            }
+    let hand_out = |py: Python<'_>, resumed| {
+        let (handed, status) = match resumed {
+            Resumed::Yielded(awaited) => (awaited.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
+            Resumed::Returned(result) => (result.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
             Resumed::Raised(error) => {
-                *answer = ptr::null_mut();
                 error.restore(py);
-                ffi::PySendResult::PYGEN_ERROR
+                (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
             }
-        }
+        };
+        // SAFETY: there is room for an answer.
+        unsafe { *answer = handed };
+        status
     };
-    // SAFETY: the thread is attached; the first way tells PyO3, too.
-    unsafe {
-        if T::DROPS { Python::attach_unchecked(step) } else { step(Python::assume_attached()) }
-    }
+    // SAFETY: called attached, with a live instance of `T` and a live value.
+    unsafe { step::<T, _>(object, value, hand_out) }
 }
 
 unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    let step = |py: Python<'_>| {
-        // SAFETY: called attached, with a live instance of `T`.
-        let object = unsafe { Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>() };
-        match contained(|| T::resume(&object, py.None().bind(py))).unwrap_or_else(Resumed::Raised) {
-            Resumed::Yielded(awaited) => awaited.into_ptr(),
-            Resumed::Returned(result) => {
-                stop_iteration(py, result);
-                ptr::null_mut()
-            }
-            Resumed::Raised(error) => {
-                error.restore(py);
-                ptr::null_mut()
-            }
+    let hand_out = |py: Python<'_>, resumed| match resumed {
+        Resumed::Yielded(awaited) => awaited.into_ptr(),
+        Resumed::Returned(result) => {
+            stop_iteration(py, result);
+            ptr::null_mut()
+        }
+        Resumed::Raised(error) => {
+            error.restore(py);
+            ptr::null_mut()
         }
     };
     // SAFETY: as in `send`.
-    unsafe {
-        if T::DROPS { Python::attach_unchecked(step) } else { step(Python::assume_attached()) }
-    }
+    unsafe { step::<T, _>(object, ffi::Py_None(), hand_out) }
 }
 
 unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -299,6 +317,7 @@ unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 #[cfg(Py_3_12)]
 fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     if result.is_none(py) {
+        result.drop_ref(py);
         return; // NULL without an error is `StopIteration(None)`.
     }
     // SAFETY: attached; `tp_new` of an exception takes over the arguments as they are and makes an
@@ -321,6 +340,7 @@ fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
 #[cfg(not(Py_3_12))]
 fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
     if result.is_none(py) {
+        result.drop_ref(py);
         return; // NULL without an error is `StopIteration(None)`.
     }
     // SAFETY: attached; `result` is live. `PyErr_SetObject` would take a tuple for the arguments

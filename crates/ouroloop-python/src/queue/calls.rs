@@ -30,7 +30,7 @@ pub(super) fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
 #[inline]
 pub(super) fn put_nowait(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<Py<PyAny>> {
     match Manner::of(slf) {
-        Manner::Plain(order) => plain::put(slf, order, item)?,
+        Manner::Plain(discipline) => plain::put(slf, discipline, item)?,
         Manner::Hooked => hooked::put(slf, item)?,
         Manner::Open => {
             return Ok(slf.call_method1(intern!(slf.py(), "put_nowait"), (item,))?.unbind());
@@ -43,7 +43,7 @@ pub(super) fn put_nowait(slf: &Bound<'_, Queue>, item: Py<PyAny>) -> PyResult<Py
 #[inline]
 pub(super) fn get_nowait(slf: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
     match Manner::of(slf) {
-        Manner::Plain(order) => plain::get(slf, order),
+        Manner::Plain(discipline) => plain::get(slf, discipline),
         Manner::Hooked => hooked::get(slf),
         Manner::Open => Ok(slf.call_method0(intern!(slf.py(), "get_nowait"))?.unbind()),
     }

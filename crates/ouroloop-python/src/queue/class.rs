@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyGenericAlias, PyList, PyString, PyTuple, PyType};
 use super::calls;
 use super::containers::{Items, Waiters};
 use super::object::{Queue, VALUE_OFFSET, items_of};
-use super::state::{Capacity, Manner, Order, Side, State};
+use super::state::{Capacity, Discipline, Manner, Side, State};
 use super::waiting::{Get, Join, Put};
 use super::{finished, hooked, lines, open, plain, shown};
 use crate::coroutine::Coroutine;
@@ -66,8 +66,8 @@ impl Queue {
             std::mem::replace(state, fresh)
         }));
         slf.get().set_maxsize(&maxsize);
-        match Order::of(slf) {
-            Some(Order::First) => Self::init(slf, maxsize),
+        match Discipline::of(slf) {
+            Some(Discipline::First) => Self::init(slf, maxsize),
             _ => slf.call_method1(intern!(py, "_init"), (maxsize,)).map(drop),
         }
     }
@@ -78,10 +78,10 @@ impl Queue {
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let standard = Standard::get(py)?;
-        Ok(match Order::of(slf) {
-            Some(Order::First) => standard.queue.bind(py).clone(),
-            Some(Order::Least) => standard.priority_queue.bind(py).clone(),
-            Some(Order::Last) => standard.lifo_queue.bind(py).clone(),
+        Ok(match Discipline::of(slf) {
+            Some(Discipline::First) => standard.queue.bind(py).clone(),
+            Some(Discipline::Least) => standard.priority_queue.bind(py).clone(),
+            Some(Discipline::Last) => standard.lifo_queue.bind(py).clone(),
             None => slf.get_type().into_any(),
         })
     }
@@ -168,7 +168,7 @@ impl Queue {
     #[pyo3(name = "put_nowait")]
     fn py_put_nowait(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
         match Manner::of(slf) {
-            Manner::Plain(order) => plain::put(slf, order, item),
+            Manner::Plain(discipline) => plain::put(slf, discipline, item),
             Manner::Hooked => hooked::put(slf, item),
             Manner::Open => open::put(slf, item),
         }
@@ -180,7 +180,7 @@ impl Queue {
     #[pyo3(name = "get_nowait")]
     fn py_get_nowait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         match Manner::of(slf) {
-            Manner::Plain(order) => plain::get(slf, order),
+            Manner::Plain(discipline) => plain::get(slf, discipline),
             Manner::Hooked => hooked::get(slf),
             Manner::Open => open::get(slf),
         }
@@ -244,9 +244,9 @@ impl Queue {
     /// Take an item out of the container; may be overridden.
     #[pyo3(name = "_get")]
     fn get_item(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        if Manner::of(slf) == Manner::Plain(Order::First) {
+        if Manner::of(slf) == Manner::Plain(Discipline::First) {
             let empty = || fresh::error::<PyIndexError>("pop from an empty deque");
-            return plain::remove(slf, Order::First)?.ok_or_else(empty);
+            return plain::remove(slf, Discipline::First)?.ok_or_else(empty);
         }
         let py = slf.py();
         Ok(items_of(slf)?.call_method0(intern!(py, "popleft"))?.unbind())
@@ -255,8 +255,8 @@ impl Queue {
     /// Put an item into the container; may be overridden.
     #[pyo3(name = "_put")]
     fn put_item(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<()> {
-        if Manner::of(slf) == Manner::Plain(Order::First) {
-            return plain::insert(slf, Order::First, item);
+        if Manner::of(slf) == Manner::Plain(Discipline::First) {
+            return plain::insert(slf, Discipline::First, item);
         }
         items_of(slf)?.call_method1(intern!(slf.py(), "append"), (item,)).map(drop)
     }
@@ -415,7 +415,7 @@ impl Queue {
 /// Which queue, and `self._format()`.
 fn in_brackets<'py>(slf: &Bound<'py, Queue>, which: &str) -> PyResult<Bound<'py, PyString>> {
     let py = slf.py();
-    let format = match Order::of(slf) {
+    let format = match Discipline::of(slf) {
         Some(_) => described(slf)?,
         None => slf.call_method0(intern!(py, "_format"))?.str()?,
     };
@@ -484,7 +484,7 @@ fn drain(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let py = slf.py();
     while !calls::is_empty(slf)? {
         match Manner::of(slf) {
-            Manner::Plain(order) => drop(plain::remove(slf, order)?),
+            Manner::Plain(discipline) => drop(plain::remove(slf, discipline)?),
             _ => drop(slf.call_method0(intern!(py, "_get"))?),
         }
         slf.get().state.with(py, |state| {

@@ -7,12 +7,12 @@ use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyType;
 
 use super::object::{LifoQueue, PriorityQueue, Queue};
-use super::state::{Manner, Order, Verdict};
+use super::state::{Discipline, Manner, Verdict};
 use crate::native::instance_dict;
 use crate::native::overrides::{Attributes, Untouched};
 
-impl Order {
-    /// The order of exactly our classes.
+impl Discipline {
+    /// That of exactly our classes.
     #[inline]
     pub(super) fn of(queue: &Bound<'_, Queue>) -> Option<Self> {
         let py = queue.py();
@@ -35,8 +35,10 @@ impl Manner {
     pub(super) fn allowed(slf: &Bound<'_, Queue>) -> Self {
         // SAFETY: queues have a dictionary.
         let unadorned = unsafe { instance_dict::len(slf.as_ptr()) == 0 };
-        match Order::of(slf) {
-            Some(order) if unadorned && is_untouched(slf, order) => Self::Plain(order),
+        match Discipline::of(slf) {
+            Some(discipline) if unadorned && is_untouched(slf, discipline) => {
+                Self::Plain(discipline)
+            }
             _ => manner(slf),
         }
     }
@@ -93,12 +95,12 @@ const EVERYTHING: [&str; CONTROLS.len() + HOOKS.len()] = {
     names
 };
 
-fn untouched(order: Order) -> &'static Untouched {
+fn untouched(discipline: Discipline) -> &'static Untouched {
     let [queue, priority, lifo] = &UNTOUCHED;
-    match order {
-        Order::First => queue,
-        Order::Least => priority,
-        Order::Last => lifo,
+    match discipline {
+        Discipline::First => queue,
+        Discipline::Least => priority,
+        Discipline::Last => lifo,
     }
 }
 
@@ -108,20 +110,20 @@ fn untouched(order: Order) -> &'static Untouched {
 /// `MemoryError`.
 pub(crate) fn remember_methods(py: Python<'_>) -> PyResult<()> {
     Originals::get(py)?;
-    untouched(Order::First).remember(&py.get_type::<Queue>())?;
-    untouched(Order::Least).remember(&py.get_type::<PriorityQueue>())?;
-    untouched(Order::Last).remember(&py.get_type::<LifoQueue>())
+    untouched(Discipline::First).remember(&py.get_type::<Queue>())?;
+    untouched(Discipline::Least).remember(&py.get_type::<PriorityQueue>())?;
+    untouched(Discipline::Last).remember(&py.get_type::<LifoQueue>())
 }
 
-/// Whether nobody has patched the class of a queue of this order, which is the very one of this module.
+/// Whether nobody has patched the class of a queue of this discipline, which is the very one of this module.
 #[inline]
-fn is_untouched(slf: &Bound<'_, Queue>, order: Order) -> bool {
-    untouched(order).is(slf.as_any())
+fn is_untouched(slf: &Bound<'_, Queue>, discipline: Discipline) -> bool {
+    untouched(discipline).is(slf.as_any())
 }
 
 struct Originals {
     controls: Attributes,
-    hooks: [(Order, Attributes); 3],
+    hooks: [(Discipline, Attributes); 3],
 }
 
 impl Originals {
@@ -132,9 +134,9 @@ impl Originals {
             Ok(Self {
                 controls: Attributes::of(&queue, &CONTROLS)?,
                 hooks: [
-                    (Order::First, Attributes::of(&queue, &HOOKS)?),
-                    (Order::Least, Attributes::of(&py.get_type::<PriorityQueue>(), &HOOKS)?),
-                    (Order::Last, Attributes::of(&py.get_type::<LifoQueue>(), &HOOKS)?),
+                    (Discipline::First, Attributes::of(&queue, &HOOKS)?),
+                    (Discipline::Least, Attributes::of(&py.get_type::<PriorityQueue>(), &HOOKS)?),
+                    (Discipline::Last, Attributes::of(&py.get_type::<LifoQueue>(), &HOOKS)?),
                 ],
             })
         })
@@ -172,9 +174,9 @@ fn find(originals: &Originals, class: &Bound<'_, PyType>) -> PyResult<Manner> {
     if !originals.controls.are_those_of(class)? {
         return Ok(Manner::Open);
     }
-    for (order, hooks) in &originals.hooks {
+    for (discipline, hooks) in &originals.hooks {
         if hooks.are_those_of(class)? {
-            return Ok(Manner::Plain(*order));
+            return Ok(Manner::Plain(*discipline));
         }
     }
     Ok(Manner::Hooked)

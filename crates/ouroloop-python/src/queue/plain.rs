@@ -8,7 +8,7 @@ use super::finished;
 use super::lines::wake_next;
 use super::object::Queue;
 use super::refusal::Refusal;
-use super::state::{Order, Side};
+use super::state::{Discipline, Side};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::room::{Grow, taken};
 use crate::standard::Standard;
@@ -30,7 +30,7 @@ pub(super) fn is_full(slf: &Bound<'_, Queue>) -> bool {
 /// # Errors
 /// `QueueFull`, `QueueShutDown`; what comparing items raises.
 #[inline]
-pub(super) fn put(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyResult<()> {
+pub(super) fn put(slf: &Bound<'_, Queue>, order: Discipline, item: Py<PyAny>) -> PyResult<()> {
     let py = slf.py();
     let refusal = slf.get().state.with(py, |state| {
         if state.shut_down {
@@ -52,7 +52,7 @@ pub(super) fn put(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyRe
 /// # Errors
 /// `QueueEmpty`, `QueueShutDown`; what comparing items raises.
 #[inline]
-pub(super) fn get(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Py<PyAny>> {
+pub(super) fn get(slf: &Bound<'_, Queue>, order: Discipline) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let Some(item) = remove(slf, order)? else {
         let shut_down = slf.get().state.with(py, |state| state.shut_down);
@@ -64,10 +64,10 @@ pub(super) fn get(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Py<PyAny>> {
 
 /// `_put`.
 #[inline]
-pub(super) fn insert(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> PyResult<()> {
+pub(super) fn insert(slf: &Bound<'_, Queue>, order: Discipline, item: Py<PyAny>) -> PyResult<()> {
     let py = slf.py();
     let state = &slf.get().state;
-    if order == Order::First {
+    if order == Discipline::First {
         // A queue that is not plain is excluded by the caller.
         return taken(
             py,
@@ -78,7 +78,7 @@ pub(super) fn insert(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> P
         );
     }
     match state.with(py, |state| state.list(py)) {
-        Some(list) if order == Order::Least => push_on_heap(list.bind(py).as_any(), item),
+        Some(list) if order == Discipline::Least => push_on_heap(list.bind(py).as_any(), item),
         Some(list) => list.bind(py).append(item),
         None => Ok(()),
     }
@@ -86,10 +86,10 @@ pub(super) fn insert(slf: &Bound<'_, Queue>, order: Order, item: Py<PyAny>) -> P
 
 /// `_get`, or nothing when there is nothing.
 #[inline]
-pub(super) fn remove(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Option<Py<PyAny>>> {
+pub(super) fn remove(slf: &Bound<'_, Queue>, order: Discipline) -> PyResult<Option<Py<PyAny>>> {
     let py = slf.py();
     let state = &slf.get().state;
-    if order == Order::First {
+    if order == Discipline::First {
         return Ok(state.with(py, |state| match &mut state.items {
             Items::Own(items) => pop_front(items),
             _ => None,
@@ -100,7 +100,7 @@ pub(super) fn remove(slf: &Bound<'_, Queue>, order: Order) -> PyResult<Option<Py
     if list.is_empty() {
         return Ok(None);
     }
-    if order == Order::Least {
+    if order == Discipline::Least {
         return pop_from_heap(list.as_any()).map(Some);
     }
     pop_last(&list).map(Some)

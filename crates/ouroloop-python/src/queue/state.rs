@@ -71,8 +71,8 @@ impl State {
             && self.putters.are_own()
             && matches!(
                 (manner, &self.items),
-                (Manner::Plain(Order::First), Items::Own(_))
-                    | (Manner::Plain(Order::Least | Order::Last), Items::List(_))
+                (Manner::Plain(Discipline::First), Items::Own(_))
+                    | (Manner::Plain(Discipline::Least | Discipline::Last), Items::List(_))
                     | (Manner::Hooked, Items::List(_) | Items::Foreign(_))
             )
     }
@@ -106,7 +106,7 @@ impl Capacity {
 
 /// Which item a class of queues gives first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum Discipline {
     /// The one that was put first.
     First,
     /// The least.
@@ -135,7 +135,7 @@ impl Side {
 /// How a queue works, see the top of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    Plain(Order),
+    Plain(Discipline),
     Hooked,
     Open,
 }

@@ -24,10 +24,10 @@ use crate::waiting::Waiter;
 struct Place {
     queue: Py<Queue>,
     side: Side,
-    wait: Option<Wait>,
+    wait: Option<PlaceWait>,
 }
 
-struct Wait {
+struct PlaceWait {
     waiter: Waiter,
     iterator: Py<PyAny>,
 }
@@ -77,7 +77,7 @@ impl Place {
             Err(placed) if !own => lines::append(queue, self.side, placed)?,
             answer => taken(py, answer)?,
         }
-        self.wait = Some(Wait { waiter, iterator });
+        self.wait = Some(PlaceWait { waiter, iterator });
         Ok(())
     }
 

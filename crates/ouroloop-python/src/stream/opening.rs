@@ -120,7 +120,7 @@ fn opening<'py>(
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
     Coroutine::new(py, name, |scope| {
-        let call = Call::keep(&scope, method, targets, limit, kwds.as_ref());
+        let call = LoopCall::keep(&scope, method, targets, limit, kwds.as_ref());
         open(scope, call)
     })
 }
@@ -136,14 +136,14 @@ fn serving<'py>(
     kwds: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Coroutine>> {
     Coroutine::new(py, name, |scope| {
-        let call = Call::keep(&scope, method, targets, limit, kwds.as_ref());
+        let call = LoopCall::keep(&scope, method, targets, limit, kwds.as_ref());
         let callback = scope.keep(&callback);
         start(scope, call, callback)
     })
 }
 
 /// A call of a method of the loop: `method(factory, *targets, **keywords)`.
-struct Call {
+struct LoopCall {
     method: &'static str,
     targets: Kept<PyTuple>,
     keywords: Option<Kept<PyDict>>,
@@ -151,7 +151,7 @@ struct Call {
     limit: Option<Kept>,
 }
 
-impl Call {
+impl LoopCall {
     fn keep(
         scope: &Scope,
         method: &'static str,
@@ -187,7 +187,7 @@ impl Call {
     }
 }
 
-async fn open(scope: Scope, call: Call) -> PyResult<Py<PyAny>> {
+async fn open(scope: Scope, call: LoopCall) -> PyResult<Py<PyAny>> {
     let (event_loop, reader, protocol, opened) = Python::attach(|py| -> PyResult<_> {
         let event_loop = running_loop(py)?;
         let limit = call.limit(py, &scope);
@@ -208,7 +208,7 @@ async fn open(scope: Scope, call: Call) -> PyResult<Py<PyAny>> {
     })
 }
 
-async fn start(scope: Scope, call: Call, callback: Kept) -> PyResult<Py<PyAny>> {
+async fn start(scope: Scope, call: LoopCall, callback: Kept) -> PyResult<Py<PyAny>> {
     let started = Python::attach(|py| -> PyResult<_> {
         let event_loop = running_loop(py)?;
         let factory = Factory::new(Product::ForServer {

@@ -1,6 +1,6 @@
 //! `Barrier`: tasks that go on together.
 //!
-//! | stage | what it is | leads to |
+//! | phase | what it is | leads to |
 //! | --- | --- | --- |
 //! | `Filling` | tasks come and wait | `Draining` when the last one comes |
 //! | `Draining` | they leave; newcomers wait outside | `Filling` when the last one left |
@@ -28,14 +28,14 @@ use crate::native::kinship::class_of;
 use crate::standard::{Standard, raised};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum BarrierPhase {
     Filling,
     Draining,
     Resetting,
     Broken,
 }
 
-impl Stage {
+impl BarrierPhase {
     fn name(self) -> &'static str {
         match self {
             Self::Filling => "filling",
@@ -55,7 +55,7 @@ impl Stage {
 struct State {
     condition: Option<Py<Condition>>,
     parties: Option<Py<PyAny>>,
-    stage: Stage,
+    phase: BarrierPhase,
     /// How many tasks are inside.
     count: usize,
 }
@@ -74,8 +74,8 @@ leaves_out!(Barrier, "wait");
 consists_of!(Barrier, ["_cond", "_parties", "_state", "_count"]);
 
 impl Barrier {
-    fn stage(&self, py: Python<'_>) -> Stage {
-        self.state.with(py, |state| state.stage)
+    fn phase(&self, py: Python<'_>) -> BarrierPhase {
+        self.state.with(py, |state| state.phase)
     }
 
     fn condition<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Condition>> {
@@ -102,16 +102,16 @@ impl Barrier {
     fn go_out(&self, py: Python<'_>) -> PyResult<()> {
         let last = self.state.with(py, |state| {
             state.count = state.count.saturating_sub(1);
-            if state.count == 0 && state.stage.is_leaving() {
-                state.stage = Stage::Filling;
+            if state.count == 0 && state.phase.is_leaving() {
+                state.phase = BarrierPhase::Filling;
             }
             state.count == 0
         });
         if last { Condition::wake_all(&self.condition(py)?) } else { Ok(()) }
     }
 
-    fn move_to(&self, py: Python<'_>, stage: Stage) -> PyResult<()> {
-        self.state.with(py, |state| state.stage = stage);
+    fn move_to(&self, py: Python<'_>, phase: BarrierPhase) -> PyResult<()> {
+        self.state.with(py, |state| state.phase = phase);
         Condition::wake_all(&self.condition(py)?)
     }
 
@@ -163,17 +163,17 @@ async fn wait(scope: Scope, barrier: Kept<Barrier>) -> PyResult<Py<PyAny>> {
     answer
 }
 
-/// Waits as long as the barrier is in a stage that `blocks`; answers the stage it is in then.
+/// Waits as long as the barrier is in a phase that `blocks`; answers the phase it is in then.
 async fn wait_while(
     scope: &Scope,
     barrier: Kept<Barrier>,
     condition: Kept<Condition>,
-    blocks: fn(Stage) -> bool,
-) -> PyResult<Stage> {
+    blocks: fn(BarrierPhase) -> bool,
+) -> PyResult<BarrierPhase> {
     loop {
-        let stage = Python::attach(|py| scope.get(py, barrier).get().stage(py));
-        if !blocks(stage) {
-            return Ok(stage);
+        let phase = Python::attach(|py| scope.get(py, barrier).get().phase(py));
+        if !blocks(phase) {
+            return Ok(phase);
         }
         condition::wait(scope, condition).await?;
     }
@@ -185,8 +185,8 @@ async fn wait_inside(
     barrier: Kept<Barrier>,
     condition: Kept<Condition>,
 ) -> PyResult<Py<PyAny>> {
-    let stage = wait_while(scope, barrier, condition, Stage::is_leaving).await?;
-    if stage == Stage::Broken {
+    let phase = wait_while(scope, barrier, condition, BarrierPhase::is_leaving).await?;
+    if phase == BarrierPhase::Broken {
         return Err(Python::attach(|py| broken(py, "Barrier aborted")));
     }
     let index = Python::attach(|py| scope.get(py, barrier).get().come_in(py));
@@ -208,15 +208,16 @@ async fn wait_for_the_last(
         let barrier = scope.get(py, barrier);
         let complete = barrier.get().is_complete(py, index)?;
         if complete {
-            barrier.get().move_to(py, Stage::Draining)?;
+            barrier.get().move_to(py, BarrierPhase::Draining)?;
         }
         Ok(complete)
     })?;
     if complete {
         return Ok(());
     }
-    let stage = wait_while(scope, barrier, condition, |stage| stage == Stage::Filling).await?;
-    if matches!(stage, Stage::Broken | Stage::Resetting) {
+    let phase =
+        wait_while(scope, barrier, condition, |phase| phase == BarrierPhase::Filling).await?;
+    if matches!(phase, BarrierPhase::Broken | BarrierPhase::Resetting) {
         return Err(Python::attach(|py| broken(py, "Abort or reset of barrier")));
     }
     Ok(())
@@ -230,7 +231,8 @@ impl Barrier {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        let state = State { condition: None, parties: None, stage: Stage::Filling, count: 0 };
+        let state =
+            State { condition: None, parties: None, phase: BarrierPhase::Filling, count: 0 };
         let barrier = Self { state: AttachedCell::new(state) };
         PyClassInitializer::from(LoopBound::new()).add_subclass(barrier)
     }
@@ -247,7 +249,7 @@ impl Barrier {
         let state = State {
             condition: Some(Condition::create(py)?.unbind()),
             parties: Some(parties.clone().unbind()),
-            stage: Stage::Filling,
+            phase: BarrierPhase::Filling,
             count: 0,
         };
         LoopBound::begin(slf.as_super());
@@ -264,7 +266,7 @@ impl Barrier {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let py = slf.py();
         let this = slf.get();
-        let mut extra = this.stage(py).name().to_owned();
+        let mut extra = this.phase(py).name().to_owned();
         if !this.broken(py)
             && let Some(parties) = this.parties(py)
         {
@@ -283,13 +285,14 @@ impl Barrier {
     /// How many tasks wait inside.
     #[getter]
     fn n_waiting(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| if state.stage == Stage::Filling { state.count } else { 0 })
+        self.state
+            .with(py, |state| if state.phase == BarrierPhase::Filling { state.count } else { 0 })
     }
 
     /// Whether it was aborted.
     #[getter]
     fn broken(&self, py: Python<'_>) -> bool {
-        self.stage(py) == Stage::Broken
+        self.phase(py) == BarrierPhase::Broken
     }
 
     #[getter(_parties)]
@@ -316,15 +319,20 @@ impl Barrier {
         drop(self.state.with(py, |state| state.condition.replace(condition)));
     }
 
-    /// One of asyncio's names of stages.
+    /// One of asyncio's names of phases.
     #[setter(_state)]
-    fn set_stage(&self, stage: &Bound<'_, PyAny>) -> PyResult<()> {
-        let name = stage.getattr(intern!(stage.py(), "value"))?.extract::<String>()?;
-        let stages = [Stage::Filling, Stage::Draining, Stage::Resetting, Stage::Broken];
-        let known = stages.into_iter().find(|stage| stage.name() == name);
-        let unknown = || fresh::error::<PyValueError>(format!("no stage of a barrier: {name}"));
+    fn set_phase(&self, phase: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = phase.getattr(intern!(phase.py(), "value"))?.extract::<String>()?;
+        let phases = [
+            BarrierPhase::Filling,
+            BarrierPhase::Draining,
+            BarrierPhase::Resetting,
+            BarrierPhase::Broken,
+        ];
+        let known = phases.into_iter().find(|phase| phase.name() == name);
+        let unknown = || fresh::error::<PyValueError>(format!("no phase of a barrier: {name}"));
         let known = known.ok_or_else(unknown)?;
-        self.state.with(stage.py(), |state| state.stage = known);
+        self.state.with(phase.py(), |state| state.phase = known);
         Ok(())
     }
 
@@ -342,7 +350,7 @@ impl Barrier {
     fn raw_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let states = crate::interpreter::modules::module(py, intern!(py, "asyncio.locks"))?
             .getattr(Text("_BarrierState"))?;
-        states.call1((Text(self.stage(py).name()),))
+        states.call1((Text(self.phase(py).name()),))
     }
 
     /// Waits until as many tasks wait as there are parties; answers this task's number.
@@ -355,13 +363,13 @@ impl Barrier {
     fn reset<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
         Self::changing(slf, "Barrier.reset", |this, py| {
             let inside = this.state.with(py, |state| state.count > 0);
-            this.move_to(py, if inside { Stage::Resetting } else { Stage::Filling })
+            this.move_to(py, if inside { BarrierPhase::Resetting } else { BarrierPhase::Filling })
         })
     }
 
     /// Breaks the barrier: whoever waits or comes gets a `BrokenBarrierError`.
     fn abort<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
-        Self::changing(slf, "Barrier.abort", |this, py| this.move_to(py, Stage::Broken))
+        Self::changing(slf, "Barrier.abort", |this, py| this.move_to(py, BarrierPhase::Broken))
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {

@@ -25,12 +25,12 @@ drops_its_dictionary!(Event);
 
 consists_of!(Event, ["_value", "_waiters", "_loop"]);
 
-struct Wait {
+struct EventWait {
     event: Py<Event>,
     waiting: Option<Waiting>,
 }
 
-impl Body for Wait {
+impl Body for EventWait {
     fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
         let event = self.event.bind(py);
         if self.waiting.is_none() {
@@ -119,6 +119,10 @@ impl Event {
 
     /// Waits until the flag is up and answers `True`.
     fn wait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
-        Coroutine::of(slf.py(), "Event.wait", Wait { event: slf.clone().unbind(), waiting: None })
+        Coroutine::of(
+            slf.py(),
+            "Event.wait",
+            EventWait { event: slf.clone().unbind(), waiting: None },
+        )
     }
 }

@@ -6,13 +6,13 @@ use pyo3::sync::PyOnceLock;
 
 use super::object::Task;
 use super::registry;
-use crate::future::{Phase, cancel_awaited};
+use crate::future::{FuturePhase, cancel_awaited};
 use crate::interpreter::fresh;
 use crate::interpreter::references::CloneRef as _;
 use crate::native::overrides::{self, Attributes};
 
 /// What a request to cancel a task found.
-enum Request {
+enum CancelRequest {
     /// The task has ended.
     Done,
     /// It was counted; the task awaits this, if anything.
@@ -29,7 +29,9 @@ impl Task {
     /// `cancel` raises.
     pub(crate) fn cancel(slf: &Bound<'_, Self>, message: Option<Py<PyAny>>) -> PyResult<bool> {
         let py = slf.py();
-        let Request::Counted(mut awaited) = Self::request_cancel(slf) else { return Ok(false) };
+        let CancelRequest::Counted(mut awaited) = Self::request_cancel(slf) else {
+            return Ok(false);
+        };
         let mut task = slf.clone();
         let mut left = registry::live_count(py);
         loop {
@@ -37,7 +39,7 @@ impl Task {
                 None => false,
                 Some(object) => match Self::with_own_cancel(&object) {
                     Some(next) => {
-                        if let Request::Counted(further) = Self::request_cancel(next) {
+                        if let CancelRequest::Counted(further) = Self::request_cancel(next) {
                             left = left.checked_sub(1).ok_or_else(|| {
                                 fresh::error::<PyRecursionError>("maximum recursion depth exceeded")
                             })?;
@@ -74,16 +76,16 @@ impl Task {
     }
 
     /// Counts a request to cancel a task.
-    fn request_cancel(slf: &Bound<'_, Self>) -> Request {
+    fn request_cancel(slf: &Bound<'_, Self>) -> CancelRequest {
         let py = slf.py();
         let pending = slf.as_super().get().state.with(py, |state| {
             state.log_traceback = false;
-            state.phase == Phase::Pending
+            state.phase == FuturePhase::Pending
         });
         if !pending {
-            return Request::Done;
+            return CancelRequest::Done;
         }
-        Request::Counted(slf.get().state.with(py, |state| {
+        CancelRequest::Counted(slf.get().state.with(py, |state| {
             state.cancel_requests += 1;
             state.awaited.clone_ref(py)
         }))

@@ -33,8 +33,8 @@ impl Work for Step {
 
     #[inline]
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        let task = self.0.bind(event_loop.py());
-        step::step(task, event_loop, None).or_else(|error| report_step(event_loop, task, error))
+        let task = self.0.into_bound(event_loop.py());
+        step::step(&task, event_loop, None).or_else(|error| report_step(event_loop, &task, error))
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {
@@ -56,10 +56,10 @@ impl Work for Throw {
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = event_loop.py();
-        let task = self.0.bind(py);
+        let task = self.0.into_bound(py);
         let error = PyErr::from_value(self.1.into_bound(py));
-        step::step(task, event_loop, Some(error))
-            .or_else(|error| report_step(event_loop, task, error))
+        step::step(&task, event_loop, Some(error))
+            .or_else(|error| report_step(event_loop, &task, error))
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {
@@ -83,9 +83,9 @@ impl Work for Wakeup {
     #[inline]
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         let py = event_loop.py();
-        let (task, future) = (self.0.bind(py), self.1.bind(py));
-        step::wake(task, event_loop, future)
-            .or_else(|error| report_wakeup(event_loop, task, future, error))
+        let (task, future) = (self.0.into_bound(py), self.1.into_bound(py));
+        step::wake(&task, event_loop, &future)
+            .or_else(|error| report_wakeup(event_loop, &task, &future, error))
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {

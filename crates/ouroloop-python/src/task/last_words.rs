@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use super::object::{State, Task};
 use super::registry;
-use crate::future::{Future, Home, Phase};
+use crate::future::{Future, FuturePhase, Home};
 use crate::interpreter::fresh::{self, Text};
 use crate::native::shelf::{self, Shelved};
 use crate::native::slots::Deallocate;
@@ -39,10 +39,9 @@ impl Deallocate for Task {
 
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
-        let pending =
-            slf.as_super().get().state.with(py, |state| {
-                state.phase == Phase::Pending && !matches!(state.home, Home::None)
-            });
+        let pending = slf.as_super().get().state.with(py, |state| {
+            state.phase == FuturePhase::Pending && !matches!(state.home, Home::None)
+        });
         (pending && slf.get().state.with(py, |state| state.log_destroy_pending))
             || Future::has_last_words(slf.as_super())
     }
@@ -51,7 +50,7 @@ impl Deallocate for Task {
         let py = slf.py();
         // Whoever keeps it now, it is no task of its loop's any more.
         registry::forget(py, slf.get());
-        if slf.as_super().get().phase(py) == Phase::Pending
+        if slf.as_super().get().phase(py) == FuturePhase::Pending
             && slf.get().state.with(py, |state| state.log_destroy_pending)
             && let Err(error) = Self::report_destroyed(slf)
         {

@@ -32,8 +32,8 @@ impl Task {
             Home::Native(native) => Some(native.clone_ref(py)),
             _ => None,
         });
-        if let Some(native) = native {
-            let native = native.bind(py).get();
+        if let Some(native) = native.map(|native| native.into_bound(py)) {
+            let native = native.get();
             native.check_schedulable(py)?;
             native.reserve(py, 1)?;
             let task = slf.clone().unbind();

@@ -8,11 +8,11 @@ use super::object::Task;
 use super::registry;
 use crate::context::run_in;
 use crate::errors::leaving::leaves_loop;
-use crate::future::listen::Listener;
-use crate::future::{Future, Link, Outcome, Phase, cancel_awaited, exactly_native};
+use crate::future::listen::DoneListener;
+use crate::future::{Future, FuturePhase, Link, Outcome, cancel_awaited, exactly_native};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
-use crate::interpreter::references::CloneRef as _;
+use crate::interpreter::references::{CloneRef as _, Release as _};
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
 use crate::turn::current::standard;
@@ -27,8 +27,8 @@ pub(crate) fn step(
 ) -> PyResult<()> {
     let py = task.py();
     event_loop.get().current.enter(event_loop.as_any(), task.as_any())?;
-    let context = task.get().context(py);
-    run_in(py, &context, || advance(task, Some(event_loop), error))
+    let context = task.get().context(py).into_bound(py);
+    run_in(py, context.as_unbound(), || advance(task, Some(event_loop), error))
 }
 
 /// The step that follows the end of what a task waited for, from a native loop's ready queue.
@@ -110,18 +110,19 @@ fn advance(
             state.awaited.take(),
         )
     });
-    drop(awaited);
+    awaited.release(py);
     if task.as_super().get().is_done(py) {
         return Err(already_done(task, error));
     }
-    let Some(coroutine) = coroutine else {
+    let Some(coroutine) = coroutine.map(|coroutine| coroutine.into_bound(py)) else {
         return Err(fresh::error::<PyRuntimeError>("uninitialized Task object"));
     };
     let error = if must_cancel { Some(cancellation(task, error)?) } else { error };
-    match resume(coroutine.bind(py), error) {
+    match resume(&coroutine, error) {
         Resumed::Yielded(awaited) => match turn_of {
             // A bare yield: the next step takes its place in the ready queue.
             Some(event_loop) if awaited.is_none(py) => {
+                awaited.drop_ref(py);
                 Task::step_again(task, event_loop);
                 Ok(())
             }
@@ -290,7 +291,7 @@ fn wait_for_native(task: &Bound<'_, Task>, future: &Bound<'_, Future>) -> PyResu
         Finding::OtherLoop => fail(task, other_loop(task, future.as_any())?),
         Finding::NotAwaited => fail(task, not_awaited(task, future.as_any())?),
         Finding::Awaited => {
-            Future::add_link(future, Link::Listener(Listener::new(task)))?;
+            Future::add_link(future, Link::Listener(DoneListener::new(task)))?;
             remember_awaited(task, future.as_any().clone())
         }
     }
@@ -306,7 +307,7 @@ fn remember_awaited(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResu
     let reference = awaited.clone().unbind();
     let (must_cancel, before) =
         task.get().state.with(py, |state| (state.must_cancel, state.awaited.replace(reference)));
-    drop(before);
+    before.release(py);
     if must_cancel {
         let future = task.as_super().get();
         let message = future.state.with(py, |state| state.rare(py, |rare| &rare.cancel_message));
@@ -351,7 +352,7 @@ fn refuse(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<()> {
 /// `__context__`.
 fn fail(task: &Bound<'_, Task>, message: String) -> PyResult<()> {
     let py = task.py();
-    debug_assert!(task.as_super().get().phase(py) == Phase::Pending);
+    debug_assert!(task.as_super().get().phase(py) == FuturePhase::Pending);
     let error = py.get_type::<PyRuntimeError>().call1((Text(message),))?;
     Task::schedule_throw(task, PyErr::from_value(error))
 }

@@ -143,7 +143,7 @@ impl Endpoint {
 /// The state of a transport: its [`Endpoint`], and a socket of the engine's.
 pub(crate) trait SocketState {
     /// What waits to be sent or delivered.
-    type Waiting;
+    type Backlog;
 
     fn endpoint(&mut self) -> &mut Endpoint;
 
@@ -157,7 +157,7 @@ pub(crate) trait SocketState {
     fn is_open(&self) -> bool;
 
     /// Gives up on what waits, which the caller drops.
-    fn take_waiting(&mut self) -> Self::Waiting;
+    fn take_backlog(&mut self) -> Self::Backlog;
 
     /// Gives the descriptor up; `None` once it is closed.
     fn take_fd(&mut self) -> Option<OwnedFd>;
@@ -451,7 +451,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
                 return None;
             }
             end.closing = true;
-            Some(state.take_waiting())
+            Some(state.take_backlog())
         });
         let Some(waiting) = waiting else { return Ok(()) };
         drop(waiting);
@@ -543,11 +543,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     /// Those of the logger.
     fn log(slf: &Bound<'_, Self>, what: &str) -> PyResult<()> {
         let py = slf.py();
-        match slf.get().event_loop(py) {
-            Some(event_loop) if event_loop.get().is_debug(py) => {
-                log_debug(event_loop.get(), py, &format!("{} {what}", slf.as_any().repr()?))
-            }
-            _ => Ok(()),
-        }
+        let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
+        log_debug(event_loop.get(), py, || Ok(format!("{} {what}", slf.as_any().repr()?)))
     }
 }

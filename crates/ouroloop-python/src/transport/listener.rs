@@ -30,7 +30,7 @@ use crate::transport::descriptor;
 use crate::transport::notice::notices;
 use crate::transport::server::Server;
 use crate::transport::socket::{Origin, SocketTransport};
-use crate::transport::tls::{self, Waiting};
+use crate::transport::tls::{self, HandshakeWaiter};
 use crate::turn::Loop;
 use crate::turn::Work as _;
 use crate::turn::report_caught;
@@ -277,7 +277,7 @@ impl Arrival {
             match server.get().security(py) {
                 None => SocketTransport::open(event_loop, origin, made, None, attached).map(drop),
                 Some(security) => {
-                    let waiting = Waiting::Accepted;
+                    let waiting = HandshakeWaiter::Accepted;
                     tls::open(event_loop, origin, made, waiting, attached, &security).map(drop)
                 }
             }

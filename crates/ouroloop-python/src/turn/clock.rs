@@ -16,7 +16,7 @@ use super::event_loop::Loop;
 use super::timekeeping::{ALL, Own};
 use crate::interpreter::once::Once as _;
 use crate::interpreter::recursion::Level;
-use crate::interpreter::references::CloneRef as _;
+use crate::interpreter::references::{CloneRef as _, Release as _};
 use crate::native::overrides::{Attributes, Verdict};
 
 /// Timers due before this many seconds from now are due, unless the loop says otherwise.
@@ -96,12 +96,14 @@ impl Loop {
                 known.class = class;
                 std::mem::replace(&mut known.attributes, attributes)
             });
-            drop(before);
+            before.release(py);
             own
         });
         let attributes = slf.get().timekeeping.with(py, |known| known.attributes.clone_ref(py));
-        let Some(attributes) = attributes else { return own };
-        let stands = |known: &Attributes| known.are_not_in(attributes.bind(py)).unwrap_or(false);
+        let Some(attributes) = attributes.map(|attributes| attributes.into_bound(py)) else {
+            return own;
+        };
+        let stands = |known: &Attributes| known.are_not_in(&attributes).unwrap_or(false);
         Own { time: own.time && stands(time), timers: own.timers && stands(timers) }
     }
 

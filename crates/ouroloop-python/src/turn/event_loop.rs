@@ -35,7 +35,7 @@ use crate::native::cell::AttachedCell;
 
 /// Where a loop stands between `run_forever` and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum LoopPhase {
     Stopped,
     /// In the thread of this identifier.
     Running(c_ulong),
@@ -45,7 +45,7 @@ pub(crate) enum Phase {
 /// What belongs to Python, not to the engine.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) phase: Phase,
+    pub(crate) phase: LoopPhase,
     pub(crate) stopping: bool,
     pub(crate) debug: bool,
     pub(crate) slow_callback_seconds: f64,
@@ -159,7 +159,7 @@ impl Loop {
             waker: engine.waker(),
             engine: AttachedCell::new(engine),
             state: AttachedCell::new(State {
-                phase: Phase::Stopped,
+                phase: LoopPhase::Stopped,
                 stopping: false,
                 debug,
                 slow_callback_seconds: 0.1,
@@ -196,18 +196,18 @@ impl Loop {
     pub(crate) fn is_running(&self, py: Python<'_>) -> bool {
         match self.state.with(py, |state| state.phase) {
             // The thread may be one that a fork has left behind.
-            Phase::Running(thread) => !self.is_inherited() || thread == thread_identifier(),
-            Phase::Stopped | Phase::Closed => false,
+            LoopPhase::Running(thread) => !self.is_inherited() || thread == thread_identifier(),
+            LoopPhase::Stopped | LoopPhase::Closed => false,
         }
     }
 
     /// Whether the loop runs in the calling thread.
     pub(crate) fn runs_here(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.phase) == Phase::Running(thread_identifier())
+        self.state.with(py, |state| state.phase) == LoopPhase::Running(thread_identifier())
     }
 
     pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.phase == Phase::Closed)
+        self.state.with(py, |state| state.phase == LoopPhase::Closed)
     }
 
     /// # Errors
@@ -228,8 +228,8 @@ impl Loop {
     pub(crate) fn check_schedulable(&self, py: Python<'_>) -> PyResult<()> {
         let (phase, debug) = self.state.with(py, |state| (state.phase, state.debug));
         match phase {
-            Phase::Closed => self.check_closed(py),
-            Phase::Running(thread) if debug => check_thread(thread),
+            LoopPhase::Closed => self.check_closed(py),
+            LoopPhase::Running(thread) if debug => check_thread(thread),
             _ => Ok(()),
         }
     }

@@ -20,7 +20,7 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::event_loop::{Loop, Phase};
+use super::event_loop::{Loop, LoopPhase};
 use super::signals::Signals;
 use crate::errors::handled::handled;
 use crate::errors::os_error::os_error;
@@ -44,7 +44,7 @@ impl Loop {
         let may = self.is_inherited()
             && self
                 .state
-                .with(py, |state| state.phase == Phase::Stopped && !state.was_left_in_a_run);
+                .with(py, |state| state.phase == LoopPhase::Stopped && !state.was_left_in_a_run);
         if may {
             let taken = self.mechanism.create().and_then(|multiplexer| {
                 self.state

@@ -39,7 +39,7 @@ use pyo3::prelude::*;
 
 pub(crate) use clock::seconds_of;
 pub(crate) use entry::{Entry, Subject};
-pub(crate) use event_loop::{Loop, Phase, SCRATCH_BYTES, Unsent, closed, thread_identifier};
+pub(crate) use event_loop::{Loop, LoopPhase, SCRATCH_BYTES, Unsent, closed, thread_identifier};
 pub(crate) use executor::{Bell, Executor};
 pub(crate) use report::{log_debug, report_caught, warn_resource};
 pub(crate) use work::{KindOf, Placed, Watched, Work};

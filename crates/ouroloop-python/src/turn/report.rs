@@ -45,11 +45,18 @@ pub(crate) fn warn_resource(source: &Bound<'_, PyAny>, message: &str) -> PyResul
     warner(py)?.call((Text(message), category), Some(&keywords)).map(drop)
 }
 
-/// Logs at the debug level, in debug mode only.
-pub(crate) fn log_debug(event_loop: &Loop, py: Python<'_>, text: &str) -> PyResult<()> {
+/// Logs at the debug level, in debug mode only; otherwise the text is not made.
+///
+/// # Errors
+/// Those of the text and of the logger.
+pub(crate) fn log_debug(
+    event_loop: &Loop,
+    py: Python<'_>,
+    text: impl FnOnce() -> PyResult<String>,
+) -> PyResult<()> {
     if event_loop.is_debug(py) {
         let logger = Standard::get(py)?.logger.bind(py);
-        logger.call_method1(intern!(py, "debug"), (intern!(py, "%s"), Text(text)))?;
+        logger.call_method1(intern!(py, "debug"), (intern!(py, "%s"), Text(text()?)))?;
     }
     Ok(())
 }

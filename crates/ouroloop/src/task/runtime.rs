@@ -236,9 +236,10 @@ impl Runtime {
     /// Drops every task, and refuses those that their destructors spawn.
     pub(super) fn end(&self) {
         self.ended.set(true);
-        let tasks: Vec<Task> = self.tasks.borrow_mut().take_all().collect();
-        tasks.into_iter().for_each(Task::abandon);
-        self.turns.borrow_mut().close();
+        let tasks = self.tasks.borrow_mut().take_all();
+        tasks.for_each(Task::abandon);
+        let remains = self.turns.borrow_mut().close();
+        drop(remains);
     }
 }
 

@@ -35,7 +35,7 @@ impl Body for Entering {
 }
 
 /// Where the parent stands on its way out.
-enum Stage {
+enum LeavingStage {
     Fresh,
     /// It waits for the last task, through a native future or what another one awaits by.
     Native(Py<Future>),
@@ -47,7 +47,7 @@ pub(super) struct Leaving {
     group: Py<TaskGroup>,
     class: Option<Py<PyAny>>,
     exception: Option<Py<PyAny>>,
-    stage: Stage,
+    stage: LeavingStage,
     /// The cancellation to raise at the end, unless there is worse.
     propagate: Option<Py<PyAny>>,
     /// The last cancellation that came while it waited.
@@ -60,7 +60,14 @@ impl Leaving {
         class: Option<Py<PyAny>>,
         exception: Option<Py<PyAny>>,
     ) -> Self {
-        Self { group, class, exception, stage: Stage::Fresh, propagate: None, interruption: None }
+        Self {
+            group,
+            class,
+            exception,
+            stage: LeavingStage::Fresh,
+            propagate: None,
+            interruption: None,
+        }
     }
 
     /// Whether a cancellation leaves the block.
@@ -110,13 +117,15 @@ impl Leaving {
         incoming: Incoming<'_>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let py = group.py();
-        let mut resumed = match std::mem::replace(&mut self.stage, Stage::Fresh) {
-            Stage::Fresh => {
+        let mut resumed = match std::mem::replace(&mut self.stage, LeavingStage::Fresh) {
+            LeavingStage::Fresh => {
                 self.begin(group)?;
                 None
             }
-            Stage::Native(future) => Some(self.wait_for_native(future.into_bound(py), incoming)),
-            Stage::Any(iterator) => Some(self.wait_for(iterator.into_bound(py), incoming)),
+            LeavingStage::Native(future) => {
+                Some(self.wait_for_native(future.into_bound(py), incoming))
+            }
+            LeavingStage::Any(iterator) => Some(self.wait_for(iterator.into_bound(py), incoming)),
         };
         loop {
             if let Some(resumed) = resumed {
@@ -163,7 +172,7 @@ impl Leaving {
             Err(error) => Resumed::Raised(error),
         };
         if matches!(resumed, Resumed::Yielded(_)) {
-            self.stage = Stage::Native(future.unbind());
+            self.stage = LeavingStage::Native(future.unbind());
         }
         resumed
     }
@@ -171,7 +180,7 @@ impl Leaving {
     fn wait_for(&mut self, iterator: Bound<'_, PyAny>, incoming: Incoming<'_>) -> Resumed {
         let resumed = step_into(&iterator, incoming);
         if matches!(resumed, Resumed::Yielded(_)) {
-            self.stage = Stage::Any(iterator.unbind());
+            self.stage = LeavingStage::Any(iterator.unbind());
         }
         resumed
     }
@@ -274,17 +283,17 @@ impl Body for Leaving {
         visit.call(&self.propagate)?;
         visit.call(&self.interruption)?;
         match &self.stage {
-            Stage::Fresh => Ok(()),
-            Stage::Native(future) => visit.call(future),
-            Stage::Any(iterator) => visit.call(iterator),
+            LeavingStage::Fresh => Ok(()),
+            LeavingStage::Native(future) => visit.call(future),
+            LeavingStage::Any(iterator) => visit.call(iterator),
         }
     }
 
     fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &self.stage {
-            Stage::Fresh => None,
-            Stage::Native(future) => Some(future.clone_ref(py).into_any()),
-            Stage::Any(iterator) => Some(iterator.clone_ref(py)),
+            LeavingStage::Fresh => None,
+            LeavingStage::Native(future) => Some(future.clone_ref(py).into_any()),
+            LeavingStage::Any(iterator) => Some(iterator.clone_ref(py)),
         }
     }
 

@@ -11,7 +11,7 @@
 //! one is taken in. `parent_cancelled` says that the group has cancelled its parent, which it has to
 //! take back.
 //!
-//! A native task tells its group by a `Listener` that it has ended. A class derived in Python may
+//! A native task tells its group by a `DoneListener` that it has ended. A class derived in Python may
 //! override `_on_task_done`, `_abort` and `_is_base_error`, which are then called as methods.
 
 mod class;

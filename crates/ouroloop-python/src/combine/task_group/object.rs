@@ -7,7 +7,7 @@ use pyo3::types::PySet;
 use crate::combine::tasks::cancel;
 use crate::context::{copy_of, run_in};
 use crate::errors::leaving::exception_leaves_loop;
-use crate::future::listen::{Listen, Listener, has_ear};
+use crate::future::listen::{DoneListener, Listen, has_ear};
 use crate::future::{Future, Link, Outcome, exactly_native, is_cancelled, is_done};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::references::CloneRef as _;
@@ -222,7 +222,7 @@ impl TaskGroup {
         let native = exactly_native(task);
         match native {
             Some(native) if Self::is_exact(slf) => {
-                Future::add_link(native, Link::Listener(Listener::new(slf)))?;
+                Future::add_link(native, Link::Listener(DoneListener::new(slf)))?;
             }
             _ => {
                 #[cfg(Py_3_14)]

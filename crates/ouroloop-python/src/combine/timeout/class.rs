@@ -6,7 +6,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::object::{Alarm, Phase, State, Timeout};
+use super::object::{Alarm, State, Timeout, TimeoutPhase};
 use super::when::When;
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::interpreter::fresh::{self, Text};
@@ -107,7 +107,7 @@ impl Timeout {
         let py = slf.py();
         let (phase, when) =
             slf.get().state.with(py, |state| (state.phase, state.when.clone_ref(py)));
-        if phase != Phase::Entered {
+        if phase != TimeoutPhase::Entered {
             return Ok(Text(format!("<Timeout [{}]>", phase.name())));
         }
         let mut when = when.object(py)?.into_bound(py);
@@ -128,8 +128,8 @@ impl Timeout {
     fn reschedule(slf: &Bound<'_, Self>, when: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         match slf.get().phase(py) {
-            Phase::Entered => {}
-            Phase::Created => {
+            TimeoutPhase::Entered => {}
+            TimeoutPhase::Created => {
                 return Err(fresh::error::<PyRuntimeError>("Timeout has not been entered"));
             }
             phase => {
@@ -149,7 +149,7 @@ impl Timeout {
 
     /// Whether the deadline came while the block was under way.
     fn expired(&self, py: Python<'_>) -> bool {
-        matches!(self.phase(py), Phase::Expiring | Phase::Expired)
+        matches!(self.phase(py), TimeoutPhase::Expiring | TimeoutPhase::Expired)
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Coroutine>> {
@@ -212,7 +212,7 @@ impl Timeout {
 
     /// Of one that was not entered, which has no task yet.
     fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        if slf.get().phase(slf.py()) != Phase::Created {
+        if slf.get().phase(slf.py()) != TimeoutPhase::Created {
             return Err(copying::in_use("Task"));
         }
         copying::state(slf.as_any(), &NATIVE)

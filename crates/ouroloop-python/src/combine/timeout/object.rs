@@ -22,7 +22,7 @@ use crate::task::{Task, registry};
 use crate::turn::{KindOf, Loop, Subject, Work};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum TimeoutPhase {
     Created,
     Entered,
     Expiring,
@@ -30,7 +30,7 @@ pub(super) enum Phase {
     Exited,
 }
 
-impl Phase {
+impl TimeoutPhase {
     /// asyncio's word for it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ pub(super) enum Alarm {
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) phase: Phase,
+    pub(super) phase: TimeoutPhase,
     pub(super) when: When,
     pub(super) task: Option<Py<PyAny>>,
     /// How many requests to cancel the task there were on entry.
@@ -72,7 +72,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(when: When) -> Self {
         Self {
-            phase: Phase::Created,
+            phase: TimeoutPhase::Created,
             when,
             task: None,
             cancelling: 0,
@@ -115,7 +115,7 @@ impl Timeout {
         Ok(timeout)
     }
 
-    pub(super) fn phase(&self, py: Python<'_>) -> Phase {
+    pub(super) fn phase(&self, py: Python<'_>) -> TimeoutPhase {
         self.state.with(py, |state| state.phase)
     }
 
@@ -132,13 +132,13 @@ impl Timeout {
         event_loop: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = slf.py();
-        if slf.get().phase(py) != Phase::Created {
+        if slf.get().phase(py) != TimeoutPhase::Created {
             return Err(fresh::error::<PyRuntimeError>("Timeout has already been entered"));
         }
         let task = task_of(event_loop)?;
         let requests = cancelling(&task)?;
         let (when, before) = slf.get().state.with(py, |state| {
-            state.phase = Phase::Entered;
+            state.phase = TimeoutPhase::Entered;
             state.cancelling = requests;
             (state.when.clone_ref(py), state.task.replace(task.unbind()))
         });
@@ -249,12 +249,12 @@ impl Timeout {
         let py = slf.py();
         let (phase, task) =
             slf.get().state.with(py, |state| (state.phase, state.task.clone_ref(py)));
-        let Some(task) = task.filter(|_| phase == Phase::Entered) else {
+        let Some(task) = task.filter(|_| phase == TimeoutPhase::Entered) else {
             return Err(PyAssertionError::new_err(()));
         };
         cancel(task.bind(py))?;
         drop(slf.get().state.with(py, |state| {
-            state.phase = Phase::Expiring;
+            state.phase = TimeoutPhase::Expiring;
             std::mem::replace(&mut state.alarm, Alarm::None)
         }));
         Ok(())
@@ -270,16 +270,20 @@ impl Timeout {
     ) -> PyResult<()> {
         let py = slf.py();
         let phase = slf.get().phase(py);
-        if !matches!(phase, Phase::Entered | Phase::Expiring) {
+        if !matches!(phase, TimeoutPhase::Entered | TimeoutPhase::Expiring) {
             return Err(PyAssertionError::new_err(()));
         }
         slf.get().clear_alarm(py)?;
-        let next = if phase == Phase::Entered { Phase::Exited } else { Phase::Expired };
+        let next = if phase == TimeoutPhase::Entered {
+            TimeoutPhase::Exited
+        } else {
+            TimeoutPhase::Expired
+        };
         let (task, before) = slf.get().state.with(py, |state| {
             state.phase = next;
             (state.task.clone_ref(py), state.cancelling)
         });
-        let Some(task) = task.filter(|_| phase == Phase::Expiring) else { return Ok(()) };
+        let Some(task) = task.filter(|_| phase == TimeoutPhase::Expiring) else { return Ok(()) };
         // The deadline has asked for a cancellation; who asks beside it has to be heard.
         let ours_alone = uncancel(task.bind(py))? <= before;
         match leaving {

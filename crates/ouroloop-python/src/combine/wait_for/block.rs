@@ -39,7 +39,7 @@ impl WaitFor {
         delay: &Bound<'_, PyAny>,
     ) -> PyResult<Resumed> {
         if !delay.is_none() && !is_positive(delay)? {
-            let mut body = async_body(|scope| without_time(scope, awaitable));
+            let mut body = async_body(py, |scope| without_time(scope, awaitable))?;
             let resumed = body.step(py, Ok(py.None().into_bound(py)));
             *self = Self::Expired(body);
             return Ok(resumed);

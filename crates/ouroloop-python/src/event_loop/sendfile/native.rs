@@ -19,7 +19,7 @@ use rustix::fs::SeekFrom;
 use super::arguments::Part;
 use crate::coroutine::{Kept, Scope};
 use crate::errors::os_error::os_error;
-use crate::event_loop::sock::{Direction, Wait, descriptor};
+use crate::event_loop::sock::{DescriptorWait, Direction, descriptor};
 use crate::interpreter::fresh::{self, Text};
 use crate::transport::socket::SocketTransport;
 use crate::turn::Loop;
@@ -45,10 +45,12 @@ impl Target {
         }
     }
 
-    fn wait(&self, event_loop: &Bound<'_, Loop>, fd: RawFd) -> PyResult<Wait> {
+    fn wait(&self, event_loop: &Bound<'_, Loop>, fd: RawFd) -> PyResult<DescriptorWait> {
         match self {
-            Self::Socket(_) => Wait::begin(event_loop, fd, Direction::Write),
-            Self::Transport(_) => Wait::begin_beside_transport(event_loop, fd, Direction::Write),
+            Self::Socket(_) => DescriptorWait::begin(event_loop, fd, Direction::Write),
+            Self::Transport(_) => {
+                DescriptorWait::begin_beside_transport(event_loop, fd, Direction::Write)
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::interpreter::fresh;
 
 pub(super) use refused::{check_non_blocking, refuse_ssl_socket};
 pub(super) use socket::{descriptor, would_block};
-pub(crate) use wait::{Direction, Wait};
+pub(crate) use wait::{DescriptorWait, Direction};
 
 use accept::Accept;
 use operation::Operation;

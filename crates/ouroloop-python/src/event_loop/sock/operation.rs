@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use super::refused::{check_non_blocking, refuse_ssl_socket};
 use super::socket::{descriptor, is_plain};
-use super::wait::{Direction, Wait};
+use super::wait::{DescriptorWait, Direction};
 use crate::coroutine::{Body, Coroutine, Incoming};
 use crate::native::slots::Resumed;
 use crate::turn::Loop;
@@ -40,7 +40,7 @@ pub(super) struct Operation<A> {
     event_loop: Py<Loop>,
     socket: Py<PyAny>,
     attempt: A,
-    wait: Option<Wait>,
+    wait: Option<DescriptorWait>,
 }
 
 impl<A: Attempt + 'static> Operation<A> {
@@ -63,7 +63,7 @@ impl<A: Attempt + 'static> Operation<A> {
         if let Some(result) = self.attempt.attempt(event_loop, socket)? {
             return Ok(Resumed::Returned(result.unbind()));
         }
-        let wait = Wait::begin(event_loop, descriptor(socket)?, A::DIRECTION)?;
+        let wait = DescriptorWait::begin(event_loop, descriptor(socket)?, A::DIRECTION)?;
         let resumed = wait.step(py);
         self.wait = Some(wait);
         Ok(resumed)

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use crate::errors::os_error::os_error;
 use crate::future::iter::await_step;
 use crate::future::{Future, Ready};
-use crate::handle::{Call, Handle};
+use crate::handle::{Handle, HandleCall};
 use crate::native::slots::Resumed;
 use crate::turn::Loop;
 use crate::turn::{Entry, Work as _};
@@ -33,14 +33,14 @@ pub(crate) enum Direction {
 
 /// A wait that has begun; dropping it ends the watch, unless that is somebody else's by now.
 #[derive(Debug)]
-pub(crate) struct Wait {
+pub(crate) struct DescriptorWait {
     event_loop: Py<Loop>,
     fd: RawFd,
     direction: Direction,
     future: Py<Future>,
 }
 
-impl Wait {
+impl DescriptorWait {
     /// Waits for descriptor `fd`, in place of whoever did so before.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Wait {
         });
         let before = watched.map_err(|refused| os_error(py, &refused.error))?;
         let wait = Self { event_loop: event_loop.clone().unbind(), fd, direction, future };
-        if let Some(Ok(Call(before))) = before.map(Entry::take::<Call>) {
+        if let Some(Ok(HandleCall(before))) = before.map(Entry::take::<HandleCall>) {
             Handle::cancel_now(before.bind(py))?;
         }
         Ok(wait)
@@ -98,7 +98,7 @@ impl Wait {
     }
 }
 
-impl Drop for Wait {
+impl Drop for DescriptorWait {
     fn drop(&mut self) {
         Python::try_attach(|py| {
             let cleared = self.event_loop.bind(py).get().engine.with(py, |engine| {

@@ -6,7 +6,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use super::object::StreamReaderProtocol;
-use crate::future::listen::{Closure, Listen, Listener, has_ear};
+use crate::future::listen::{Closure, DoneListener, Listen, has_ear};
 use crate::future::{Future, Link, exactly_native};
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
@@ -88,7 +88,7 @@ impl StreamReaderProtocol {
         };
         let watch = Bound::new(py, watch)?;
         if let Some(native) = exactly_native(&task) {
-            return Future::add_link(native, Link::Listener(Listener::new(&watch)));
+            return Future::add_link(native, Link::Listener(DoneListener::new(&watch)));
         }
         let callable = Watch::callable(&watch)?;
         task.call_method1(intern!(py, "add_done_callback"), (callable,)).map(drop)

@@ -35,13 +35,13 @@ pub(super) trait Goal {
 }
 
 /// A wait for one piece.
-enum Wait {
+enum PieceWait {
     Native(Waiting),
     /// What the coroutine of a `_wait_for_data` that is not ours is stepped through.
     Method(Py<PyAny>),
 }
 
-impl Wait {
+impl PieceWait {
     fn begin(reader: &Bound<'_, StreamReader>, method: &str, wanted: usize) -> PyResult<Self> {
         if StreamReader::is_plain(reader) {
             return StreamReader::begin_wait(reader, method, wanted)
@@ -76,7 +76,7 @@ impl Wait {
 /// The body of a coroutine that reads.
 pub(super) struct Reading<G> {
     reader: Py<StreamReader>,
-    wait: Option<Wait>,
+    wait: Option<PieceWait>,
     goal: G,
 }
 
@@ -103,7 +103,7 @@ impl<G: Goal> Body for Reading<G> {
                 Ok(None) => {}
                 Err(error) => return Resumed::Raised(error),
             }
-            match Wait::begin(reader, G::METHOD, self.goal.wanted()) {
+            match PieceWait::begin(reader, G::METHOD, self.goal.wanted()) {
                 Ok(wait) => {
                     let wait = self.wait.insert(wait);
                     resumed = Some(wait.step(reader, Ok(py.None().into_bound(py))));

@@ -16,7 +16,7 @@ use crate::native::slots::Resumed;
 use crate::stream::protocol::StreamReaderProtocol;
 use crate::stream::reader::{StreamReader, raise};
 
-enum Stage {
+enum DrainStage {
     Fresh,
     Turn,
     Flow(Py<PyAny>),
@@ -24,12 +24,12 @@ enum Stage {
 
 pub(super) struct Drain {
     writer: Py<StreamWriter>,
-    stage: Stage,
+    stage: DrainStage,
 }
 
 impl Drain {
     pub(super) fn new(writer: &Bound<'_, StreamWriter>) -> Self {
-        Self { writer: writer.clone().unbind(), stage: Stage::Fresh }
+        Self { writer: writer.clone().unbind(), stage: DrainStage::Fresh }
     }
 
     /// Whether one turn has to pass first.
@@ -66,17 +66,17 @@ impl Body for Drain {
     fn step(&mut self, py: Python<'_>, incoming: Incoming<'_>) -> Resumed {
         let writer = self.writer.bind(py);
         let value = match (&self.stage, incoming) {
-            (Stage::Fresh, Ok(value)) => match Self::begin(writer) {
+            (DrainStage::Fresh, Ok(value)) => match Self::begin(writer) {
                 Ok(false) => value,
                 Ok(true) => {
-                    self.stage = Stage::Turn;
+                    self.stage = DrainStage::Turn;
                     return Resumed::Yielded(py.None());
                 }
                 Err(error) => return Resumed::Raised(error),
             },
-            (Stage::Turn, Ok(value)) => value,
-            (Stage::Fresh | Stage::Turn, Err(error)) => return Resumed::Raised(error),
-            (Stage::Flow(iterator), incoming) => {
+            (DrainStage::Turn, Ok(value)) => value,
+            (DrainStage::Fresh | DrainStage::Turn, Err(error)) => return Resumed::Raised(error),
+            (DrainStage::Flow(iterator), incoming) => {
                 return nothing_but(py, step_into(iterator.bind(py), incoming));
             }
         };
@@ -84,7 +84,7 @@ impl Body for Drain {
             Ok(None) => Resumed::Returned(py.None()),
             Ok(Some(iterator)) => {
                 let resumed = step_into(iterator.bind(py), Ok(value));
-                self.stage = Stage::Flow(iterator);
+                self.stage = DrainStage::Flow(iterator);
                 nothing_but(py, resumed)
             }
             Err(error) => Resumed::Raised(error),
@@ -94,15 +94,15 @@ impl Body for Drain {
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.writer)?;
         match &self.stage {
-            Stage::Fresh | Stage::Turn => Ok(()),
-            Stage::Flow(iterator) => visit.call(iterator),
+            DrainStage::Fresh | DrainStage::Turn => Ok(()),
+            DrainStage::Flow(iterator) => visit.call(iterator),
         }
     }
 
     fn awaited(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &self.stage {
-            Stage::Fresh | Stage::Turn => None,
-            Stage::Flow(iterator) => Some(iterator.clone_ref(py)),
+            DrainStage::Fresh | DrainStage::Turn => None,
+            DrainStage::Flow(iterator) => Some(iterator.clone_ref(py)),
         }
     }
 }

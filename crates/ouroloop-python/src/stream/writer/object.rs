@@ -174,8 +174,9 @@ impl Deallocate for StreamWriter {
     fn has_last_words(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
         let transport = slf.get().state.with(py, |state| state.transport.clone_ref(py));
+        let transport = transport.map(|transport| transport.into_bound(py));
         let closed = transport.is_none_or(|transport| {
-            let socket = transport.bind(py).cast_exact::<SocketTransport>();
+            let socket = transport.cast_exact::<SocketTransport>();
             socket.is_ok_and(|socket| socket.get().is_closing(py))
         });
         !closed && Release::get(py).is_ok_and(|release| release.closes_forgotten)

@@ -62,7 +62,7 @@ pub(crate) struct State {
 }
 
 impl SocketState for State {
-    type Waiting = (VecDeque<Outgoing<Chunk, Py<PyAny>>>, VecDeque<News>);
+    type Backlog = (VecDeque<Outgoing<Chunk, Py<PyAny>>>, VecDeque<News>);
 
     #[inline]
     fn endpoint(&mut self) -> &mut Endpoint {
@@ -81,7 +81,7 @@ impl SocketState for State {
         self.socket.fd().is_some()
     }
 
-    fn take_waiting(&mut self) -> Self::Waiting {
+    fn take_backlog(&mut self) -> Self::Backlog {
         (self.socket.take_queue(), std::mem::take(&mut self.undelivered))
     }
 

@@ -36,7 +36,7 @@ const GATHERED_BYTES: usize = 32 * 1024;
 const LOUD_LOSSES: u32 = 5;
 
 /// What became of a datagram.
-enum Intake {
+enum SendIntake {
     /// It has left.
     Sent,
     /// It has not, and will not.
@@ -64,7 +64,7 @@ impl State {
         datagram: Outgoing<Chunk, Py<PyAny>>,
         callback: Option<u32>,
         holder: &Holder,
-    ) -> Intake {
+    ) -> SendIntake {
         let waits = callback.is_some_and(|callback| self.is_one_of_several(callback));
         if !waits && self.socket.queue().is_empty() {
             let sent = match &datagram.to {
@@ -73,22 +73,26 @@ impl State {
                 Destination::Foreign(_) => Sent::WouldBlock,
             };
             match sent {
-                Sent::Whole => return Intake::Sent,
-                Sent::Failed(error) => return Intake::Failed(error),
+                Sent::Whole => return SendIntake::Sent,
+                Sent::Failed(error) => return SendIntake::Failed(error),
                 Sent::WouldBlock => {}
             }
         }
         self.socket.push(datagram);
         if self.end.watching_writes {
-            return Intake::Blocked;
+            return SendIntake::Blocked;
         }
         let queue = self.socket.queue();
         let full =
             queue.len() >= GATHERED || queue.weight() > GATHERED_BYTES.min(self.end.marks.high());
         if !waits || full || !self.socket.hold(holder) {
-            return Intake::Now;
+            return SendIntake::Now;
         }
-        if std::mem::replace(&mut self.end.unsent, true) { Intake::Held } else { Intake::NewlyHeld }
+        if std::mem::replace(&mut self.end.unsent, true) {
+            SendIntake::Held
+        } else {
+            SendIntake::NewlyHeld
+        }
     }
 
     /// Counts a datagram; answers whether it may wait for others of its callback.
@@ -182,15 +186,17 @@ impl DatagramTransport {
         let room = slf.get().state.with(py, |state| state.socket.reserve());
         room.map_err(|_| no_memory(py))?;
         match slf.get().state.with(py, |state| state.take_in(datagram, callback, holder)) {
-            Intake::Sent | Intake::Held => Ok(()),
-            Intake::NewlyHeld => {
+            SendIntake::Sent | SendIntake::Held => Ok(()),
+            SendIntake::NewlyHeld => {
                 let unsent = Unsent::new(slf.clone().into_any().unbind(), on_turn_end);
                 let known = event_loop.get().send_later(py, unsent);
                 known.or_else(|_| Self::flush(slf, Within::Call))
             }
-            Intake::Failed(error) => Self::error_received(slf, &os_error(py, &error), Within::Call),
-            Intake::Now => Self::flush(slf, Within::Call),
-            Intake::Blocked => Self::maybe_pause(slf),
+            SendIntake::Failed(error) => {
+                Self::error_received(slf, &os_error(py, &error), Within::Call)
+            }
+            SendIntake::Now => Self::flush(slf, Within::Call),
+            SendIntake::Blocked => Self::maybe_pause(slf),
         }
     }
 

@@ -5,7 +5,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-use super::object::{SocketTransport, VALUE_OFFSET, kind_of};
+use super::object::{SocketTransport, VALUE_OFFSET, delivery_of};
 use crate::interpreter::fresh;
 use crate::interpreter::fresh::Text;
 use crate::native::method::{Arguments, Described, Method, install_method, needed_argument};
@@ -43,13 +43,13 @@ impl SocketTransport {
     }
 
     fn set_protocol(slf: &Bound<'_, Self>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        let kind = kind_of(protocol)?;
+        let delivery = delivery_of(protocol)?;
         let py = slf.py();
         // What the old protocol wrote leaves before anything of the new one.
         Self::flush_unsent(slf)?;
         let protocol = protocol.clone().unbind();
         drop(slf.get().state.with(py, |state| {
-            state.kind = kind;
+            state.delivery = delivery;
             state.end.protocol.replace(protocol)
         }));
         Ok(())

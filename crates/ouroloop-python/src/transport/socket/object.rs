@@ -38,7 +38,7 @@ pub(crate) enum Origin {
 
 /// How a protocol takes what was read.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum Delivery {
     /// `data_received(bytes)`.
     Plain,
     /// `get_buffer(-1)` and `buffer_updated(n)`.
@@ -57,7 +57,7 @@ pub(crate) static STREAM_READING: Known<Reading> = Known::nobody();
 #[derive(Debug)]
 pub(crate) struct State {
     pub(super) end: Endpoint,
-    pub(super) kind: Kind,
+    pub(super) delivery: Delivery,
     pub(super) stream: Stream<Chunk>,
     pub(super) server: Option<Py<Server>>,
     /// While the descriptor is lent, or about to be: done once the queue has drained.
@@ -90,7 +90,7 @@ impl State {
 }
 
 impl SocketState for State {
-    type Waiting = VecDeque<Chunk>;
+    type Backlog = VecDeque<Chunk>;
 
     #[inline]
     fn endpoint(&mut self) -> &mut Endpoint {
@@ -105,7 +105,7 @@ impl SocketState for State {
         self.stream.fd().is_some()
     }
 
-    fn take_waiting(&mut self) -> Self::Waiting {
+    fn take_backlog(&mut self) -> Self::Backlog {
         self.stream.take_queue()
     }
 
@@ -138,7 +138,7 @@ impl SocketTransport {
         server: Option<Py<Server>>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
-        let kind = kind_of(protocol.bind(py))?;
+        let delivery = delivery_of(protocol.bind(py))?;
         let told = Told::of(protocol.bind(py))?;
         let (owned, socket, peer) = match origin {
             Origin::Accepted(owned, peer) => (owned, None, peer),
@@ -160,7 +160,7 @@ impl SocketTransport {
             Self {
                 state: AttachedCell::new(State {
                     end,
-                    kind,
+                    delivery,
                     stream: Stream::new(owned),
                     server,
                     lent: None,
@@ -258,17 +258,19 @@ pub(super) fn pointer(transport: &Bound<'_, SocketTransport>) -> NonNull<ffi::Py
     NonNull::new(transport.as_ptr()).expect("a reference is not null")
 }
 
-pub(super) fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
+pub(super) fn delivery_of(protocol: &Bound<'_, PyAny>) -> PyResult<Delivery> {
     if let Some(reading) =
         TLS_READING.exactly(protocol).or_else(|| STREAM_READING.exactly(protocol))
     {
-        return Ok(Kind::Native(*reading));
+        return Ok(Delivery::Native(*reading));
     }
     let buffered = Standard::get(protocol.py())?.buffered_protocol.bind(protocol.py());
     if protocol.is_instance(buffered)? {
-        return Ok(Kind::Buffered);
+        return Ok(Delivery::Buffered);
     }
-    Ok(STREAM_READING.derived(protocol).map_or(Kind::Plain, |reading| Kind::Native(*reading)))
+    Ok(STREAM_READING
+        .derived(protocol)
+        .map_or(Delivery::Plain, |reading| Delivery::Native(*reading)))
 }
 
 fn is_internet(address: &SocketAddrAny) -> bool {

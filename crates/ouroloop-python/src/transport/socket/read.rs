@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use super::object::{Kind, SocketTransport};
+use super::object::{Delivery, SocketTransport};
 use crate::errors::os_error::os_error;
 use crate::interpreter::fresh::{self, Text};
 use crate::transport::bytes;
@@ -26,18 +26,18 @@ impl SocketTransport {
     /// `SystemExit` and `KeyboardInterrupt` of the protocol.
     pub(crate) fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (watching, kind, expected) = slf
+        let (watching, delivery, expected) = slf
             .get()
             .state
-            .with(py, |state| (state.end.watching_reads, state.kind, state.expected));
+            .with(py, |state| (state.end.watching_reads, state.delivery, state.expected));
         if !watching {
             // Paused or closed after the descriptor was found readable.
             return Ok(());
         }
-        let done = match kind {
-            Kind::Buffered => Self::read_into_protocol(slf),
-            Kind::Plain => Self::read_bytes(slf, expected),
-            Kind::Native(read) => read(slf, expected),
+        let done = match delivery {
+            Delivery::Buffered => Self::read_into_protocol(slf),
+            Delivery::Plain => Self::read_bytes(slf, expected),
+            Delivery::Native(read) => read(slf, expected),
         };
         if done.is_err() {
             // It may not have come to a read.
@@ -152,10 +152,8 @@ impl SocketTransport {
 
     fn on_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if let Some(event_loop) = slf.get().event_loop(py)
-            && event_loop.get().is_debug(py)
-        {
-            log_debug(event_loop.get(), py, &format!("{} received EOF", slf.repr()?))?;
+        if let Some(event_loop) = slf.get().event_loop(py) {
+            log_debug(event_loop.get(), py, || Ok(format!("{} received EOF", slf.repr()?)))?;
         }
         let mut keep_open = false;
         let answer = Self::call_protocol(slf, |protocol| {

@@ -25,7 +25,7 @@ const COPIED_BYTES: usize = 8 * 1024;
 const LOUD_LOSSES: u32 = 5;
 
 /// What a write call found.
-enum Intake {
+enum WriteIntake {
     /// It waits for the end of the turn, for some milliseconds at most.
     Held,
     /// It is to leave now.
@@ -130,14 +130,14 @@ impl SocketTransport {
                 Pushed::Refused(chunk) => Some(chunk),
             };
             if state.end.watching_writes {
-                return (Intake::Blocked, false, refused);
+                return (WriteIntake::Blocked, false, refused);
             }
             let more = is_one_of_several(state);
             let full = state.stream.queued() > state.end.marks.high();
             if !more || full || !state.stream.hold(event_loop.get().holder()) {
-                return (Intake::Now, false, refused);
+                return (WriteIntake::Now, false, refused);
             }
-            (Intake::Held, !std::mem::replace(&mut state.end.unsent, true), refused)
+            (WriteIntake::Held, !std::mem::replace(&mut state.end.unsent, true), refused)
         });
         drop(refused);
         if newly_held {
@@ -147,9 +147,9 @@ impl SocketTransport {
             }
         }
         match intake {
-            Intake::Held => Ok(()),
-            Intake::Now => Self::flush_queue(slf),
-            Intake::Blocked => Self::maybe_pause(slf),
+            WriteIntake::Held => Ok(()),
+            WriteIntake::Now => Self::flush_queue(slf),
+            WriteIntake::Blocked => Self::maybe_pause(slf),
         }
     }
 

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::object::{Call, Happening, LOST, SubprocessTransport};
+use super::object::{Happening, LOST, ProtocolCall, SubprocessTransport};
 use crate::context::run_in;
 use crate::interpreter::fresh;
 use crate::interpreter::room::{Grow, taken};
@@ -22,12 +22,12 @@ impl SubprocessTransport {
         let py = slf.py();
         let Some(protocol) = slf.get().protocol(py) else { return Ok(()) };
         let method = protocol.getattr(py, fresh::interned(py, method)?)?;
-        Self::call_later(slf, Call::Method(method, args(py)?.unbind()))
+        Self::call_later(slf, ProtocolCall::Method(method, args(py)?.unbind()))
     }
 
     /// # Errors
     /// `MemoryError`.
-    pub(super) fn call_later(slf: &Bound<'_, Self>, call: Call) -> PyResult<()> {
+    pub(super) fn call_later(slf: &Bound<'_, Self>, call: ProtocolCall) -> PyResult<()> {
         let py = slf.py();
         let (kept, connected) =
             slf.get().state.with(py, |state| (state.calls.grow(call), state.connected));
@@ -43,11 +43,11 @@ impl SubprocessTransport {
         let py = slf.py();
         let call = slf.get().state.with(py, |state| state.calls.pop_front());
         match (call, slf.get().event_loop(py)) {
-            (Some(Call::Method(method, args)), Some(event_loop)) => {
+            (Some(ProtocolCall::Method(method, args)), Some(event_loop)) => {
                 let context = slf.get().state.with(py, |state| state.context.clone_ref(py));
                 failure::call_back(&event_loop, method, args.bind(py), context)
             }
-            (Some(Call::Lost), _) => {
+            (Some(ProtocolCall::Lost), _) => {
                 let told = Self::tell_lost(slf);
                 Self::on_lost(slf);
                 told

@@ -19,7 +19,7 @@
 //!
 //! # What the protocol hears, and when
 //!
-//! Every call of the protocol is a `Call` that waits in `calls` for a turn of its own, in the
+//! Every call of the protocol is a `ProtocolCall` that waits in `calls` for a turn of its own, in the
 //! order in which things happened; until the transport is connected they wait without turns, and
 //! `connection_made` goes before them.
 

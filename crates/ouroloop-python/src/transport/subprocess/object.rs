@@ -31,14 +31,14 @@ pub(super) const LOST: Step = Step(MODULE, CLASS, "_call_connection_lost");
 
 /// What is called.
 #[derive(Debug)]
-pub(super) enum Call {
+pub(super) enum ProtocolCall {
     /// A method of the protocol, looked up when the call was scheduled, with its arguments.
     Method(Py<PyAny>, Py<PyTuple>),
     /// The protocol's `connection_lost`; afterwards everything is let go.
     Lost,
 }
 
-impl Call {
+impl ProtocolCall {
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Method(method, args) => {
@@ -102,7 +102,7 @@ pub(super) struct State {
     pub(super) pid: Pid,
     pub(super) returncode: Option<i32>,
     pub(super) streams: [Stream; 3],
-    pub(super) calls: VecDeque<Call>,
+    pub(super) calls: VecDeque<ProtocolCall>,
     pub(super) waiter: Option<Py<Future>>,
     pub(super) exit_waiters: Vec<Py<Future>>,
     pub(super) exit: Option<Exit>,
@@ -359,7 +359,7 @@ impl SubprocessTransport {
             Some(Ok(greeting)) => {
                 let args = fresh::pack!(py, slf).unbind();
                 slf.get().state.with(py, |state| {
-                    state.calls.push_front(Call::Method(greeting, args));
+                    state.calls.push_front(ProtocolCall::Method(greeting, args));
                 });
                 Outcome::Result(py.None())
             }
@@ -391,7 +391,7 @@ impl SubprocessTransport {
             let ends = state.finished;
             let calls = std::mem::take(&mut state.calls);
             if ends {
-                state.calls.push_back(Call::Lost);
+                state.calls.push_back(ProtocolCall::Lost);
             }
             (calls, state.protocol.take())
         }));
@@ -448,7 +448,7 @@ impl SubprocessTransport {
             state.finished |= finishes;
             finishes
         });
-        if finishes { Self::call_later(slf, Call::Lost) } else { Ok(()) }
+        if finishes { Self::call_later(slf, ProtocolCall::Lost) } else { Ok(()) }
     }
 
     /// A pipe brought bytes.

@@ -5,7 +5,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
-use super::machine::{Phase, TlsProtocol, TlsTransport};
+use super::machine::{TlsPhase, TlsProtocol, TlsTransport};
 use super::names::Names;
 use crate::interpreter::fresh::Text;
 use crate::interpreter::references::CloneRef as _;
@@ -149,7 +149,7 @@ impl TlsProtocol {
                 visit.call(&state.handshake_timer)?;
                 visit.call(&state.shutdown_timer)?;
                 visit.call(&state.buffer)?;
-                if let Some(super::Waiting::For(waiter)) = &state.waiting {
+                if let Some(super::HandshakeWaiter::For(waiter)) = &state.waiting {
                     visit.call(waiter)?;
                 }
                 state.lower.as_ref().map_or(Ok(()), |lower| visit.call(lower.object()))
@@ -161,7 +161,7 @@ impl TlsProtocol {
         // SAFETY: `tp_clear` is called attached.
         let py = unsafe { Python::assume_attached() };
         drop(self.state.with(py, |state| {
-            state.phase = Phase::Unwrapped;
+            state.phase = TlsPhase::Unwrapped;
             state.backlog_bytes = 0;
             state.backlog_start = 0;
             (

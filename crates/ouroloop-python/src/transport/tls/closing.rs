@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyConnectionResetError, PyException, PyTimeoutError};
 use pyo3::prelude::*;
 
-use super::machine::{Phase, TlsProtocol, Told};
+use super::machine::{TlsPhase, TlsProtocol, Told};
 use super::names::Names;
 use super::session::Step;
 use crate::errors::leaving::leaves_loop;
@@ -16,15 +16,15 @@ impl TlsProtocol {
     pub(super) fn start_shutdown(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         match slf.get().phase(py) {
-            Phase::Unwrapped | Phase::Flushing | Phase::Shutdown => return Ok(()),
-            Phase::Handshake => {
+            TlsPhase::Unwrapped | TlsPhase::Flushing | TlsPhase::Shutdown => return Ok(()),
+            TlsPhase::Handshake => {
                 slf.get().mark_transport_closed(py);
                 return Self::abort(slf, None);
             }
-            Phase::Wrapped => {}
+            TlsPhase::Wrapped => {}
         }
         slf.get().mark_transport_closed(py);
-        slf.get().set_phase(py, Phase::Flushing);
+        slf.get().set_phase(py, TlsPhase::Flushing);
         let late = slf.getattr(intern!(py, "_check_shutdown_timeout"))?;
         let arguments = (&slf.get().shutdown_timeout, late);
         let event_loop = slf.get().event_loop(py);
@@ -36,11 +36,11 @@ impl TlsProtocol {
     /// Gives the application what is there and says `close_notify`.
     pub(super) fn flush_reads(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::read(slf)?;
-        if slf.get().phase(slf.py()) != Phase::Flushing {
+        if slf.get().phase(slf.py()) != TlsPhase::Flushing {
             // The application has aborted the connection, or an error has.
             return Ok(());
         }
-        slf.get().set_phase(slf.py(), Phase::Shutdown);
+        slf.get().set_phase(slf.py(), TlsPhase::Shutdown);
         Self::go_on_with_shutdown(slf)
     }
 
@@ -76,7 +76,7 @@ impl TlsProtocol {
     /// The time for the shutdown is over.
     pub(super) fn shutdown_is_late(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if !matches!(slf.get().phase(py), Phase::Flushing | Phase::Shutdown) {
+        if !matches!(slf.get().phase(py), TlsPhase::Flushing | TlsPhase::Shutdown) {
             return Ok(());
         }
         let Some(lower) = slf.get().lower(py) else { return Ok(()) };
@@ -87,7 +87,7 @@ impl TlsProtocol {
     /// Ends the connection at once.
     pub(super) fn abort(slf: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        slf.get().set_phase(py, Phase::Unwrapped);
+        slf.get().set_phase(py, TlsPhase::Unwrapped);
         match slf.get().lower(py) {
             Some(lower) => lower.force_close(py, error),
             None => Ok(()),
@@ -111,18 +111,16 @@ impl TlsProtocol {
     fn handle_end_of_stream(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let event_loop = slf.get().event_loop(py).get();
-        if event_loop.is_debug(py) {
-            log_debug(event_loop, py, &format!("{} received EOF", slf.repr()?))?;
-        }
+        log_debug(event_loop, py, || Ok(format!("{} received EOF", slf.repr()?)))?;
         match slf.get().phase(py) {
-            Phase::Unwrapped => {}
-            Phase::Handshake => {
+            TlsPhase::Unwrapped => {}
+            TlsPhase::Handshake => {
                 let error = PyConnectionResetError::new_err(());
                 Self::end_handshake(slf, Some(error))?;
             }
-            Phase::Wrapped => {
+            TlsPhase::Wrapped => {
                 let paused = slf.get().state.with(py, |state| {
-                    state.phase = Phase::Flushing;
+                    state.phase = TlsPhase::Flushing;
                     state.reading_paused
                 });
                 if paused {
@@ -130,12 +128,12 @@ impl TlsProtocol {
                 }
                 Self::flush_reads(slf)?;
             }
-            Phase::Flushing => {
+            TlsPhase::Flushing => {
                 Self::encrypt(slf)?;
-                slf.get().set_phase(py, Phase::Shutdown);
+                slf.get().set_phase(py, TlsPhase::Shutdown);
                 Self::go_on_with_shutdown(slf)?;
             }
-            Phase::Shutdown => Self::go_on_with_shutdown(slf)?,
+            TlsPhase::Shutdown => Self::go_on_with_shutdown(slf)?,
         }
         Ok(false)
     }
@@ -179,11 +177,11 @@ impl TlsProtocol {
             state.backlog_bytes = 0;
             state.backlog_start = 0;
             let connected = matches!(state.told, Told::Connected | Told::Ended);
-            let tells = state.phase != Phase::Handshake && connected;
+            let tells = state.phase != TlsPhase::Handshake && connected;
             if tells {
                 state.told = Told::Lost;
             }
-            state.phase = Phase::Unwrapped;
+            state.phase = TlsPhase::Unwrapped;
             (std::mem::take(&mut state.backlog), tells)
         });
         drop(backlog);

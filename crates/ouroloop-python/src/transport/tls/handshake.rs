@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyConnectionAbortedError, PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::lower::Lower;
-use super::machine::{Phase, TlsProtocol, Told};
+use super::machine::{TlsPhase, TlsProtocol, Told};
 use super::names::Names;
 use super::session::Step;
 use crate::interpreter::fresh;
@@ -20,7 +20,7 @@ impl TlsProtocol {
         let (phase, before) =
             slf.get().state.with(py, |state| (state.phase, state.lower.replace(lower)));
         drop(before);
-        if phase != Phase::Unwrapped {
+        if phase != TlsPhase::Unwrapped {
             return Err(fresh::error::<PyRuntimeError>("the handshake has begun before"));
         }
         let event_loop = slf.get().event_loop(py);
@@ -33,7 +33,7 @@ impl TlsProtocol {
         }
         let now = Loop::time(event_loop)?;
         slf.get().state.with(py, |state| {
-            state.phase = Phase::Handshake;
+            state.phase = TlsPhase::Handshake;
             state.handshake_start = now;
         });
         let late = slf.getattr(intern!(py, "_check_handshake_timeout"))?;
@@ -63,13 +63,13 @@ impl TlsProtocol {
         let outcome = if let Some(error) = error {
             Err(error)
         } else {
-            slf.get().set_phase(py, Phase::Wrapped);
+            slf.get().set_phase(py, TlsPhase::Wrapped);
             session.call_method0(intern!(py, "getpeercert"))
         };
         let peercert = match outcome {
             Ok(peercert) => peercert,
             Err(error) if error.is_instance_of::<PyException>(py) => {
-                slf.get().set_phase(py, Phase::Unwrapped);
+                slf.get().set_phase(py, TlsPhase::Unwrapped);
                 let message = if error.matches(py, &Names::get(py)?.certificate_error)? {
                     "SSL handshake failed on verifying the certificate"
                 } else {
@@ -117,7 +117,7 @@ impl TlsProtocol {
     /// The time for the handshake is over.
     pub(super) fn handshake_is_late(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if slf.get().phase(py) != Phase::Handshake {
+        if slf.get().phase(py) != TlsPhase::Handshake {
             return Ok(());
         }
         let message = format!(

@@ -7,7 +7,7 @@
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
-use super::machine::{Kind, Phase, TlsProtocol};
+use super::machine::{TlsDelivery, TlsPhase, TlsProtocol};
 use super::session::{Decrypted, Read};
 use crate::transport::native_protocol;
 use crate::transport::socket::writable_bytes;
@@ -42,12 +42,12 @@ impl TlsProtocol {
     ) -> PyResult<Absorbed<'py>> {
         let py = slf.py();
         let session = &slf.get().session;
-        let kind = slf.get().state.with(py, |state| {
-            (state.phase == Phase::Wrapped && !state.reading_paused).then_some(state.kind)
+        let delivery = slf.get().state.with(py, |state| {
+            (state.phase == TlsPhase::Wrapped && !state.reading_paused).then_some(state.delivery)
         });
-        Ok(match kind {
-            Some(Kind::Plain) => Absorbed::Decrypted(session.decrypt(py, ciphertext)),
-            Some(Kind::Buffered) => session.feed_to(py, ciphertext, || Self::fill(slf))?,
+        Ok(match delivery {
+            Some(TlsDelivery::Plain) => Absorbed::Decrypted(session.decrypt(py, ciphertext)),
+            Some(TlsDelivery::Buffered) => session.feed_to(py, ciphertext, || Self::fill(slf))?,
             None => {
                 session.feed(py, ciphertext)?;
                 Absorbed::Fed
@@ -64,26 +64,26 @@ impl TlsProtocol {
             return Self::deliver(slf, absorbed);
         }
         match slf.get().phase(slf.py()) {
-            Phase::Unwrapped => Ok(()),
-            Phase::Handshake => Self::go_on_with_handshake(slf),
-            Phase::Wrapped => Self::read(slf),
-            Phase::Flushing => Self::flush_reads(slf),
-            Phase::Shutdown => Self::go_on_with_shutdown(slf),
+            TlsPhase::Unwrapped => Ok(()),
+            TlsPhase::Handshake => Self::go_on_with_handshake(slf),
+            TlsPhase::Wrapped => Self::read(slf),
+            TlsPhase::Flushing => Self::flush_reads(slf),
+            TlsPhase::Shutdown => Self::go_on_with_shutdown(slf),
         }
     }
 
     /// Gives the application what can be decrypted, and sends what it answers.
     pub(super) fn read(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (phase, paused, kind) =
-            slf.get().state.with(py, |state| (state.phase, state.reading_paused, state.kind));
-        if !matches!(phase, Phase::Wrapped | Phase::Flushing) {
+        let (phase, paused, delivery) =
+            slf.get().state.with(py, |state| (state.phase, state.reading_paused, state.delivery));
+        if !matches!(phase, TlsPhase::Wrapped | TlsPhase::Flushing) {
             return Ok(());
         }
-        let absorbed = match kind {
+        let absorbed = match delivery {
             _ if paused => Absorbed::Fed,
-            Kind::Plain => Absorbed::Decrypted(slf.get().session.decrypt(py, &[])),
-            Kind::Buffered => Self::fill(slf),
+            TlsDelivery::Plain => Absorbed::Decrypted(slf.get().session.decrypt(py, &[])),
+            TlsDelivery::Buffered => Self::fill(slf),
         };
         Self::deliver(slf, absorbed)
     }
@@ -179,10 +179,10 @@ impl TlsProtocol {
     /// The application wants data again.
     pub(super) fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().phase(slf.py()) {
-            Phase::Wrapped => Self::read(slf),
-            Phase::Flushing => Self::flush_reads(slf),
-            Phase::Shutdown => Self::go_on_with_shutdown(slf),
-            Phase::Unwrapped | Phase::Handshake => Ok(()),
+            TlsPhase::Wrapped => Self::read(slf),
+            TlsPhase::Flushing => Self::flush_reads(slf),
+            TlsPhase::Shutdown => Self::go_on_with_shutdown(slf),
+            TlsPhase::Unwrapped | TlsPhase::Handshake => Ok(()),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::turn::{Loop, report_caught};
 
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum TlsPhase {
     Unwrapped,
     Handshake,
     Wrapped,
@@ -39,7 +39,7 @@ pub(super) enum Told {
 
 /// How the application's protocol takes what was decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TlsDelivery {
     /// `data_received(bytes)`.
     Plain,
     /// `get_buffer(n)` and `buffer_updated(n)`.
@@ -48,7 +48,7 @@ pub(super) enum Kind {
 
 /// Who waits for the end of the handshake.
 #[derive(Debug)]
-pub(crate) enum Waiting {
+pub(crate) enum HandshakeWaiter {
     /// Whoever awaits this future.
     For(Py<Future>),
     /// Nobody: the connection came in through a server, and debug mode reports a failure.
@@ -70,14 +70,14 @@ impl Marks {
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) phase: Phase,
+    pub(super) phase: TlsPhase,
     pub(super) told: Told,
     pub(super) lower: Option<Lower>,
     pub(super) protocol: Option<Py<PyAny>>,
-    pub(super) kind: Kind,
+    pub(super) delivery: TlsDelivery,
     /// The face given to `protocol`, until the connection is lost.
     pub(super) transport: Option<Py<TlsTransport>>,
-    pub(super) waiting: Option<Waiting>,
+    pub(super) waiting: Option<HandshakeWaiter>,
     /// asyncio's extra information that TLS adds to the lower transport's.
     pub(super) extra: Option<Py<PyDict>>,
     /// Memory that a transport which is no native socket reads into.
@@ -122,7 +122,7 @@ made_at_the_start!(TlsProtocol);
 
 /// What a transport has of its machine.
 #[derive(Debug)]
-pub(super) enum Link {
+pub(super) enum MachineLink {
     Held(Py<TlsProtocol>),
     /// By a weak reference: closed again after a `close()`, the transport keeps nothing alive, as
     /// asyncio's from Python 3.12 on. While somebody else does, it goes on answering.
@@ -133,7 +133,7 @@ pub(super) enum Link {
 #[pyclass(frozen, weakref, name = "_SSLProtocolTransport", module = "ouroloop")]
 #[derive(Debug)]
 pub(crate) struct TlsTransport {
-    pub(super) machine: AttachedCell<Link>,
+    pub(super) machine: AttachedCell<MachineLink>,
     /// `close` or `abort` was called, or the connection was lost.
     pub(super) closed: AttachedCell<bool>,
 }
@@ -142,7 +142,7 @@ impl TlsProtocol {
     pub(super) fn new<'py>(
         event_loop: &Bound<'py, Loop>,
         protocol: Py<PyAny>,
-        waiting: Waiting,
+        waiting: HandshakeWaiter,
         security: &Security,
         told: Told,
     ) -> PyResult<(Bound<'py, Self>, Bound<'py, TlsTransport>)> {
@@ -152,7 +152,7 @@ impl TlsProtocol {
         let session = Session::new(&context, security)?;
         let extra = fresh::dict(py)?;
         extra.set_item(intern!(py, "sslcontext"), context)?;
-        let kind = kind_of(protocol.bind(py))?;
+        let delivery = delivery_of(protocol.bind(py))?;
         let machine = Bound::new(
             py,
             Self {
@@ -161,11 +161,11 @@ impl TlsProtocol {
                 handshake_timeout: timeouts.handshake,
                 shutdown_timeout: timeouts.shutdown,
                 state: AttachedCell::new(State {
-                    phase: Phase::Unwrapped,
+                    phase: TlsPhase::Unwrapped,
                     told,
                     lower: None,
                     protocol: Some(protocol),
-                    kind,
+                    delivery,
                     transport: None,
                     waiting: Some(waiting),
                     extra: Some(extra.unbind()),
@@ -208,11 +208,11 @@ impl TlsProtocol {
         self.event_loop(py).get().act_for(py)
     }
 
-    pub(super) fn phase(&self, py: Python<'_>) -> Phase {
+    pub(super) fn phase(&self, py: Python<'_>) -> TlsPhase {
         self.state.with(py, |state| state.phase)
     }
 
-    pub(super) fn set_phase(&self, py: Python<'_>, phase: Phase) {
+    pub(super) fn set_phase(&self, py: Python<'_>, phase: TlsPhase) {
         self.state.with(py, |state| state.phase = phase);
     }
 
@@ -235,10 +235,10 @@ impl TlsProtocol {
 
     pub(super) fn set_app_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = protocol.py();
-        let kind = kind_of(protocol)?;
+        let delivery = delivery_of(protocol)?;
         let protocol = protocol.clone().unbind();
         drop(self.state.with(py, |state| {
-            state.kind = kind;
+            state.delivery = delivery;
             state.protocol.replace(protocol)
         }));
         Ok(())
@@ -260,7 +260,7 @@ impl TlsProtocol {
         let py = slf.py();
         match slf.get().state.with(py, |state| state.waiting.take()) {
             None => Ok(()),
-            Some(Waiting::For(waiter)) => {
+            Some(HandshakeWaiter::For(waiter)) => {
                 let waiter = waiter.bind(py);
                 if waiter.get().is_done(py) {
                     return Ok(());
@@ -270,7 +270,7 @@ impl TlsProtocol {
                     None => Future::finish(waiter, Outcome::Result(py.None())),
                 }
             }
-            Some(Waiting::Accepted) => match error {
+            Some(HandshakeWaiter::Accepted) => match error {
                 Some(error) if slf.get().event_loop(py).get().is_debug(py) => {
                     let context = fresh::dict(py)?;
                     let message = "Error on transport creation for incoming connection";
@@ -322,7 +322,7 @@ impl TlsProtocol {
     }
 }
 
-fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
+fn delivery_of(protocol: &Bound<'_, PyAny>) -> PyResult<TlsDelivery> {
     let py = protocol.py();
     let buffered = crate::standard::Standard::get(py)?.buffered_protocol.bind(py);
     let is_buffered = protocol.getattr_opt(intern!(py, "get_buffer"))?.is_some()
@@ -331,5 +331,5 @@ fn kind_of(protocol: &Bound<'_, PyAny>) -> PyResult<Kind> {
         // A protocol that cannot be told of data gets no connection.
         protocol.getattr(intern!(py, "buffer_updated"))?;
     }
-    Ok(if is_buffered { Kind::Buffered } else { Kind::Plain })
+    Ok(if is_buffered { TlsDelivery::Buffered } else { TlsDelivery::Plain })
 }

@@ -6,7 +6,7 @@
 //! | [`TlsTransport`] | what the application's protocol is given; a face of the machine |
 //! | `Session` | the `ssl.SSLObject` and its two memory BIOs, and how bytes go through or past them |
 //!
-//! # States of the connection (`Phase`)
+//! # States of the connection (`TlsPhase`)
 //!
 //! | phase | what bytes from below do | what the application writes | left by |
 //! | --- | --- | --- | --- |
@@ -59,7 +59,7 @@ use crate::native::{instance_dict, slots};
 use crate::transport::socket;
 
 pub(crate) use libssl::tls_engine;
-pub(crate) use machine::{TlsProtocol, TlsTransport, Waiting};
+pub(crate) use machine::{HandshakeWaiter, TlsProtocol, TlsTransport};
 pub(crate) use names::expect_context;
 pub(crate) use opening::{open, upgrade};
 pub(crate) use security::{Request, Security};

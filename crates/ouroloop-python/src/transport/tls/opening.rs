@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use super::machine::{TlsProtocol, TlsTransport, Told, Waiting};
+use super::machine::{HandshakeWaiter, TlsProtocol, TlsTransport, Told};
 use super::security::Security;
 use crate::future::Future;
 use crate::transport::server::Server;
@@ -18,7 +18,7 @@ pub(crate) fn open<'py>(
     event_loop: &Bound<'py, Loop>,
     origin: Origin,
     protocol: Py<PyAny>,
-    waiting: Waiting,
+    waiting: HandshakeWaiter,
     server: Option<Py<Server>>,
     security: &Security,
 ) -> PyResult<Bound<'py, TlsTransport>> {
@@ -44,6 +44,6 @@ pub(crate) fn upgrade<'py>(
     waiter: Py<Future>,
     security: &Security,
 ) -> PyResult<Bound<'py, TlsProtocol>> {
-    let waiting = Waiting::For(waiter);
+    let waiting = HandshakeWaiter::For(waiter);
     TlsProtocol::new(event_loop, protocol, waiting, security, Told::Connected).map(|(it, _)| it)
 }

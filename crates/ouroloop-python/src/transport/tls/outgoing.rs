@@ -4,7 +4,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use super::machine::{Phase, TlsProtocol};
+use super::machine::{TlsPhase, TlsProtocol};
 use super::session::{RECORD_BYTES, Step};
 use crate::errors::leaving::leaves_loop;
 use crate::interpreter::fresh::{self, Text};
@@ -41,7 +41,7 @@ impl TlsProtocol {
     pub(super) fn takes_writes(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let losses = slf.get().state.with(py, |state| {
-            if matches!(state.phase, Phase::Handshake | Phase::Wrapped) {
+            if matches!(state.phase, TlsPhase::Handshake | TlsPhase::Wrapped) {
                 return None;
             }
             state.losses += 1;
@@ -92,7 +92,7 @@ impl TlsProtocol {
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt` of a protocol that was paused or resumed.
     pub(super) fn send_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().phase(slf.py()) == Phase::Wrapped {
+        if slf.get().phase(slf.py()) == TlsPhase::Wrapped {
             Self::encrypt_guarded(slf)
         } else {
             Ok(())

@@ -8,7 +8,7 @@ use pyo3::types::{
     PyByteArray, PyBytes, PyInt, PyMemoryView, PyTuple, PyWeakrefMethods, PyWeakrefReference,
 };
 
-use super::machine::{Link, Marks, TlsProtocol, TlsTransport};
+use super::machine::{MachineLink, Marks, TlsProtocol, TlsTransport};
 use super::names::Names;
 use crate::interpreter::fresh::{self, Text};
 use crate::native::cell::AttachedCell;
@@ -23,7 +23,7 @@ static VALUE_OFFSET: ValueOffset = ValueOffset::new();
 
 impl TlsTransport {
     pub(super) fn new<'py>(machine: &Bound<'py, TlsProtocol>) -> PyResult<Bound<'py, Self>> {
-        let link = Link::Held(machine.clone().unbind());
+        let link = MachineLink::Held(machine.clone().unbind());
         let transport = Self { machine: AttachedCell::new(link), closed: AttachedCell::new(false) };
         let transport = Bound::new(machine.py(), transport)?;
         VALUE_OFFSET.learn(&transport);
@@ -41,8 +41,8 @@ impl TlsTransport {
     /// The machine, unless it is gone.
     fn machine<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsProtocol>> {
         let known = self.machine.with(py, |link| match link {
-            Link::Held(machine) => Ok(machine.clone_ref(py)),
-            Link::Known(weak) => Err(weak.clone_ref(py)),
+            MachineLink::Held(machine) => Ok(machine.clone_ref(py)),
+            MachineLink::Known(weak) => Err(weak.clone_ref(py)),
         });
         match known {
             Ok(machine) => Some(machine.into_bound(py)),
@@ -61,7 +61,7 @@ impl TlsTransport {
 
     fn let_go_of_the_machine(&self, py: Python<'_>) -> PyResult<()> {
         if let Some(machine) = self.machine(py) {
-            let weak = Link::Known(PyWeakrefReference::new(&machine)?.unbind());
+            let weak = MachineLink::Known(PyWeakrefReference::new(&machine)?.unbind());
             drop(self.machine.replace(py, weak));
         }
         Ok(())
@@ -311,8 +311,8 @@ impl TlsTransport {
         unsafe {
             VALUE_OFFSET.visit(self, visit)?;
             self.machine.traverse(|link| match link {
-                Link::Held(machine) => visit.call(machine),
-                Link::Known(weak) => visit.call(weak),
+                MachineLink::Held(machine) => visit.call(machine),
+                MachineLink::Known(weak) => visit.call(weak),
             })
         }
     }
