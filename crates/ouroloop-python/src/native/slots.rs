@@ -22,6 +22,8 @@ use pyo3::pyclass::boolean_struct::True;
 
 use crate::errors::containment::{contained, contained_result, contained_unraisable};
 use crate::interpreter::pending::Pending;
+#[cfg(not(Py_3_12))]
+use crate::interpreter::references::attached;
 use crate::native::trashcan;
 #[cfg(not(Py_3_13))]
 use crate::native::written;
@@ -349,9 +351,10 @@ fn stop_iteration(py: Python<'_>, result: Py<PyAny>) {
         let wrap = ffi::PyTuple_Check(result.as_ptr()) != 0
             || ffi::PyExceptionInstance_Check(result.as_ptr()) != 0;
         if wrap {
-            PyErr::new::<pyo3::exceptions::PyStopIteration, _>((result,)).restore(py);
+            attached(py, || ended_with(py, result).restore(py));
         } else {
             ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr());
+            result.drop_ref(py);
         }
     }
 }

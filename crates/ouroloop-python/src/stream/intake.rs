@@ -37,7 +37,7 @@ pub(super) fn read(slf: &Bound<'_, SocketTransport>, expected: usize) -> PyResul
     let py = slf.py();
     let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
     let protocol = slf.get().protocol(py);
-    let Some(reader) = protocol.and_then(|protocol| receiver(protocol.bind(py))) else {
+    let Some(reader) = protocol.and_then(|protocol| receiver(&protocol.into_bound(py))) else {
         return SocketTransport::read_bytes(slf, expected);
     };
     let receive = |room: &mut [MaybeUninit<u8>]| {

@@ -40,7 +40,9 @@ impl<T: Notified> Work for Notice<T> {
     }
 
     fn run(self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        confine(event_loop, self.0.bind(event_loop.py()), |object| T::on(object, self.1))
+        let Self(object, happening) = self;
+        let object = object.into_bound(event_loop.py());
+        confine(event_loop, &object, |object| T::on(object, happening))
     }
 
     fn subject(&self, py: Python<'_>) -> Option<Subject> {
@@ -73,8 +75,8 @@ macro_rules! notices {
             }
 
             fn run(self, event_loop: &pyo3::Bound<'_, crate::turn::Loop>) -> pyo3::PyResult<()> {
-                let owner = self.0.bind(event_loop.py());
-                crate::handle::confine(event_loop, owner, $owner::$method)
+                let owner = self.0.into_bound(event_loop.py());
+                crate::handle::confine(event_loop, &owner, $owner::$method)
             }
 
             fn subject(&self, py: pyo3::Python<'_>) -> Option<crate::turn::Subject> {

@@ -9,6 +9,7 @@ use crate::coroutine::{Incoming, iterator_of, left_by, step_into};
 use crate::future::iter::await_step;
 use crate::future::{Future, Outcome, is_cancelled, is_done};
 use crate::interpreter::fresh;
+use crate::interpreter::references::Release as _;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::turn::Loop;
@@ -66,6 +67,12 @@ impl Waiter {
     /// The future itself.
     pub(crate) fn into_object(self) -> Py<PyAny> {
         self.0
+    }
+
+    /// Ends this reference to it.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.0.drop_ref(py);
     }
 
     /// Whether both are the same object.
@@ -130,6 +137,13 @@ pub(crate) struct Waiting {
 impl Waiting {
     pub(crate) fn new(waiter: Waiter) -> Self {
         Self { waiter, iterator: None }
+    }
+
+    /// Ends its references.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.waiter.release(py);
+        self.iterator.release(py);
     }
 
     /// A step of the wait; the first one brings `None`.

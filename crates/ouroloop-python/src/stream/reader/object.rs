@@ -310,10 +310,12 @@ impl StreamReader {
 
     pub(super) fn wake_natively(&self, py: Python<'_>) -> PyResult<()> {
         let Some(waiter) = self.state.with(py, |state| state.waiter.take()) else { return Ok(()) };
-        if waiter.is_cancelled(py)? {
-            return Ok(());
-        }
-        waiter.set_result(py, py.None())
+        let woken = match waiter.is_cancelled(py) {
+            Ok(false) => waiter.set_result(py, py.None()),
+            cancelled => cancelled.map(drop),
+        };
+        waiter.release(py);
+        woken
     }
 
     /// The stream has ended.
@@ -398,7 +400,7 @@ impl StreamReader {
             _ => None,
         });
         let waiter = match native {
-            Some(native) => Waiter::of_native(native.bind(py))?,
+            Some(native) => Waiter::of_native(&native.into_bound(py))?,
             None => Waiter::create(&Self::event_loop(slf)?)?,
         };
         let kept = waiter.clone_ref(py);

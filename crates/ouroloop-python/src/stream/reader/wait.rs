@@ -65,6 +65,15 @@ impl PieceWait {
         }
     }
 
+    /// Ends its references.
+    #[inline]
+    fn release(self, py: Python<'_>) {
+        match self {
+            Self::Native(waiting) => waiting.release(py),
+            Self::Method(iterator) => iterator.drop_ref(py),
+        }
+    }
+
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Native(waiting) => waiting.visit(visit),
@@ -91,12 +100,16 @@ impl<G: Goal> Body for Reading<G> {
         let reader = self.reader.bind(py);
         let mut resumed = self.wait.as_mut().map(|wait| wait.step(reader, incoming));
         loop {
-            if let Some(Resumed::Yielded(_)) = resumed {
-                break;
+            if let Some(resumed @ Resumed::Yielded(_)) = resumed {
+                return resumed;
             }
-            self.wait = None;
-            if let Some(Resumed::Raised(_)) = resumed {
-                break;
+            if let Some(wait) = self.wait.take() {
+                wait.release(py);
+            }
+            match resumed {
+                Some(Resumed::Returned(nothing)) => nothing.drop_ref(py),
+                Some(raised) => return raised,
+                None => {}
             }
             match self.goal.attempt(reader) {
                 Ok(Some(taken)) => return Resumed::Returned(taken),
@@ -111,7 +124,6 @@ impl<G: Goal> Body for Reading<G> {
                 Err(error) => return Resumed::Raised(error),
             }
         }
-        resumed.unwrap_or_else(|| Resumed::Returned(py.None()))
     }
 
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -12,6 +12,7 @@ use crate::errors::contract::says;
 use crate::errors::os_error::os_error;
 use crate::handle::confine;
 use crate::interpreter::fresh;
+use crate::interpreter::references::attached;
 use crate::interpreter::room::no_memory;
 use crate::standard::Standard;
 use crate::transport::chunk::{Chunk, copy_from, is_bytes_like};
@@ -111,7 +112,10 @@ impl SocketTransport {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
         let callback = event_loop.get().callback_that_writes(py);
-        Self::queue(slf, &event_loop, chunk, |state| state.is_one_of_several(callback))
+        let queue =
+            || Self::queue(slf, &event_loop, chunk, |state| state.is_one_of_several(callback));
+        // Nothing has told PyO3 that this thread is attached if the loop does not run in it.
+        if callback.is_some() { queue() } else { attached(py, queue) }
     }
 
     /// Queues a chunk, and has it leave: now, or with others of the same callback.
