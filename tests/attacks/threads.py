@@ -44,19 +44,26 @@ def main() -> None:
 def _in_threads(
     body: Callable[[int], None], meanwhile: Callable[[], None], free: Callable[[], object]
 ) -> None:
-    """Run ``body`` in threads and ``meanwhile`` in this one; then ``free`` lets go of a thread until all have ended."""
+    """Run ``body`` in threads and ``meanwhile`` in this one; from the first end on ``free`` lets go of the others, this too."""
     threads = [
         threading.Thread(target=body, args=(place,), daemon=True) for place in range(THREADS)
     ]
+    ended = threading.Event()
+
+    def let_go() -> None:
+        while not ended.wait(0.1):
+            if not all(thread.is_alive() for thread in threads):
+                free()
+
     for thread in threads:
         thread.start()
+    threading.Thread(target=let_go, daemon=True).start()
     meanwhile()
     latest = time.monotonic() + HANG
     for thread in threads:
-        while thread.is_alive() and time.monotonic() < latest:
-            free()
-            thread.join(0.1)
+        thread.join(max(0.0, latest - time.monotonic()))
         assert not thread.is_alive()
+    ended.set()
 
 
 def _safe(seed: int, seconds: float) -> int:
@@ -224,7 +231,7 @@ def _all(seed: int, seconds: float) -> int:
                 note(error)
 
     def stop() -> None:
-        # What was to stop a thread's run may have stopped another one's.
+        # What was to stop a thread's run, this one's too, may have stopped another one's.
         try:
             loop.call_soon_threadsafe(loop.stop)
         except BaseException as error:

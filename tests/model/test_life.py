@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import gc
+import logging
 import sys
 import threading
 import weakref
@@ -14,7 +15,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from tests.support.loops import Factory
+from tests.support.loops import PATIENCE, Factory
 from tests.support.releases import stock_has
 
 from .conftest import Reports, turn
@@ -79,6 +80,34 @@ def test_close_in_a_callback_is_refused(loop: Loop, reports: Reports) -> None:
     turn(loop)
     assert [str(error) for error in reports.exceptions] == ["Cannot close a running event loop"]
     assert not loop.is_closed()
+
+
+def test_close_is_refused_when_a_thread_runs_the_loop_meanwhile(native: ouroloop.Loop) -> None:
+    # Such a run, of a loop without descriptors, could be ended by nobody.
+    native.set_debug(True)
+    runs = threading.Event()
+    thread = threading.Thread(target=native.run_forever)
+
+    class Starter(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("Close ") and not thread.ident:
+                native.call_soon(runs.set)
+                thread.start()
+                assert runs.wait(PATIENCE)
+
+    logger = logging.getLogger("asyncio")
+    level, starter = logger.level, Starter()
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(starter)
+    try:
+        with pytest.raises(RuntimeError, match=r"^Cannot close a running event loop$"):
+            native.close()
+    finally:
+        logger.removeHandler(starter)
+        logger.setLevel(level)
+    native.call_soon_threadsafe(native.stop)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 def test_never_closed_warns(factory: Factory) -> None:

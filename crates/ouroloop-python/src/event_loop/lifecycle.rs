@@ -14,13 +14,14 @@ impl Loop {
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        if this.is_running(py) {
-            return Err(fresh::error::<PyRuntimeError>("Cannot close a running event loop"));
-        }
-        if this.is_closed(py) {
+        if !this.remains_to_be_closed(py)? {
             return Ok(());
         }
         log_debug(this, py, || Ok(format!("Close {}", slf.repr()?)))?;
+        // Whoever logs may let another thread run or close it.
+        if !this.remains_to_be_closed(py)? {
+            return Ok(());
+        }
         let executor = this.state.with(py, |state| {
             state.phase = LoopPhase::Closed;
             state.executor_shut_down = true;
@@ -54,6 +55,17 @@ impl Loop {
     #[pyo3(name = "is_closed")]
     fn py_is_closed(&self, py: Python<'_>) -> bool {
         self.is_closed(py)
+    }
+}
+
+impl Loop {
+    /// # Errors
+    /// `RuntimeError` while the loop runs.
+    fn remains_to_be_closed(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.is_running(py) {
+            return Err(fresh::error::<PyRuntimeError>("Cannot close a running event loop"));
+        }
+        Ok(!self.is_closed(py))
     }
 }
 
