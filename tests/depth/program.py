@@ -215,6 +215,9 @@ def writer(transport: Any) -> Any:
     return m.StreamWriter(transport, None, None, asyncio.get_running_loop())
 
 
+KEPT: list[Any] = []
+
+
 class End:
     def is_closing(self) -> bool:
         return False
@@ -228,6 +231,8 @@ async def writers() -> str:
     made: Any = End()
     for _ in range(COUNT):
         made = writer(made)
+    # A finalizer asks the transport whether it closes, which here asks all that follow.
+    KEPT.append(made)
     said = {
         outcome(lambda: made.write(b"x")),
         outcome(made.is_closing),
