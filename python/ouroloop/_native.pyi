@@ -14,6 +14,7 @@ from collections.abc import (
 from concurrent.futures import Executor
 from concurrent.futures import Future as ConcurrentFuture
 from contextvars import Context
+from socket import _Address as _SocketAddress
 from socket import _GetAddrInfoResult, socket
 from ssl import SSLContext
 from types import FrameType, GenericAlias, TracebackType
@@ -41,7 +42,7 @@ from _typeshed import (
     SupportsRichComparison,
     WriteableBuffer,
 )
-from typing_extensions import Buffer, TypeIs, disjoint_base
+from typing_extensions import TypeIs, disjoint_base
 
 __all__ = [
     "Barrier",
@@ -287,7 +288,7 @@ class DatagramTransport(asyncio.DatagramTransport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
     def get_write_buffer_limits(self) -> tuple[int, int]: ...
     def get_write_buffer_size(self) -> int: ...
-    def sendto(self, data: _Bytes, addr: tuple[Any, ...] | str | Buffer | None = None) -> None: ...
+    def sendto(self, data: _Bytes, addr: _SocketAddress | None = None) -> None: ...
 
 @final
 class ReadPipeTransport(asyncio.ReadTransport):
@@ -786,12 +787,20 @@ async def wait(
 ) -> tuple[set[asyncio.Future[_T]], set[asyncio.Future[_T]]]: ...
 def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]: ...
 
-class _Turns(Iterator[Coroutine[Any, Any, _T_co]], Protocol[_T_co]):
-    if sys.version_info >= (3, 13):
+if sys.version_info >= (3, 13):
+    class _Turns(Iterator[Coroutine[Any, Any, _T]], Protocol[_T]):
         def __aiter__(self) -> Self: ...
-        async def __anext__(self) -> asyncio.Future[_T_co]: ...
+        async def __anext__(self) -> asyncio.Future[_T]: ...
 
-def as_completed(fs: Iterable[Awaitable[_T]], *, timeout: float | None = None) -> _Turns[_T]: ...
+    def as_completed(
+        fs: Iterable[Awaitable[_T]], *, timeout: float | None = None
+    ) -> _Turns[_T]: ...
+
+else:
+    def as_completed(
+        fs: Iterable[Awaitable[_T]], *, timeout: float | None = None
+    ) -> Iterator[Coroutine[Any, Any, _T]]: ...
+
 def ensure_future(
     coro_or_future: Awaitable[_T], *, loop: asyncio.AbstractEventLoop | None = None
 ) -> asyncio.Future[_T]: ...
