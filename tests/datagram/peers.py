@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tests.support.loops import HOST, PATIENCE, until
+from tests.support.protocols import Called
 
 
 def exactly(message: str) -> str:
@@ -16,16 +17,15 @@ def exactly(message: str) -> str:
     return f"^{re.escape(message)}$"
 
 
-class Recorder(asyncio.DatagramProtocol):
+class Recorder(Called, asyncio.DatagramProtocol):
     """Keeps what it is told, in order."""
 
     transport: Any
 
     def __init__(self) -> None:
-        self.calls: list[str] = []
+        super().__init__()
         self.received: list[tuple[bytes, Any]] = []
         self.errors: list[Exception] = []
-        self.lost: list[Exception | None] = []
 
     @property
     def contents(self) -> list[bytes]:
@@ -42,16 +42,6 @@ class Recorder(asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         self.errors.append(exc)
         self.calls.append("error")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.calls.append("lost")
-        self.lost.append(exc)
-
-    def pause_writing(self) -> None:
-        self.calls.append("pause")
-
-    def resume_writing(self) -> None:
-        self.calls.append("resume")
 
 
 class Echo(Recorder):

@@ -4,6 +4,8 @@ import asyncio
 import os
 from typing import Any, BinaryIO
 
+from tests.support.protocols import Called
+
 
 def pipe() -> tuple[BinaryIO, BinaryIO]:
     """Return the two ends of a new pipe, without buffers."""
@@ -11,15 +13,14 @@ def pipe() -> tuple[BinaryIO, BinaryIO]:
     return os.fdopen(read, "rb", 0), os.fdopen(write, "wb", 0)
 
 
-class Recorder(asyncio.Protocol):
+class Recorder(Called, asyncio.Protocol):
     """Keeps the calls in order, the bytes, and the end."""
 
     transport: Any
 
     def __init__(self) -> None:
-        self.calls: list[str] = []
+        super().__init__()
         self.data = b""
-        self.lost: list[Exception | None] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -31,16 +32,6 @@ class Recorder(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self.calls.append("eof")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.calls.append("lost")
-        self.lost.append(exc)
-
-    def pause_writing(self) -> None:
-        self.calls.append("pause")
-
-    def resume_writing(self) -> None:
-        self.calls.append("resume")
 
 
 async def reading(file: Any) -> Recorder:

@@ -1,27 +1,16 @@
-"""Protocols of streams that keep what they are told."""
+"""Protocols that keep what they are told: of streams, and what those of datagrams and pipes share with them."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
 
-class Life:
-    """What every protocol here records: calls in order, and the end."""
-
-    transport: asyncio.Transport
+class Called:
+    """What every kind of protocol records: calls in order, and the end."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.lost: list[Exception | None] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.calls.append("made")
-
-    def eof_received(self) -> bool | None:
-        self.calls.append("eof")
-        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.calls.append("lost")
@@ -32,6 +21,21 @@ class Life:
 
     def resume_writing(self) -> None:
         self.calls.append("resume")
+
+
+class Life(Called):
+    """What protocols of streams record."""
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.calls.append("made")
+
+    def eof_received(self) -> bool | None:
+        self.calls.append("eof")
+        return None
 
 
 class Recorder(Life, asyncio.Protocol):

@@ -526,7 +526,7 @@ impl<C: Callback, K: Clock> EventLoop<C, K> {
             letters: self.inbox.close(),
         };
         self.multiplexer = Arc::<Poll>::clone(&self.idle);
-        self.sources.move_to(Arc::<Poll>::clone(&self.idle));
+        self.sources.move_to(Arc::clone(&self.multiplexer));
         self.waker.interrupt().close();
         remains
     }

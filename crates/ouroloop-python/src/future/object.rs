@@ -10,7 +10,7 @@ use super::listen::DoneListener;
 use super::state::{FuturePhase, Home, Outcome, State};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
-use crate::interpreter::references::{CloneRef as _, Release as _, attached};
+use crate::interpreter::references::{CloneRef as _, DropRef as _, attached};
 use crate::interpreter::room::{copies, no_memory, taken};
 use crate::native::cell::AttachedCell;
 use crate::native::instance_dict::{self, ValueOffset};
@@ -127,7 +127,7 @@ impl Future {
             }
         };
         for displaced in displaced {
-            displaced.release(py);
+            displaced.drop_ref(py);
         }
         match links {
             Links::None => Ok(()),

@@ -203,8 +203,7 @@ impl Handle {
         };
         let context = context.into_context(py)?;
         let kept = Snapshot::of(context.clone_ref(py));
-        let before = self.state.with(py, |state| state.context.replace(kept));
-        debug_assert!(before.is_none());
+        drop(self.state.with(py, |state| state.context.replace(kept)));
         Ok(Some(context))
     }
 

@@ -68,8 +68,9 @@ impl Allocator {
         true
     }
 
+    /// Keeps memory back again beside a call for something large, which is rare enough.
     #[inline]
-    fn looked_after(&self, size: usize) {
+    fn fill_beside(&self, size: usize) {
         if size >= RESERVE.size() {
             self.fill();
         }
@@ -88,7 +89,7 @@ unsafe impl GlobalAlloc for Allocator {
                 memory = unsafe { System.alloc(layout) };
             }
         } else {
-            self.looked_after(layout.size());
+            self.fill_beside(layout.size());
         }
         memory
     }
@@ -108,7 +109,7 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise: allocated here, which is by the system.
         unsafe { System.dealloc(memory, layout) };
-        self.looked_after(layout.size());
+        self.fill_beside(layout.size());
     }
 
     #[inline]

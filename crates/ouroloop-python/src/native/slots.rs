@@ -262,8 +262,10 @@ unsafe fn step<T: Resume, R>(
         let object = Borrowed::from_ptr(py, object).cast_unchecked::<T>();
         (py, object, Borrowed::from_ptr(py, value))
     };
-    if let Ok(Some(resumed)) = contained(|| T::resume_plainly(&object, &value)) {
-        return hand_out(py, resumed);
+    match contained(|| T::resume_plainly(&object, &value)) {
+        Ok(None) => {}
+        Ok(Some(resumed)) => return hand_out(py, resumed),
+        Err(panic) => return hand_out(py, Resumed::Raised(panic)),
     }
     let resume = |py: Python<'_>| {
         hand_out(py, contained(|| T::resume(&object, &value)).unwrap_or_else(Resumed::Raised))

@@ -12,7 +12,7 @@ use crate::future::listen::DoneListener;
 use crate::future::{Future, FuturePhase, Link, Outcome, cancel_awaited, exactly_native};
 use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
-use crate::interpreter::references::{CloneRef as _, Release as _};
+use crate::interpreter::references::{CloneRef as _, DropRef as _};
 use crate::native::slots::Resumed;
 use crate::standard::{Standard, exception_of, invalid_state};
 use crate::turn::current::standard;
@@ -110,7 +110,7 @@ fn advance(
             state.awaited.take(),
         )
     });
-    awaited.release(py);
+    awaited.drop_ref(py);
     if task.as_super().get().is_done(py) {
         return Err(already_done(task, error));
     }
@@ -307,7 +307,7 @@ fn remember_awaited(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResu
     let reference = awaited.clone().unbind();
     let (must_cancel, before) =
         task.get().state.with(py, |state| (state.must_cancel, state.awaited.replace(reference)));
-    before.release(py);
+    before.drop_ref(py);
     if must_cancel {
         let future = task.as_super().get();
         let message = future.state.with(py, |state| state.rare(py, |rare| &rare.cancel_message));

@@ -16,7 +16,7 @@ use super::event_loop::Loop;
 use super::timekeeping::{ALL, Own};
 use crate::interpreter::once::Once as _;
 use crate::interpreter::recursion::Level;
-use crate::interpreter::references::{CloneRef as _, Release as _};
+use crate::interpreter::references::{CloneRef as _, DropRef as _};
 use crate::native::overrides::{Attributes, Verdict};
 
 /// Timers due before this many seconds from now are due, unless the loop says otherwise.
@@ -96,7 +96,7 @@ impl Loop {
                 known.class = class;
                 std::mem::replace(&mut known.attributes, attributes)
             });
-            before.release(py);
+            before.drop_ref(py);
             own
         });
         let attributes = slf.get().timekeeping.with(py, |known| known.attributes.clone_ref(py));

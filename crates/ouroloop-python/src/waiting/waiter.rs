@@ -9,7 +9,7 @@ use crate::coroutine::{Incoming, iterator_of, left_by, step_into};
 use crate::future::iter::await_step;
 use crate::future::{Future, Outcome, is_cancelled, is_done};
 use crate::interpreter::fresh;
-use crate::interpreter::references::Release as _;
+use crate::interpreter::references::DropRef as _;
 use crate::native::slots::Resumed;
 use crate::standard::Standard;
 use crate::turn::Loop;
@@ -143,7 +143,7 @@ impl Waiting {
     #[inline]
     pub(crate) fn release(self, py: Python<'_>) {
         self.waiter.release(py);
-        self.iterator.release(py);
+        self.iterator.drop_ref(py);
     }
 
     /// A step of the wait; the first one brings `None`.
