@@ -12,7 +12,7 @@ from typing import Any
 import ouroloop
 import pytest
 
-from .conftest import turn
+from .conftest import Reports, turn
 
 Loop = asyncio.AbstractEventLoop
 
@@ -218,3 +218,29 @@ def test_call_graph(loop: Loop) -> None:
     text = loop.run_until_complete(main())
     assert "Task(name='inner'" in text
     assert "Task(name='outer'" in text.partition("Awaited by:")[2]
+
+
+def test_a_task_that_unsets_the_running_loop_keeps_no_callback_from_running(
+    loop: Loop, reports: Reports
+) -> None:
+    said: list[str] = []
+
+    async def unset() -> None:
+        asyncio._set_running_loop(None)
+
+    async def say() -> None:
+        said.append("task")
+
+    unsetting = loop.create_task(unset())
+    loop.call_soon(said.append, "callback")
+    words = say()
+    saying = loop.create_task(words)
+    loop.call_soon(said.append, "callback")
+    turn(loop)
+    assert unsetting.done()
+    # Since 3.14 neither can the first task be left nor the second one be entered.
+    refused = sys.version_info >= (3, 14)
+    assert said == ["callback", "callback"] if refused else ["callback", "task", "callback"]
+    assert [type(error) for error in reports.exceptions] == [RuntimeError] * 2 * refused
+    assert saying.done() != refused
+    words.close()

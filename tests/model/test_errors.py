@@ -269,6 +269,20 @@ def test_quick_callbacks_are_not_reported(loop: Loop, caplog: pytest.LogCaptureF
     assert not any(text.startswith("Executing") for text in caplog.messages)
 
 
+def test_what_was_cancelled_is_no_slow_callback(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0
+    handles: list[asyncio.Handle] = []
+    loop.call_soon(lambda: handles.pop().cancel())
+    handles.append(loop.call_soon(print, "cancelled"))
+    turn(loop)
+    assert not handles
+    assert len(caplog.messages) == 2
+    assert "print" not in caplog.text
+
+
 @pytest.mark.parametrize("method", ["call_soon", "call_later", "call_at", "create_task"])
 def test_the_wrong_thread(loop: Loop, method: str) -> None:
     text = "Non-thread-safe operation invoked on an event loop other than the current one"

@@ -110,7 +110,13 @@ pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, entry: Entry) -> PyResult<
             .map_or_else(|| Nothing.entry(), |handle| HandleCall(handle.unbind()).entry()),
         Err(other) => other,
     };
-    let source = entry.get::<HandleCall>().and_then(|call| call.0.bind(py).get().source(py));
+    let handle = entry.get::<HandleCall>().map(|call| call.0.bind(py));
+    if entry.get::<Nothing>().is_some()
+        || handle.is_some_and(|handle| handle.get().is_cancelled(py))
+    {
+        return entry.run(event_loop);
+    }
+    let source = handle.and_then(|handle| handle.get().source(py));
     drop(
         event_loop
             .get()
@@ -133,7 +139,7 @@ pub(super) fn run_timed(event_loop: &Bound<'_, Loop>, entry: Entry) -> PyResult<
 
 /// What reports call what was run.
 fn describe(py: Python<'_>, subject: Option<Subject>) -> PyResult<String> {
-    let Some(subject) = subject else { return Ok(String::from("<cancelled>")) };
+    let Some(subject) = subject else { return Ok(String::new()) };
     let object = match subject {
         Subject::Name(name) => return Ok(String::from(name)),
         subject => subject.object(py)?,

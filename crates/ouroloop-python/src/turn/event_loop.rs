@@ -265,15 +265,6 @@ impl Loop {
         self.waker.clone()
     }
 
-    /// No task of ours runs from here on.
-    ///
-    /// Whatever else may ask who runs (a handle, a standard task, a signal handler, the world
-    /// outside the loop) is preceded by this: see [`Current`].
-    #[inline]
-    pub(crate) fn leave_task(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().current.leave(slf.as_any())
-    }
-
     /// Shows the garbage collector what the loop holds.
     ///
     /// # Safety

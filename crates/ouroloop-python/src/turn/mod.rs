@@ -13,6 +13,7 @@
 //! | `watching.rs` | descriptors, and the transports on them |
 //! | `unsent.rs` | what callbacks have written and what leaves when the turn is over |
 //! | `current/` | the running task, where the standard module looks for it |
+//! | `leaving.rs` | the end of a native step |
 //! | `signals.rs`, `wakeup.rs` | the pipe by which signals wake it |
 //! | `fork.rs` | a loop in a forked child |
 //! | `hooks.rs` | who watches what it does |
@@ -26,6 +27,7 @@ mod event_loop;
 mod executor;
 mod fork;
 pub(crate) mod hooks;
+mod leaving;
 mod report;
 pub(crate) mod signals;
 mod timekeeping;

@@ -73,9 +73,13 @@ impl Current {
         if exchanged.map(drop).is_ok() {
             return Ok(());
         }
-        let place = place::write(event_loop, Some(task))?;
-        if let Some(place) = place {
-            self.place.set(py, place);
+        match place::write(event_loop, Some(task)) {
+            Ok(Some(place)) => self.place.set(py, place),
+            Ok(None) => {}
+            Err(refusal) => {
+                self.entered.set(py, false);
+                return Err(refusal);
+            }
         }
         Ok(())
     }
