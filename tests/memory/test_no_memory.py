@@ -297,3 +297,60 @@ def test_what_is_small_finds_memory_kept_back_for_it() -> None:
     # The program itself may find no memory; that is an exception, and no death. 2: there was memory.
     assert ran.returncode in {0, 1}, ran.stderr
     assert "memory allocation of" not in ran.stderr
+
+
+LARGE = """
+import asyncio, os, resource, sys
+import ouroloop
+
+text = "x" * 2**25
+
+class Shown:
+    def __repr__(self):
+        return text
+    __str__ = __repr__
+
+shown, loop = Shown(), ouroloop.new_event_loop()
+loop.set_debug(sys.argv[1] == "debug")
+Named = type(text, (), {})
+
+async def main():
+    lock = ouroloop.Lock()
+    await ouroloop.wait([loop.create_future()], return_when=shown)
+
+calls = [
+    lambda: loop.call_soon(shown),
+    lambda: loop.add_reader(shown, len),
+    lambda: loop.add_signal_handler(shown, len),
+    lambda: loop.set_exception_handler(shown),
+    lambda: loop.call_exception_handler({"message": "m", "found": shown}),
+    lambda: loop.create_task(shown),
+    lambda: loop.create_task(main(), context=Named()),
+    lambda: loop.run_until_complete(main()),
+    lambda: loop.getaddrinfo(shown, shown).send(None),
+    lambda: repr(ouroloop.Timeout(shown)),
+    lambda: ouroloop.wrap_future(shown),
+    lambda: ouroloop.StreamReader(loop=loop).readuntil(text.encode()).send(None),
+    lambda: repr(ouroloop.StreamWriter(shown, None, None, loop)),
+]
+pages = int(open("/proc/self/statm").read().split()[0])
+for room in (4, 40, 72, 104, 136):
+    most = pages * resource.getpagesize() + room * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+    for call in calls:
+        try:
+            call()
+        except BaseException:
+            pass
+os.write(1, b"lives\\n")
+os._exit(0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of the address space is Linux's")
+@pytest.mark.parametrize("mode", ["debug", "plain"])
+def test_texts_that_find_no_memory(mode: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", LARGE, mode]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "lives\n"), ran.stderr[-2000:]

@@ -214,7 +214,8 @@ WATCHED = """
                 use(one)
             if chance.random() < 0.2:
                 held.extend(self.owned)
-    for _ in range(800):
+    # A collection at each allocation takes its time.
+for _ in range(200 if gc.get_threshold()[0] == 1 else 800):
         one = make()
         use(one)
         what = chance.random()

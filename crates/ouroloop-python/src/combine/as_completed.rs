@@ -167,7 +167,8 @@ impl AsCompleted {
             known.is(&event_loop)
         });
         if !same {
-            let message = format!("{} is bound to a different event loop", slf.repr()?);
+            let message =
+                fresh::text(format_args!("{} is bound to a different event loop", slf.repr()?))?;
             return Err(fresh::error::<PyRuntimeError>(message));
         }
         let waiter = Waiter::create(&event_loop)?;
@@ -422,7 +423,10 @@ fn check(awaitables: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     if single {
         let kind = awaitables.get_type();
-        return Err(fresh::error::<PyTypeError>(format!("{expected}, not {}", kind.name()?)));
+        return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+            "{expected}, not {}",
+            kind.name()?
+        ))?));
     }
     Ok(())
 }

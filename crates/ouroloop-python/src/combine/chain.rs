@@ -212,7 +212,10 @@ pub(crate) fn wrap<'py>(
     }
     let standard = Standard::get(py)?;
     if !future.is_instance(standard.concurrent_future.bind(py))? {
-        let message = format!("concurrent.futures.Future is expected, got {}", future.repr()?);
+        let message = fresh::text(format_args!(
+            "concurrent.futures.Future is expected, got {}",
+            future.repr()?
+        ))?;
         return Err(fresh::error::<PyAssertionError>(message));
     }
     let event_loop = match event_loop {

@@ -37,7 +37,10 @@ impl Until {
                 return Ok(until);
             }
         }
-        Err(fresh::error::<PyValueError>(format!("Invalid return_when value: {}", name.str()?)))
+        Err(fresh::error::<PyValueError>(fresh::text(format_args!(
+            "Invalid return_when value: {}",
+            name.str()?
+        ))?))
     }
 }
 
@@ -199,7 +202,8 @@ impl Listening {
         let py = futures.py();
         if is_future(futures)? || is_coroutine(futures)? {
             let kind = futures.get_type();
-            let message = format!("expect a list of futures, not {}", kind.name()?);
+            let message =
+                fresh::text(format_args!("expect a list of futures, not {}", kind.name()?))?;
             return Err(fresh::error::<PyTypeError>(message));
         }
         if !futures.is_truthy()? {

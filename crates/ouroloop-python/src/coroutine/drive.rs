@@ -31,9 +31,12 @@ pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<
         }
         let kind = awaitable.get_type();
         return Err(fresh::error::<PyTypeError>(if cfg!(Py_3_14) {
-            format!("'{}' object can't be awaited", kind.name()?)
+            fresh::text(format_args!("'{}' object can't be awaited", kind.name()?))?
         } else {
-            format!("object {} can't be used in 'await' expression", kind.name()?)
+            fresh::text(format_args!(
+                "object {} can't be used in 'await' expression",
+                kind.name()?
+            ))?
         }));
     };
     let iterator = method.call0()?;
@@ -47,11 +50,11 @@ pub(crate) fn iterator_of<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<
     Err(fresh::error::<PyTypeError>(if cfg!(Py_3_15) {
         let (of, kind) =
             (awaitable.get_type().fully_qualified_name()?, kind.fully_qualified_name()?);
-        format!("{of}.__await__() must return an iterator, not {kind}")
+        fresh::text(format_args!("{of}.__await__() must return an iterator, not {kind}"))?
     } else if coroutine {
         String::from("__await__() returned a coroutine")
     } else {
-        format!("__await__() returned non-iterator of type '{}'", kind.name()?)
+        fresh::text(format_args!("__await__() returned non-iterator of type '{}'", kind.name()?))?
     }))
 }
 

@@ -23,10 +23,10 @@ impl Loop {
     fn firstiter_hook(slf: &Bound<'_, Self>, generator: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if slf.get().state.with(py, |state| state.asyncgens_shut_down) {
-            let message = format!(
+            let message = fresh::text(format_args!(
                 "asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call",
                 generator.repr()?
-            );
+            ))?;
             let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "source"), slf)?;
             let category = py.get_type::<PyResourceWarning>();
@@ -123,8 +123,9 @@ async fn close_all(scope: Scope, event_loop: Py<Loop>) -> PyResult<Py<PyAny>> {
                 let generator = generator.bind(py);
                 let shown = generator.repr()?;
                 let context = fresh::dict(py)?;
-                let message =
-                    format!("an error occurred during closing of asynchronous generator {shown}");
+                let message = fresh::text(format_args!(
+                    "an error occurred during closing of asynchronous generator {shown}"
+                ))?;
                 context.set_item(intern!(py, "message"), Text(message))?;
                 context.set_item(intern!(py, "exception"), result)?;
                 context.set_item(intern!(py, "asyncgen"), generator)?;

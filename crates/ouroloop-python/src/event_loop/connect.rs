@@ -95,7 +95,7 @@ fn has_ended(socket: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<
     match socket.call_method1(intern!(py, "getsockopt"), option) {
         Ok(error) if error.eq(0)? => Ok(true),
         Ok(error) => {
-            let text = format!("Connect call failed {}", address.str()?);
+            let text = fresh::text(format_args!("Connect call failed {}", address.str()?))?;
             Err(PyOSError::new_err((error.unbind(), text)))
         }
         Err(error) if would_block(py, &error) => Ok(false),

@@ -115,7 +115,8 @@ pub(super) fn check_place(
 pub(super) fn expect_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
     if sock.getattr(intern!(py, "type"))?.ne(socket_function(py, "SOCK_STREAM")?)? {
-        let message = format!("A Stream Socket was expected, got {}", sock.repr()?);
+        let message =
+            fresh::text(format_args!("A Stream Socket was expected, got {}", sock.repr()?))?;
         return Err(fresh::error::<PyValueError>(message));
     }
     Ok(())
@@ -378,7 +379,10 @@ pub(super) fn bind_error(error: &PyErr, address: &Bound<'_, PyAny>) -> PyResult<
     };
     let text = text.call_method0(intern!(py, "lower"))?;
     let number = error.getattr(intern!(py, "errno"))?;
-    let message = format!("error while attempting to bind on address {}: {text}", address.repr()?);
+    let message = fresh::text(format_args!(
+        "error while attempting to bind on address {}: {text}",
+        address.repr()?
+    ))?;
     Ok(PyOSError::new_err((number.unbind(), message)))
 }
 
@@ -431,5 +435,8 @@ fn failure(py: Python<'_>, errors: Vec<PyErr>, all_errors: bool) -> PyResult<PyE
     if texts.iter().all(|text| *text == texts[0]) {
         return Ok(PyErr::from_value(first));
     }
-    Ok(fresh::error::<PyOSError>(format!("Multiple exceptions: {}", texts.join(", "))))
+    Ok(fresh::error::<PyOSError>(fresh::text(format_args!(
+        "Multiple exceptions: {}",
+        fresh::listed(&texts, ", ")?
+    ))?))
 }

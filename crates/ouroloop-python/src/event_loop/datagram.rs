@@ -264,7 +264,8 @@ impl Order {
             let standard = of_a_standard_loop(intern!(py, "create_datagram_endpoint"))?;
             let expected =
                 if says(&standard, "A UDP Socket")? { "UDP Socket" } else { "datagram socket" };
-            let message = format!("A {expected} was expected, got {}", sock.repr()?);
+            let message =
+                fresh::text(format_args!("A {expected} was expected, got {}", sock.repr()?))?;
             return Err(fresh::error::<PyValueError>(message));
         }
         let modifiers = [
@@ -283,13 +284,13 @@ impl Order {
             {
                 let value =
                     value.bind(py).call_method1(intern!(py, "__format__"), (intern!(py, ""),))?;
-                problems.push(format!("{name}={value}"));
+                problems.push(fresh::text(format_args!("{name}={value}"))?);
             }
         }
         if !problems.is_empty() {
             return Err(fresh::error::<PyValueError>(format!(
                 "socket modifier keyword arguments can not be used when sock is specified. ({})",
-                problems.join(", ")
+                fresh::listed(&problems, ", ")?
             )));
         }
         sock.call_method1(intern!(py, "setblocking"), (false,)).map(drop)

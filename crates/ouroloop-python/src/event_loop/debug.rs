@@ -81,9 +81,9 @@ pub(super) fn refuse_coroutine(callback: &Bound<'_, PyAny>, method: &str) -> PyR
     let standard = Standard::get(callback.py())?;
     for coroutine in [&standard.iscoroutine, &standard.iscoroutinefunction] {
         if coroutine.bind(callback.py()).call1((callback,))?.is_truthy()? {
-            return Err(fresh::error::<PyTypeError>(format!(
+            return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
                 "coroutines cannot be used with {method}()"
-            )));
+            ))?));
         }
     }
     Ok(())
@@ -94,8 +94,12 @@ pub(super) fn refuse_coroutine(callback: &Bound<'_, PyAny>, method: &str) -> PyR
 pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     refuse_coroutine(callback, method)?;
     if !callback.is_callable() {
-        let message = format!("a callable object was expected by {method}(), got");
-        return Err(fresh::error::<PyTypeError>(format!("{message} {}", callback.repr()?)));
+        let message =
+            fresh::text(format_args!("a callable object was expected by {method}(), got"))?;
+        return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+            "{message} {}",
+            callback.repr()?
+        ))?));
     }
     Ok(())
 }

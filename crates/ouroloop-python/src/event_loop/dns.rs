@@ -79,11 +79,11 @@ impl Loop {
         flags: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let mut asked = format!("{}:{}", host.str()?, port.repr()?);
+        let mut asked = fresh::text(format_args!("{}:{}", host.str()?, port.repr()?))?;
         let hints = [("family", family), ("type", r#type), ("proto", proto), ("flags", flags)];
         for (name, value) in hints {
             if value.is_truthy()? {
-                asked = format!("{asked}, {name}={}", value.repr()?);
+                asked = fresh::text(format_args!("{asked}, {name}={}", value.repr()?))?;
             }
         }
         let logger = Standard::get(py)?.logger.bind(py);
@@ -95,8 +95,11 @@ impl Loop {
         let found = socket_function(py, "getaddrinfo")?
             .call1((host, port, family, r#type, proto, flags))?;
         let seconds = Self::time(slf)? - start;
-        let text =
-            format!("Getting address info {asked} took {:.3}ms: {}", seconds * 1e3, found.repr()?);
+        let text = fresh::text(format_args!(
+            "Getting address info {asked} took {:.3}ms: {}",
+            seconds * 1e3,
+            found.repr()?
+        ))?;
         let slow = slf.get().state.with(py, |state| seconds >= state.slow_callback_seconds);
         logger.call_method1(if slow { "info" } else { "debug" }, (Text(text),))?;
         Ok(found)

@@ -31,7 +31,10 @@ impl Loop {
             && !handler.is_callable()
         {
             let message = "A callable object or None is expected, got";
-            return Err(fresh::error::<PyTypeError>(format!("{message} {}", handler.repr()?)));
+            return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+                "{message} {}",
+                handler.repr()?
+            ))?));
         }
         let handler = handler.map(Bound::unbind);
         drop(self.state.with(py, |state| std::mem::replace(&mut state.exception_handler, handler)));
@@ -74,9 +77,9 @@ impl Loop {
                 "handle_traceback" => created_at("Handle", &value)?,
                 _ => fresh::content(&value.repr()?)?,
             };
-            lines.push(format!("{key}: {text}"));
+            lines.push(fresh::text(format_args!("{key}: {text}"))?);
         }
-        log_error(intern!(py, "error"), (Text(lines.join("\n")),), &exc_info)
+        log_error(intern!(py, "error"), (Text(fresh::listed(&lines, "\n")?),), &exc_info)
     }
 
     /// Gives an error to the handler in force. The context is a dictionary with `message` and,

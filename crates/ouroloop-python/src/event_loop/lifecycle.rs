@@ -17,7 +17,7 @@ impl Loop {
         if !this.remains_to_be_closed(py)? {
             return Ok(());
         }
-        log_debug(this, py, || Ok(format!("Close {}", slf.repr()?)))?;
+        log_debug(this, py, || fresh::text(format_args!("Close {}", slf.repr()?)))?;
         // Whoever logs may let another thread run or close it.
         if !this.remains_to_be_closed(py)? {
             return Ok(());
@@ -95,6 +95,6 @@ impl Deallocate for Loop {
 }
 
 fn warn_unclosed(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-    let message = format!("unclosed event loop {}", event_loop.repr()?);
+    let message = fresh::text(format_args!("unclosed event loop {}", event_loop.repr()?))?;
     warn_resource(event_loop.as_any(), &message)
 }

@@ -65,13 +65,13 @@ impl Loop {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text<String>> {
         let (phase, debug) = slf.get().state.with(slf.py(), |state| (state.phase, state.debug));
         let word = |value| if value { "True" } else { "False" };
-        Ok(Text(format!(
+        Ok(Text(fresh::text(format_args!(
             "<{} running={} closed={} debug={}>",
             slf.get_type().name()?,
             word(matches!(phase, LoopPhase::Running(_))),
             word(phase == LoopPhase::Closed),
             word(debug),
-        )))
+        ))?))
     }
 
     /// Seconds of the monotonic clock.

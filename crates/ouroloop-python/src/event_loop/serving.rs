@@ -273,7 +273,10 @@ async fn resolve_all(scope: &Scope, event_loop: &Py<Loop>, order: &Order) -> PyR
         for (host, infos) in hosts.iter().zip(found) {
             let infos = infos.unwrap_or_else(|| py.None()).into_bound(py);
             if !infos.is_truthy()? {
-                let message = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
+                let message = fresh::text(format_args!(
+                    "getaddrinfo({}) returned empty list",
+                    host.bind(py).repr()?
+                ))?;
                 return Err(fresh::error::<PyOSError>(message));
             }
             for info in infos.try_iter()? {
@@ -311,7 +314,10 @@ fn bind_all(
     }
     if cfg!(Py_3_13) && sockets.is_empty() {
         let addresses = fresh::list(py, addresses)?;
-        let message = format!("could not bind on any address out of {}", addresses.repr()?);
+        let message = fresh::text(format_args!(
+            "could not bind on any address out of {}",
+            addresses.repr()?
+        ))?;
         return Err(fresh::error::<PyOSError>(message));
     }
     Ok(sockets)

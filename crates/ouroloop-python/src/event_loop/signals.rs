@@ -100,16 +100,16 @@ fn checked_signal(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
     let py = signal.py();
     let _level = Level::enter(py)?;
     if !signal.is_instance_of::<PyInt>() {
-        let message = format!("sig must be an int, not {}", signal.repr()?);
+        let message = fresh::text(format_args!("sig must be an int, not {}", signal.repr()?))?;
         return Err(fresh::error::<PyTypeError>(message));
     }
     let valid = crate::interpreter::modules::module(py, intern!(py, "signal"))?
         .call_method0(intern!(py, "valid_signals"))?;
     if !valid.contains(signal)? {
-        return Err(fresh::error::<PyValueError>(format!(
+        return Err(fresh::error::<PyValueError>(fresh::text(format_args!(
             "invalid signal number {}",
             signal.str()?
-        )));
+        ))?));
     }
     signal.extract()
 }
@@ -314,11 +314,11 @@ impl Loop {
         });
         let mut answer = Ok(());
         if !numbers.is_empty() && is_finalizing(py)? {
-            let message = format!(
+            let message = fresh::text(format_args!(
                 "Closing the loop {} on interpreter shutdown stage, skipping signal handlers \
                  removal",
                 slf.repr()?
-            );
+            ))?;
             let keywords = fresh::dict(py)?;
             keywords.set_item(intern!(py, "source"), slf)?;
             let category = py.get_type::<PyResourceWarning>();

@@ -76,8 +76,10 @@ async fn start(
         }
         let compatible = transport.getattr_opt(intern!(py, "_start_tls_compatible"))?;
         if !compatible.map_or(Ok(false), |compatible| compatible.is_truthy())? {
-            let message =
-                format!("transport {} is not supported by start_tls()", transport.repr()?);
+            let message = fresh::text(format_args!(
+                "transport {} is not supported by start_tls()",
+                transport.repr()?
+            ))?;
             return Err(fresh::error::<PyTypeError>(message));
         }
         let waiter = Future::create(event_loop)?;

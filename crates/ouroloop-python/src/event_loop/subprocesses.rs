@@ -142,9 +142,9 @@ impl Order {
     fn describe(&self, py: Python<'_>) -> PyResult<String> {
         let program = self.program.bind(py);
         Ok(if self.through_shell {
-            format!("run shell command {}", program.repr()?)
+            fresh::text(format_args!("run shell command {}", program.repr()?))?
         } else {
-            format!("execute program {}", program.get_item(0)?.repr()?)
+            fresh::text(format_args!("execute program {}", program.get_item(0)?.repr()?))?
         })
     }
 
@@ -152,19 +152,19 @@ impl Order {
         let [stdin, stdout, stderr] = self.streams.each_ref().map(|stream| stream.bind(py));
         let mut words = vec![String::from(description)];
         if !stdin.is_none() {
-            words.push(format!("stdin={}", describe_stream(stdin)?));
+            words.push(fresh::text(format_args!("stdin={}", describe_stream(stdin)?))?);
         }
         if !stdout.is_none() && stderr.eq(STDOUT)? {
-            words.push(format!("stdout=stderr={}", describe_stream(stdout)?));
+            words.push(fresh::text(format_args!("stdout=stderr={}", describe_stream(stdout)?))?);
         } else {
             for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
                 if !stream.is_none() {
-                    words.push(format!("{name}={}", describe_stream(stream)?));
+                    words.push(fresh::text(format_args!("{name}={}", describe_stream(stream)?))?);
                 }
             }
         }
         let logger = Standard::get(py)?.logger.bind(py);
-        logger.call_method1(intern!(py, "debug"), (words.join(" "),)).map(drop)
+        logger.call_method1(intern!(py, "debug"), (fresh::listed(&words, " ")?,)).map(drop)
     }
 }
 

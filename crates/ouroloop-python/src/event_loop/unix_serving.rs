@@ -13,7 +13,7 @@ use super::keywords::Keywords;
 use super::serving::{Plan, serve_on};
 use super::unix_target::{Target, unix_socket};
 use crate::coroutine::{Coroutine, Scope};
-use crate::interpreter::fresh::Text;
+use crate::interpreter::fresh::{self, Text};
 use crate::standard::{Standard, exception_of};
 use crate::transport::lent_frame::LentFrame;
 use crate::transport::socket_file::{SocketFile, is_abstract};
@@ -141,7 +141,7 @@ fn bind(path: &Bound<'_, PyAny>) -> PyResult<Closing> {
     if !is_taken {
         return Err(error);
     }
-    let message = format!("Address {} is already in use", path.repr()?);
+    let message = fresh::text(format_args!("Address {} is already in use", path.repr()?))?;
     let error = PyOSError::new_err((libc::EADDRINUSE, message));
     error.value(py).setattr(intern!(py, "__cause__"), py.None())?;
     Err(error)

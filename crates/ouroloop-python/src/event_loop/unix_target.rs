@@ -54,7 +54,10 @@ fn expect_unix_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     if sock.getattr(intern!(py, "family"))?.ne(libc::AF_UNIX)?
         || sock.getattr(intern!(py, "type"))?.ne(libc::SOCK_STREAM)?
     {
-        let message = format!("A UNIX Domain Stream Socket was expected, got {}", sock.repr()?);
+        let message = fresh::text(format_args!(
+            "A UNIX Domain Stream Socket was expected, got {}",
+            sock.repr()?
+        ))?;
         return Err(fresh::error::<PyValueError>(message));
     }
     Ok(())

@@ -197,10 +197,10 @@ impl Loop {
         }
         if let Some(transport) = slf.get().transport_on(py, number) {
             let message = format!("File descriptor {} is used by transport", shown()?);
-            return Err(fresh::error::<PyRuntimeError>(format!(
+            return Err(fresh::error::<PyRuntimeError>(fresh::text(format_args!(
                 "{message} {}",
                 transport.bind(py).repr()?
-            )));
+            ))?));
         }
         Ok(())
     }
@@ -230,7 +230,10 @@ fn descriptor_number(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
             if !is_no_file {
                 return Err(error);
             }
-            Err(fresh::error::<PyValueError>(format!("Invalid file object: {}", fd.repr()?)))
+            Err(fresh::error::<PyValueError>(fresh::text(format_args!(
+                "Invalid file object: {}",
+                fd.repr()?
+            ))?))
         }
     }
 }
@@ -241,7 +244,7 @@ fn number_of(number: &Bound<'_, PyInt>) -> PyResult<RawFd> {
     }
     if number.lt(0)? {
         // A number of too many digits has no text, and says so itself.
-        let message = format!("Invalid file descriptor: {}", number.str()?);
+        let message = fresh::text(format_args!("Invalid file descriptor: {}", number.str()?))?;
         return Err(fresh::error::<PyValueError>(message));
     }
     Err(fresh::error::<PyOverflowError>("Python int too large to convert to C int"))

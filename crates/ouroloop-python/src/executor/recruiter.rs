@@ -77,7 +77,7 @@ impl Recruiter {
     fn start(&self, py: Python<'_>, worker: Worker<Job>) -> PyResult<()> {
         let Some(Parts { queue, threads, name_prefix }) = self.parts(py) else { return Ok(()) };
         let threads = threads.bind(py);
-        let name = format!("{}_{}", name_prefix.bind(py).str()?, threads.len()?);
+        let name = fresh::text(format_args!("{}_{}", name_prefix.bind(py).str()?, threads.len()?))?;
         let target = Service { parts: AttachedCell::new(Some((queue.clone_ref(py), worker))) };
         let keywords = fresh::dict(py)?;
         keywords.set_item(intern!(py, "name"), Text(name))?;

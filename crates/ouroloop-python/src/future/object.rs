@@ -364,7 +364,8 @@ impl Future {
         });
         let Some(exception) = exception else { return Ok(()) };
         let context = fresh::dict(py)?;
-        let message = format!("{} exception was never retrieved", slf.get_type().name()?);
+        let message =
+            fresh::text(format_args!("{} exception was never retrieved", slf.get_type().name()?))?;
         context.set_item(intern!(py, "message"), Text(message))?;
         context.set_item(intern!(py, "exception"), exception)?;
         context.set_item(intern!(py, "future"), slf)?;

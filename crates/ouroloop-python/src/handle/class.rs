@@ -54,7 +54,7 @@ impl Handle {
         }
         let info = slf.call_method0(intern!(py, "_repr_info"))?;
         let words = fresh::string(py, " ")?.call_method1(intern!(py, "join"), (info,))?;
-        Ok(fresh::string(py, &format!("<{words}>"))?.into_any())
+        Ok(fresh::string(py, &fresh::text(format_args!("<{words}>"))?)?.into_any())
     }
 
     #[pyo3(name = "_repr_info")]

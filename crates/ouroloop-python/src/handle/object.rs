@@ -240,7 +240,10 @@ impl Handle {
             .bind(py)
             .call((callback, args), Some(&keywords))?;
         let context = fresh::dict(py)?;
-        context.set_item(intern!(py, "message"), Text(format!("Exception in callback {shown}")))?;
+        context.set_item(
+            intern!(py, "message"),
+            Text(fresh::text(format_args!("Exception in callback {shown}"))?),
+        )?;
         context.set_item(intern!(py, "handle"), slf)?;
         if let Some(source) = source {
             context.set_item(intern!(py, "source_traceback"), source)?;

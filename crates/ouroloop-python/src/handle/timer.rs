@@ -199,8 +199,10 @@ impl TimerHandle {
         let info = Handle::repr_info(slf.as_super())?;
         let place = 1 + isize::from(slf.as_super().get().is_cancelled(py));
         let when = slf.get().given(py)?.into_bound(py);
-        info.cast::<PyList>()?
-            .call_method1(intern!(py, "insert"), (place, Text(format!("when={}", when.repr()?))))?;
+        info.cast::<PyList>()?.call_method1(
+            intern!(py, "insert"),
+            (place, Text(fresh::text(format_args!("when={}", when.repr()?))?)),
+        )?;
         Ok(info)
     }
 

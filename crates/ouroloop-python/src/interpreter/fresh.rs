@@ -3,6 +3,9 @@
 //! PyO3's constructors of these panic when the interpreter has no memory, and the panic of a method that
 //! cannot even make the exception which tells of it ends the process. These answer `MemoryError`.
 
+use std::collections::TryReserveError;
+use std::fmt::{self, Write as _};
+
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -75,13 +78,82 @@ pub(crate) fn interned<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, 
 pub(crate) fn content(text: &Bound<'_, PyString>) -> PyResult<String> {
     let py = text.py();
     match text.to_str() {
-        Ok(content) => Ok(content.to_owned()),
+        Ok(content) => copied(py, content),
         Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {
             let how = (intern!(py, "utf-8"), intern!(py, "surrogatepass"));
             let bytes = text.call_method1(intern!(py, "encode"), how)?;
-            Ok(String::from_utf8_lossy(bytes.cast::<PyBytes>()?.as_bytes()).into_owned())
+            copied(py, &String::from_utf8_lossy(bytes.cast::<PyBytes>()?.as_bytes()))
         }
         Err(error) => Err(error),
+    }
+}
+
+fn copied(py: Python<'_>, content: &str) -> PyResult<String> {
+    let mut copy = String::new();
+    taken(py, copy.try_reserve_exact(content.len()))?;
+    copy.push_str(content);
+    Ok(copy)
+}
+
+/// `format!` for what a program may make as long as it likes: the `repr` of an object, a name.
+///
+/// # Errors
+/// No memory.
+#[cold]
+pub(crate) fn text(arguments: fmt::Arguments<'_>) -> PyResult<String> {
+    let mut text = Growing { text: String::new(), refused: None };
+    // What cannot be shown has been reported by PyO3, and shows as nothing.
+    let _ = text.write_fmt(arguments);
+    text.finish()
+}
+
+/// The words with `between` in between.
+///
+/// # Errors
+/// No memory.
+pub(crate) fn listed(words: &[String], between: &str) -> PyResult<String> {
+    let mut listed = Growing { text: String::new(), refused: None };
+    for (number, word) in words.iter().enumerate() {
+        // Once refused, nothing more is added.
+        let _ = listed
+            .write_str(if number == 0 { "" } else { between })
+            .and_then(|()| listed.write_str(word));
+    }
+    listed.finish()
+}
+
+/// An error of the given class with such a text, or the one that says that there is no memory for it.
+#[cold]
+pub(crate) fn error_saying<T: PyTypeInfo>(message: fmt::Arguments<'_>) -> PyErr {
+    text(message).map_or_else(std::convert::identity, error::<T>)
+}
+
+/// A text that asks for room before it grows.
+struct Growing {
+    text: String,
+    refused: Option<TryReserveError>,
+}
+
+impl Growing {
+    fn finish(self) -> PyResult<String> {
+        // SAFETY: whoever makes a text of objects is attached.
+        let py = unsafe { Python::assume_attached() };
+        taken(py, self.refused.map_or(Ok(()), Err))?;
+        Ok(self.text)
+    }
+}
+
+impl fmt::Write for Growing {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        if self.refused.is_some() {
+            return Err(fmt::Error);
+        }
+        self.text.try_reserve(more.len()).map_err(|refused| {
+            self.refused = Some(refused);
+            fmt::Error
+        })?;
+        self.text.push_str(more);
+        Ok(())
     }
 }
 

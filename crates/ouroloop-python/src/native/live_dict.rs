@@ -106,7 +106,8 @@ impl LiveDict {
     ) -> PyResult<()> {
         let Ok(attributes) = attributes.cast::<PyDict>() else {
             let kind = attributes.get_type().name()?;
-            let message = format!("__dict__ must be set to a dictionary, not a '{kind}'");
+            let message =
+                fresh::text(format_args!("__dict__ must be set to a dictionary, not a '{kind}'"))?;
             return Err(fresh::error::<pyo3::exceptions::PyTypeError>(message));
         };
         let attributes = plain(attributes.as_any())?;

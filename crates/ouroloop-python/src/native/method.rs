@@ -182,7 +182,9 @@ pub(crate) trait Unary {
 /// The error for a keyword that a method does not know.
 #[cold]
 pub(crate) fn unexpected_keyword(method: &str, name: &Bound<'_, PyString>) -> PyErr {
-    fresh::error::<PyTypeError>(format!("{method}() got an unexpected keyword argument '{name}'"))
+    fresh::error_saying::<PyTypeError>(format_args!(
+        "{method}() got an unexpected keyword argument '{name}'"
+    ))
 }
 
 /// The argument of a method that has just one, called `name`; none if it was left out.
@@ -200,17 +202,18 @@ pub(crate) fn only_argument<'a, 'py>(
         return Ok(argument);
     }
     if arguments.len() > 1 {
-        return Err(fresh::error::<PyTypeError>(format!(
+        return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
             "{method}() takes 2 positional arguments but {} were given",
             arguments.len() + 1
-        )));
+        ))?));
     }
     for (keyword, value) in arguments.keywords() {
         if keyword.to_str()? != name {
             return Err(unexpected_keyword(method, &keyword));
         }
         if argument.replace(value).is_some() {
-            let message = format!("{method}() got multiple values for argument '{name}'");
+            let message =
+                fresh::text(format_args!("{method}() got multiple values for argument '{name}'"))?;
             return Err(fresh::error::<PyTypeError>(message));
         }
     }

@@ -77,11 +77,13 @@ unsafe fn enter_or_put_off(object: *mut ffi::PyObject, take_apart: TakeApart, sh
         // SAFETY: the caller's promise.
         unsafe { take_apart(object) };
         let after = nesting.get();
-        if after.some_wait && before.depth == 0 {
+        if after.some_wait && after.depth == 1 {
             // SAFETY: for each object that waits, as above.
             unsafe { empty(nesting) };
         }
-        nesting.set(Nesting { depth: before.depth, ..nesting.get() });
+        // Not what it was before: who switches stacks (greenlets) may leave in another order than it entered.
+        let after = nesting.get();
+        nesting.set(Nesting { depth: after.depth - 1, ..after });
     });
 }
 

@@ -96,7 +96,7 @@ impl Queue {
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
         let name = slf.get_type().name()?;
-        in_brackets(slf, &format!("{name} at {:#x}", slf.as_ptr().addr()))
+        in_brackets(slf, &fresh::text(format_args!("{name} at {:#x}", slf.as_ptr().addr()))?)
     }
 
     fn __str__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
@@ -428,7 +428,7 @@ fn described<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyString>> {
     let py = slf.py();
     let _level = Level::enter(py)?;
     let this = slf.get();
-    let maxsize = format!("maxsize={}", this.raw_maxsize(py).bind(py).repr()?);
+    let maxsize = fresh::text(format_args!("maxsize={}", this.raw_maxsize(py).bind(py).repr()?))?;
     let items = listed_items(slf)?.map(|items| items.repr()).transpose()?;
     let mut text = String::new();
     for side in [Side::Getters, Side::Putters] {

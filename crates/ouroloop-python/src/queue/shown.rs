@@ -57,7 +57,8 @@ pub(super) fn items<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>>
     }) {
         Found::Unset => {
             let class = slf.get_type();
-            let message = format!("'{}' object has no attribute '_queue'", class.name()?);
+            let message =
+                fresh::text(format_args!("'{}' object has no attribute '_queue'", class.name()?))?;
             Err(fresh::error::<PyAttributeError>(message))
         }
         Found::Known(container) => Ok(container.into_bound(py)),

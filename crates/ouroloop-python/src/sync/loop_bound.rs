@@ -160,7 +160,7 @@ impl WaitersView {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<Text<String>> {
         let _level = Level::enter(py)?;
-        Ok(Text(format!("waiters({})", self.list(py)?.repr()?)))
+        Ok(Text(fresh::text(format_args!("waiters({})", self.list(py)?.repr()?))?))
     }
 
     /// Puts a future at the end of the queue.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use crate::interpreter::fresh::Text;
+use crate::interpreter::fresh::{self, Text};
 use crate::native::instance_dict;
 use crate::native::overrides::Untouched;
 use crate::native::slots::Deallocate;
@@ -44,7 +44,7 @@ pub(super) fn repr_with(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<Text
         .call_method1(intern!(object.py(), "__repr__"), (object,))?;
     let plain: String = plain.extract()?;
     let inner = plain.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
-    Ok(Text(format!("<{} [{extra}]>", inner.unwrap_or(&plain))))
+    Ok(Text(fresh::text(format_args!("<{} [{extra}]>", inner.unwrap_or(&plain)))?))
 }
 
 /// A new reference to `True` or `False`.

@@ -347,7 +347,7 @@ impl Semaphore {
         let state = if Self::is_locked(slf)? {
             String::from("locked")
         } else {
-            format!("unlocked, value:{}", slf.get().value.object(py)?.str()?)
+            fresh::text(format_args!("unlocked, value:{}", slf.get().value.object(py)?.str()?))?
         };
         repr_with(slf.as_any(), &slf.as_super().get().waiters.describe(py, &state))
     }

@@ -58,7 +58,10 @@ impl Task {
         let py = slf.py();
         if !is_coroutine(&making.coroutine)? {
             slf.get().state.with(py, |state| state.log_destroy_pending = false);
-            let message = format!("a coroutine was expected, got {}", making.coroutine.repr()?);
+            let message = fresh::text(format_args!(
+                "a coroutine was expected, got {}",
+                making.coroutine.repr()?
+            ))?;
             return Err(fresh::error::<PyTypeError>(message));
         }
         // Before the context is looked at, as asyncio does.
@@ -69,7 +72,9 @@ impl Task {
                 if !context.is_instance_of::<pyo3::types::PyContext>() {
                     slf.get().state.with(py, |state| state.log_destroy_pending = false);
                     let class = context.get_type().name()?;
-                    let message = format!("a contextvars.Context was expected, got {class}");
+                    let message = fresh::text(format_args!(
+                        "a contextvars.Context was expected, got {class}"
+                    ))?;
                     return Err(fresh::error::<PyTypeError>(message));
                 }
                 context.clone().unbind()

@@ -145,8 +145,9 @@ impl<'py> Making<'py> {
 }
 
 pub(crate) fn unexpected(function: &str, keyword: &str) -> PyErr {
-    let message = format!("{function}() got an unexpected keyword argument '{keyword}'");
-    fresh::error::<PyTypeError>(message)
+    fresh::error_saying::<PyTypeError>(format_args!(
+        "{function}() got an unexpected keyword argument '{keyword}'"
+    ))
 }
 
 #[cfg(not(Py_3_14))]

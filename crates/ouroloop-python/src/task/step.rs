@@ -136,12 +136,9 @@ fn advance(
 fn already_done(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyErr {
     let shown = |object: &Bound<'_, PyAny>| object.repr().and_then(|text| fresh::content(&text));
     let text = error.map_or(Ok(String::from("''")), |error| shown(error.value(task.py()).as_any()));
-    match shown(task.as_any()).and_then(|task| Ok((task, text?))) {
-        Ok((shown, text)) => {
-            invalid_state(task.py(), &format!("__step(): already done: {shown} {text}"))
-        }
-        Err(error) => error,
-    }
+    shown(task.as_any())
+        .and_then(|task| fresh::text(format_args!("__step(): already done: {task} {}", text?)))
+        .map_or_else(std::convert::identity, |message| invalid_state(task.py(), &message))
 }
 
 /// What a pending cancellation throws: the error on its way if that is a cancellation already.
@@ -234,7 +231,10 @@ fn end_with_error(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
 fn wait_for(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
     if awaited.is(task) {
-        return fail(task, format!("Task cannot await on itself: {}", task.repr()?));
+        return fail(
+            task,
+            fresh::text(format_args!("Task cannot await on itself: {}", task.repr()?))?,
+        );
     }
     if awaited.is_none() {
         return Task::schedule_step(task);
@@ -319,11 +319,15 @@ fn remember_awaited(task: &Bound<'_, Task>, awaited: Bound<'_, PyAny>) -> PyResu
 }
 
 fn other_loop(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<String> {
-    Ok(format!("Task {} got Future {} attached to a different loop", task.repr()?, awaited.repr()?))
+    fresh::text(format_args!(
+        "Task {} got Future {} attached to a different loop",
+        task.repr()?,
+        awaited.repr()?
+    ))
 }
 
 fn not_awaited(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<String> {
-    Ok(format!(
+    fresh::text(format_args!(
         "yield was used instead of yield from in task {} with {}",
         task.repr()?,
         awaited.repr()?
@@ -335,13 +339,13 @@ fn refuse(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<()> {
     // SAFETY: attached; compares the object's type.
     let generator = unsafe { ffi::PyGen_CheckExact(awaited.as_ptr()) != 0 };
     let message = if generator {
-        format!(
+        fresh::text(format_args!(
             "yield was used instead of yield from for generator in task {} with {}",
             task.repr()?,
             awaited.repr()?
-        )
+        ))?
     } else {
-        format!("Task got bad yield: {}", awaited.repr()?)
+        fresh::text(format_args!("Task got bad yield: {}", awaited.repr()?))?
     };
     fail(task, message)
 }

@@ -534,7 +534,7 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
             words.push(format!("read={}", polling(reading)));
             words.push(format!("write=<{}, bufsize={queued}>", polling(writing)));
         }
-        Ok(format!("<{}>", words.join(" ")))
+        fresh::text(format_args!("<{}>", fresh::listed(&words, " ")?))
     }
 
     /// Logs in debug mode what the transport does.
@@ -544,6 +544,8 @@ pub(crate) trait SocketEnd: PyClass<Frozen = True> + Sync {
     fn log(slf: &Bound<'_, Self>, what: &str) -> PyResult<()> {
         let py = slf.py();
         let Some(event_loop) = slf.get().event_loop(py) else { return Ok(()) };
-        log_debug(event_loop.get(), py, || Ok(format!("{} {what}", slf.as_any().repr()?)))
+        log_debug(event_loop.get(), py, || {
+            fresh::text(format_args!("{} {what}", slf.as_any().repr()?))
+        })
     }
 }

@@ -134,7 +134,7 @@ impl Listener {
         if leaves_loop(slf.py(), &error) {
             return Err(error);
         }
-        let message = format!("Exception in callback {}", slf.repr()?);
+        let message = fresh::text(format_args!("Exception in callback {}", slf.repr()?))?;
         Self::pause(slf, &message, &error)
     }
 
@@ -324,7 +324,11 @@ impl Listener {
             .state
             .with(py, |state| state.as_ref().map(|state| state.socket.clone_ref(py)));
         let socket = socket.unwrap_or_else(|| py.None());
-        Ok(Text(format!("<{} socket={}>", slf.get_type().name()?, socket.bind(py).repr()?)))
+        Ok(Text(fresh::text(format_args!(
+            "<{} socket={}>",
+            slf.get_type().name()?,
+            socket.bind(py).repr()?
+        ))?))
     }
 
     /// Ends a pause.

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use crate::interpreter::fresh;
 use crate::turn::warn_resource;
 
 /// Warns of a transport that nobody closed, unless this process inherited it from its parent.
@@ -12,5 +13,8 @@ pub(super) fn warn_unclosed(transport: &Bound<'_, PyAny>, inherited: bool) -> Py
     if inherited {
         return Ok(());
     }
-    warn_resource(transport, &format!("unclosed transport {}", transport.repr()?))
+    warn_resource(
+        transport,
+        &fresh::text(format_args!("unclosed transport {}", transport.repr()?))?,
+    )
 }

@@ -31,7 +31,10 @@ impl Binding {
         let running = Standard::get(py)?.get_running_loop.bind(py).call0()?;
         match self.get(py) {
             Some(mine) if !mine.is(&running) => {
-                let message = format!("{} is bound to a different event loop", owner.repr()?);
+                let message = fresh::text(format_args!(
+                    "{} is bound to a different event loop",
+                    owner.repr()?
+                ))?;
                 return Err(fresh::error::<PyRuntimeError>(message));
             }
             None if !running.is_none() => self.home.set(py, Home::of(&running)),

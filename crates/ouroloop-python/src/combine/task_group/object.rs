@@ -166,7 +166,8 @@ impl TaskGroup {
         let py = slf.py();
         let this = slf.get();
         if this.state.with(py, |state| state.entered) {
-            let message = format!("TaskGroup {} has already been entered", slf.repr()?);
+            let message =
+                fresh::text(format_args!("TaskGroup {} has already been entered", slf.repr()?))?;
             return Err(fresh::error::<PyRuntimeError>(message));
         }
         let event_loop = if let Some(event_loop) = this.event_loop(py) {
@@ -178,7 +179,10 @@ impl TaskGroup {
             event_loop
         };
         let Some(parent) = registry::current(&event_loop)? else {
-            let message = format!("TaskGroup {} cannot determine the parent task", slf.repr()?);
+            let message = fresh::text(format_args!(
+                "TaskGroup {} cannot determine the parent task",
+                slf.repr()?
+            ))?;
             return Err(fresh::error::<PyRuntimeError>(message));
         };
         let (before, cancel_on_enter) = this.state.with(py, |state| {
@@ -209,7 +213,10 @@ impl TaskGroup {
         if cfg!(Py_3_13) {
             coroutine.call_method0(intern!(py, "close"))?;
         }
-        Err(fresh::error::<PyRuntimeError>(format!("TaskGroup {} {problem}", slf.repr()?)))
+        Err(fresh::error::<PyRuntimeError>(fresh::text(format_args!(
+            "TaskGroup {} {problem}",
+            slf.repr()?
+        ))?))
     }
 
     /// Takes in a task that was just made.
@@ -389,11 +396,11 @@ impl TaskGroup {
         let py = task.py();
         let Some(event_loop) = self.event_loop(py) else { return Ok(()) };
         let context = fresh::dict(py)?;
-        let message = format!(
+        let message = fresh::text(format_args!(
             "Task {} has errored out but its parent task {} is already completed",
             task.repr()?,
             parent.str()?
-        );
+        ))?;
         context.set_item(intern!(py, "message"), Text(message))?;
         context.set_item(intern!(py, "exception"), exception)?;
         context.set_item(intern!(py, "task"), task)?;

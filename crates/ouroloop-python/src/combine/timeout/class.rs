@@ -116,7 +116,7 @@ impl Timeout {
                 .getattr(intern!(py, "round"))?;
             when = round.call1((when, 3))?;
         }
-        Ok(Text(format!("<Timeout [{}] when={}>", phase.name(), when.str()?)))
+        Ok(Text(fresh::text(format_args!("<Timeout [{}] when={}>", phase.name(), when.str()?))?))
     }
 
     /// The deadline, or `None`.

@@ -43,7 +43,10 @@ impl Part {
         if let Some(count) = &self.count {
             let count = count.bind(py);
             let message = || -> PyResult<String> {
-                Ok(format!("count must be a positive integer (got {})", count.repr()?))
+                fresh::text(format_args!(
+                    "count must be a positive integer (got {})",
+                    count.repr()?
+                ))
             };
             if !count.is_instance_of::<PyInt>() {
                 return Err(fresh::error::<PyTypeError>(message()?));
@@ -54,7 +57,10 @@ impl Part {
         }
         let offset = self.offset.bind(py);
         let message = || -> PyResult<String> {
-            Ok(format!("offset must be a non-negative integer (got {})", offset.repr()?))
+            fresh::text(format_args!(
+                "offset must be a non-negative integer (got {})",
+                offset.repr()?
+            ))
         };
         if !offset.is_instance_of::<PyInt>() {
             return Err(fresh::error::<PyTypeError>(message()?));

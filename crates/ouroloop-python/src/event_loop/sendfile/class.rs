@@ -132,7 +132,8 @@ async fn over_transport(
             Some(mode) if !mode.is(modes.getattr(Text("UNSUPPORTED"))?) => mode,
             _ => {
                 let shown = transport.repr()?;
-                let message = format!("sendfile is not supported for transport {shown}");
+                let message =
+                    fresh::text(format_args!("sendfile is not supported for transport {shown}"))?;
                 return Err(fresh::error::<PyRuntimeError>(message));
             }
         };
@@ -152,7 +153,7 @@ async fn over_transport(
     }
     if !fallback {
         return Err(Python::attach(|py| match transport.bind(py).repr() {
-            Ok(shown) => fresh::error::<PyRuntimeError>(format!(
+            Ok(shown) => fresh::error_saying::<PyRuntimeError>(format_args!(
                 "fallback is disabled and native sendfile is not supported for transport {shown}"
             )),
             Err(error) => error,

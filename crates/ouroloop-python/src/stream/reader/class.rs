@@ -81,7 +81,7 @@ impl StreamReader {
         if let Some(limit) = limit
             && limit.bind(py).ne(DEFAULT_LIMIT)?
         {
-            words.push(format!("limit={}", limit.bind(py).str()?));
+            words.push(fresh::text(format_args!("limit={}", limit.bind(py).str()?))?);
         }
         for (name, object) in
             [("waiter", waiter), ("exception", exception), ("transport", transport)]
@@ -89,13 +89,13 @@ impl StreamReader {
             if let Some(object) = object
                 && object.bind(py).is_truthy()?
             {
-                words.push(format!("{name}={}", object.bind(py).repr()?));
+                words.push(fresh::text(format_args!("{name}={}", object.bind(py).repr()?))?);
             }
         }
         if paused {
             words.push(String::from("paused"));
         }
-        Ok(Text(format!("<{}>", words.join(" "))))
+        Ok(Text(fresh::text(format_args!("<{}>", fresh::listed(&words, " ")?))?))
     }
 
     /// The exception that was set, if one was.

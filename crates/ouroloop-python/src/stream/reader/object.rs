@@ -384,9 +384,9 @@ impl StreamReader {
         let (waited_for, eof, paused) =
             slf.get().state.with(py, |state| (state.waiter.is_some(), state.eof, state.paused));
         if waited_for {
-            let message = format!(
+            let message = fresh::text(format_args!(
                 "{method}() called while another coroutine is already waiting for incoming data"
-            );
+            ))?;
             return Err(fresh::error::<PyRuntimeError>(message));
         }
         if eof {
@@ -430,7 +430,9 @@ pub(super) fn as_limit(length: usize) -> i64 {
 pub(in crate::stream) fn missing(slf: &Bound<'_, PyAny>, name: &str) -> PyErr {
     let class = slf.get_type();
     let class = class.name().map_or_else(|_| String::from("object"), |class| class.to_string());
-    fresh::error::<PyAttributeError>(format!("'{class}' object has no attribute '{name}'"))
+    fresh::error_saying::<PyAttributeError>(format_args!(
+        "'{class}' object has no attribute '{name}'"
+    ))
 }
 
 /// The standard class, or ours, or one derived from either.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::interpreter::fresh;
-use crate::interpreter::room::gathered;
+use crate::interpreter::room::{gathered, taken};
 
 /// Where a separator was found.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ impl Separator {
     fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let length = object.len()?;
         if let Ok(bytes) = object.cast_exact::<PyBytes>() {
-            return Ok(Self::Bytes(bytes.as_bytes().to_vec()));
+            return Ok(Self::Bytes(copied(object.py(), bytes.as_bytes())?));
         }
         match PyBuffer::<u8>::get(object) {
             Ok(buffer) => Ok(Self::Bytes(buffer.to_vec(object.py())?)),
@@ -157,4 +157,11 @@ impl Separators {
             }),
         }
     }
+}
+
+fn copied(py: Python<'_>, bytes: &[u8]) -> PyResult<Vec<u8>> {
+    let mut copy = Vec::new();
+    taken(py, copy.try_reserve_exact(bytes.len()))?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }

@@ -57,10 +57,13 @@ impl StreamWriter {
         let (name, transport) = (slf.get_type().name()?, Self::transport(slf)?);
         let reader = Self::reader(slf)?;
         if reader.is_none() {
-            return Ok(Text(format!("<{name} transport={}>", transport.repr()?)));
+            return Ok(Text(fresh::text(format_args!(
+                "<{name} transport={}>",
+                transport.repr()?
+            ))?));
         }
         let (transport, reader) = (transport.repr()?, reader.repr()?);
-        Ok(Text(format!("<{name} transport={transport} reader={reader}>")))
+        Ok(Text(fresh::text(format_args!("<{name} transport={transport} reader={reader}>"))?))
     }
 
     fn __del__(slf: &Bound<'_, Self>) {

@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyAssertionError, PyResourceWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::interpreter::fresh::Text;
+use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::recursion::Level;
 use crate::interpreter::references::CloneRef as _;
 use crate::native::cell::AttachedCell;
@@ -163,7 +163,7 @@ impl StreamWriter {
             return warn.call1((Text("loop is closed"), category)).map(drop);
         }
         slf.call_method0(intern!(py, "close"))?;
-        let message = format!("unclosed {}", slf.repr()?);
+        let message = fresh::text(format_args!("unclosed {}", slf.repr()?))?;
         warn.call1((Text(message), category)).map(drop)
     }
 }

@@ -130,7 +130,10 @@ impl DatagramTransport {
         if let (Some(remote), Some(addr)) = (&remote, addr)
             && !addr.eq(remote)?
         {
-            let message = format!("Invalid address: must be None or {}", remote.bind(py).str()?);
+            let message = fresh::text(format_args!(
+                "Invalid address: must be None or {}",
+                remote.bind(py).str()?
+            ))?;
             return Err(fresh::error::<PyValueError>(message));
         }
         let (losses, open) = slf.get().state.with(py, |state| {
@@ -355,7 +358,8 @@ fn content<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         return Ok(py.get_type::<PyBytes>().call1((PyMemoryView::from(data)?,))?.cast_into()?);
     }
     let name = data.get_type().name()?.repr()?;
-    let message = format!("data argument must be a bytes-like object, not {name}");
+    let message =
+        fresh::text(format_args!("data argument must be a bytes-like object, not {name}"))?;
     Err(fresh::error::<PyTypeError>(message))
 }
 

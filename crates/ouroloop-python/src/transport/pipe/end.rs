@@ -443,7 +443,7 @@ pub(super) trait PipeEnd: Notified<Happening = Happening> {
         } else {
             words.push(String::from("open"));
         }
-        Ok(format!("<{}>", words.join(" ")))
+        fresh::text(format_args!("<{}>", fresh::listed(&words, " ")?))
     }
 
     /// `get_extra_info(name, default)`.

@@ -117,9 +117,9 @@ impl SocketTransport {
         let Some(target) = target else { return Ok(()) };
         let Ok(target) = writable_bytes(target.bind(py)) else {
             let given = target.bind(py).get_type().name()?;
-            let error = fresh::error::<PyTypeError>(format!(
+            let error = fresh::error::<PyTypeError>(fresh::text(format_args!(
                 "recv_into() argument 1 must be read-write bytes-like object, not {given}"
-            ));
+            ))?);
             return Self::fatal_error(slf, error, READ_FAILED);
         };
         // SAFETY: the buffer is a writable, contiguous piece of memory that its exporter keeps in
@@ -153,7 +153,9 @@ impl SocketTransport {
     fn on_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if let Some(event_loop) = slf.get().event_loop(py) {
-            log_debug(event_loop.get(), py, || Ok(format!("{} received EOF", slf.repr()?)))?;
+            log_debug(event_loop.get(), py, || {
+                fresh::text(format_args!("{} received EOF", slf.repr()?))
+            })?;
         }
         let mut keep_open = false;
         let answer = Self::call_protocol(slf, |protocol| {
@@ -179,7 +181,11 @@ impl SocketTransport {
         error: PyErr,
     ) -> PyResult<()> {
         Self::flush_unsent(slf)?;
-        Self::fatal_error(slf, error, &format!("Fatal error: protocol.{method}() call failed."))
+        Self::fatal_error(
+            slf,
+            error,
+            &fresh::text(format_args!("Fatal error: protocol.{method}() call failed."))?,
+        )
     }
 }
 

@@ -91,11 +91,11 @@ impl SocketTransport {
             (state.wrote_eof, state.lent.is_some(), state.end.losses)
         });
         if wrote_eof {
-            let message = format!("Cannot call {method}() after write_eof()");
+            let message = fresh::text(format_args!("Cannot call {method}() after write_eof()"))?;
             return Err(fresh::error::<PyRuntimeError>(message));
         }
         if lent {
-            let message = format!("unable to {method}; sendfile is in progress");
+            let message = fresh::text(format_args!("unable to {method}; sendfile is in progress"))?;
             return Err(fresh::error::<PyRuntimeError>(message));
         }
         if losses > LOUD_LOSSES && !empty {
@@ -322,7 +322,7 @@ fn type_message(data: &Bound<'_, PyAny>) -> PyResult<String> {
     let corrected = "a bytes, bytearray, or memoryview object";
     let kinds = if says(&standard, corrected)? { corrected } else { "a bytes-like object" };
     let name = data.get_type().name()?;
-    Ok(format!("data argument must be {kinds}, not {}", name.repr()?))
+    fresh::text(format_args!("data argument must be {kinds}, not {}", name.repr()?))
 }
 
 /// The turn is over, or has gone on for long.

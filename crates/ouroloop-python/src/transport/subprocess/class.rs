@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::object::{STREAMS, Stream, SubprocessTransport, VALUE_OFFSET};
 use crate::coroutine::Coroutine;
-use crate::interpreter::fresh::Text;
+use crate::interpreter::fresh::{self, Text};
 use crate::interpreter::references::CloneRef as _;
 use crate::native::instance_dict;
 use crate::native::slots::Deallocate;
@@ -34,10 +34,10 @@ impl SubprocessTransport {
         });
         for (stream, name) in STREAMS.iter().enumerate() {
             if let Some(pipe) = slf.get().pipe(py, stream) {
-                words.push(format!("{name}={}", pipe.bind(py).str()?));
+                words.push(fresh::text(format_args!("{name}={}", pipe.bind(py).str()?))?);
             }
         }
-        Ok(Text(format!("<{}>", words.join(" "))))
+        Ok(Text(fresh::text(format_args!("<{}>", fresh::listed(&words, " ")?))?))
     }
 
     #[pyo3(signature = (name, default=None))]

@@ -111,7 +111,7 @@ impl TlsProtocol {
     fn handle_end_of_stream(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let event_loop = slf.get().event_loop(py).get();
-        log_debug(event_loop, py, || Ok(format!("{} received EOF", slf.repr()?)))?;
+        log_debug(event_loop, py, || fresh::text(format_args!("{} received EOF", slf.repr()?)))?;
         match slf.get().phase(py) {
             TlsPhase::Unwrapped => {}
             TlsPhase::Handshake => {

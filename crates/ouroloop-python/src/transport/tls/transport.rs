@@ -250,7 +250,8 @@ impl TlsTransport {
             || data.is_instance_of::<PyMemoryView>();
         if !is_bytes_like {
             let name = data.get_type().name()?;
-            let message = format!("data: expecting a bytes-like instance, got {name}");
+            let message =
+                fresh::text(format_args!("data: expecting a bytes-like instance, got {name}"))?;
             return Err(fresh::error::<PyTypeError>(message));
         }
         let Some(machine) = self.machine(py) else { return Ok(()) };
