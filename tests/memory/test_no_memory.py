@@ -299,7 +299,7 @@ def test_what_is_small_finds_memory_kept_back_for_it() -> None:
     assert "memory allocation of" not in ran.stderr
 
 
-LARGE = """
+TEXTS = """
 import asyncio, os, resource, sys
 import ouroloop
 
@@ -351,6 +351,6 @@ os._exit(0)
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of the address space is Linux's")
 @pytest.mark.parametrize("mode", ["debug", "plain"])
 def test_texts_that_find_no_memory(mode: str) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", LARGE, mode]
+    command = [sys.executable, "-W", "ignore", "-c", TEXTS, mode]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (ran.returncode, ran.stdout) == (0, "lives\n"), ran.stderr[-2000:]
