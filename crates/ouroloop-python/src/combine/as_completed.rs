@@ -423,10 +423,10 @@ fn check(awaitables: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     if single {
         let kind = awaitables.get_type();
-        return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+        return Err(fresh::error_saying::<PyTypeError>(format_args!(
             "{expected}, not {}",
             kind.name()?
-        ))?));
+        )));
     }
     Ok(())
 }

@@ -37,10 +37,10 @@ impl Until {
                 return Ok(until);
             }
         }
-        Err(fresh::error::<PyValueError>(fresh::text(format_args!(
+        Err(fresh::error_saying::<PyValueError>(format_args!(
             "Invalid return_when value: {}",
             name.str()?
-        ))?))
+        )))
     }
 }
 

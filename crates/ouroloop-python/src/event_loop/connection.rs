@@ -435,8 +435,8 @@ fn failure(py: Python<'_>, errors: Vec<PyErr>, all_errors: bool) -> PyResult<PyE
     if texts.iter().all(|text| *text == texts[0]) {
         return Ok(PyErr::from_value(first));
     }
-    Ok(fresh::error::<PyOSError>(fresh::text(format_args!(
+    Ok(fresh::error_saying::<PyOSError>(format_args!(
         "Multiple exceptions: {}",
         fresh::listed(&texts, ", ")?
-    ))?))
+    )))
 }

@@ -81,9 +81,9 @@ pub(super) fn refuse_coroutine(callback: &Bound<'_, PyAny>, method: &str) -> PyR
     let standard = Standard::get(callback.py())?;
     for coroutine in [&standard.iscoroutine, &standard.iscoroutinefunction] {
         if coroutine.bind(callback.py()).call1((callback,))?.is_truthy()? {
-            return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+            return Err(fresh::error::<PyTypeError>(format!(
                 "coroutines cannot be used with {method}()"
-            ))?));
+            )));
         }
     }
     Ok(())
@@ -94,12 +94,11 @@ pub(super) fn refuse_coroutine(callback: &Bound<'_, PyAny>, method: &str) -> PyR
 pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     refuse_coroutine(callback, method)?;
     if !callback.is_callable() {
-        let message =
-            fresh::text(format_args!("a callable object was expected by {method}(), got"))?;
-        return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+        let message = format!("a callable object was expected by {method}(), got");
+        return Err(fresh::error_saying::<PyTypeError>(format_args!(
             "{message} {}",
             callback.repr()?
-        ))?));
+        )));
     }
     Ok(())
 }

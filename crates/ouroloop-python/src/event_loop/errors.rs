@@ -31,10 +31,10 @@ impl Loop {
             && !handler.is_callable()
         {
             let message = "A callable object or None is expected, got";
-            return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+            return Err(fresh::error_saying::<PyTypeError>(format_args!(
                 "{message} {}",
                 handler.repr()?
-            ))?));
+            )));
         }
         let handler = handler.map(Bound::unbind);
         drop(self.state.with(py, |state| std::mem::replace(&mut state.exception_handler, handler)));

@@ -66,10 +66,10 @@ impl<'py> Keywords<'py> {
     pub(super) fn finish(self) -> PyResult<()> {
         match self.given.and_then(|given| given.iter().next()) {
             None => Ok(()),
-            Some((name, _)) => Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+            Some((name, _)) => Err(fresh::error_saying::<PyTypeError>(format_args!(
                 "{}() got an unexpected keyword argument '{name}'",
                 self.method
-            ))?)),
+            ))),
         }
     }
 

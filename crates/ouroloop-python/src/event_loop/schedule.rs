@@ -49,23 +49,21 @@ impl<'a, 'py, const N: usize> Scheduling<'a, 'py, N> {
             let known = names.iter().position(|name| *name == word);
             let Some(place) = known else { return Err(unexpected_keyword(method, &keyword)) };
             if leading[place].replace(value).is_some() {
-                return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+                return Err(fresh::error_saying::<PyTypeError>(format_args!(
                     "{method}() got multiple values for argument '{word}'"
-                ))?));
+                )));
             }
         }
         let missing: Vec<_> =
             names.iter().zip(&leading).filter(|(_, value)| value.is_none()).collect();
         if let [(name, _), further @ ..] = missing.as_slice() {
             let listed = match further {
-                [] => fresh::text(format_args!("1 required positional argument: '{name}'"))?,
-                [(other, _), ..] => fresh::text(format_args!(
-                    "2 required positional arguments: '{name}' and '{other}'"
-                ))?,
+                [] => format!("1 required positional argument: '{name}'"),
+                [(other, _), ..] => {
+                    format!("2 required positional arguments: '{name}' and '{other}'")
+                }
             };
-            return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
-                "{method}() missing {listed}"
-            ))?));
+            return Err(fresh::error::<PyTypeError>(format!("{method}() missing {listed}")));
         }
         let leading = leading.map(|value| value.expect("none is missing"));
         Ok(Self { leading, args: arguments.rest(N)?, context })

@@ -106,10 +106,10 @@ fn checked_signal(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
     let valid = crate::interpreter::modules::module(py, intern!(py, "signal"))?
         .call_method0(intern!(py, "valid_signals"))?;
     if !valid.contains(signal)? {
-        return Err(fresh::error::<PyValueError>(fresh::text(format_args!(
+        return Err(fresh::error_saying::<PyValueError>(format_args!(
             "invalid signal number {}",
             signal.str()?
-        ))?));
+        )));
     }
     signal.extract()
 }

@@ -197,10 +197,10 @@ impl Loop {
         }
         if let Some(transport) = slf.get().transport_on(py, number) {
             let message = format!("File descriptor {} is used by transport", shown()?);
-            return Err(fresh::error::<PyRuntimeError>(fresh::text(format_args!(
+            return Err(fresh::error_saying::<PyRuntimeError>(format_args!(
                 "{message} {}",
                 transport.bind(py).repr()?
-            ))?));
+            )));
         }
         Ok(())
     }
@@ -230,10 +230,10 @@ fn descriptor_number(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
             if !is_no_file {
                 return Err(error);
             }
-            Err(fresh::error::<PyValueError>(fresh::text(format_args!(
+            Err(fresh::error_saying::<PyValueError>(format_args!(
                 "Invalid file object: {}",
                 fd.repr()?
-            ))?))
+            )))
         }
     }
 }

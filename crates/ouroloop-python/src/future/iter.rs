@@ -179,10 +179,7 @@ pub(crate) fn thrown(
     if !instance.is_instance_of::<PyBaseException>() {
         let kind = exception.get_type();
         let message = "exceptions must be classes or instances deriving from BaseException, not";
-        return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
-            "{message} {}",
-            kind.name()?
-        ))?));
+        return Err(fresh::error_saying::<PyTypeError>(format_args!("{message} {}", kind.name()?)));
     }
     if let Some(traceback) = traceback {
         instance.setattr(Text("__traceback__"), traceback)?;

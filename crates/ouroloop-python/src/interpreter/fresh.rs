@@ -1,4 +1,4 @@
-//! Objects of Python's own types, made fallibly.
+//! Objects of Python's own types and the texts that go into them, made fallibly.
 //!
 //! PyO3's constructors of these panic when the interpreter has no memory, and the panic of a method that
 //! cannot even make the exception which tells of it ends the process. These answer `MemoryError`.

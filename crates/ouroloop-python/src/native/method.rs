@@ -202,10 +202,10 @@ pub(crate) fn only_argument<'a, 'py>(
         return Ok(argument);
     }
     if arguments.len() > 1 {
-        return Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
+        return Err(fresh::error_saying::<PyTypeError>(format_args!(
             "{method}() takes 2 positional arguments but {} were given",
             arguments.len() + 1
-        ))?));
+        )));
     }
     for (keyword, value) in arguments.keywords() {
         if keyword.to_str()? != name {

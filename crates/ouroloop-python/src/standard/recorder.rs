@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::interpreter::fresh::{self, Text};
+use crate::interpreter::fresh::Text;
 
 /// One of the standard functions that keep account of waiters, as C has it and as Python has it for
 /// futures of its own.
@@ -20,7 +20,7 @@ pub(crate) struct Recorder {
 /// `AttributeError` where asyncio has no such function.
 pub(super) fn recorder(py: Python<'_>, name: &str) -> PyResult<Recorder> {
     let futures = py.import(Text("asyncio.futures"))?;
-    let python = futures.getattr(Text(fresh::text(format_args!("_py_{name}"))?))?.unbind();
+    let python = futures.getattr(Text(format!("_py_{name}")))?.unbind();
     let future = futures.getattr(Text("Future"))?.unbind();
     Ok(Recorder { future, c: futures.getattr(name)?.unbind(), python })
 }

@@ -271,7 +271,7 @@ impl Barrier {
             && let Some(parties) = this.parties(py)
         {
             let parties = parties.bind(py).str()?;
-            extra = fresh::text(format_args!("{extra}, waiters:{}/{parties}", this.n_waiting(py)))?;
+            extra = format!("{extra}, waiters:{}/{parties}", this.n_waiting(py));
         }
         repr_with(slf.as_any(), &extra)
     }

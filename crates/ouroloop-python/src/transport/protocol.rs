@@ -92,7 +92,7 @@ pub(super) fn apply(
         return Err(error);
     }
     let Some(event_loop) = event_loop else { return Ok(()) };
-    let message = fresh::text(format_args!("protocol.{method}() failed"))?;
+    let message = format!("protocol.{method}() failed");
     call_exception_handler(&event_loop, transport, Some(protocol), &error, &message)
 }
 

@@ -213,10 +213,10 @@ impl TaskGroup {
         if cfg!(Py_3_13) {
             coroutine.call_method0(intern!(py, "close"))?;
         }
-        Err(fresh::error::<PyRuntimeError>(fresh::text(format_args!(
+        Err(fresh::error_saying::<PyRuntimeError>(format_args!(
             "TaskGroup {} {problem}",
             slf.repr()?
-        ))?))
+        )))
     }
 
     /// Takes in a task that was just made.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::interpreter::fresh;
-use crate::interpreter::room::{gathered, taken};
+use crate::interpreter::room::{gathered, vector};
 
 /// Where a separator was found.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,10 @@ impl Separator {
     fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let length = object.len()?;
         if let Ok(bytes) = object.cast_exact::<PyBytes>() {
-            return Ok(Self::Bytes(copied(object.py(), bytes.as_bytes())?));
+            let bytes = bytes.as_bytes();
+            let mut copy = vector(object.py(), bytes.len())?;
+            copy.extend_from_slice(bytes);
+            return Ok(Self::Bytes(copy));
         }
         match PyBuffer::<u8>::get(object) {
             Ok(buffer) => Ok(Self::Bytes(buffer.to_vec(object.py())?)),
@@ -157,11 +160,4 @@ impl Separators {
             }),
         }
     }
-}
-
-fn copied(py: Python<'_>, bytes: &[u8]) -> PyResult<Vec<u8>> {
-    let mut copy = Vec::new();
-    taken(py, copy.try_reserve_exact(bytes.len()))?;
-    copy.extend_from_slice(bytes);
-    Ok(copy)
 }

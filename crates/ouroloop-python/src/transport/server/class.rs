@@ -304,16 +304,16 @@ async fn serve_forever(scope: Scope, server: Py<Server>) -> PyResult<Py<PyAny>> 
             this.state.with(py, |state| (state.serving_forever.is_some(), state.sockets.is_some()));
         if busy {
             let message = "is already being awaited on serve_forever()";
-            return Err(fresh::error::<PyRuntimeError>(fresh::text(format_args!(
+            return Err(fresh::error_saying::<PyRuntimeError>(format_args!(
                 "server {} {message}",
                 slf.repr()?
-            ))?));
+            )));
         }
         if !open {
-            return Err(fresh::error::<PyRuntimeError>(fresh::text(format_args!(
+            return Err(fresh::error_saying::<PyRuntimeError>(format_args!(
                 "server {} is closed",
                 slf.repr()?
-            ))?));
+            )));
         }
         Server::start(slf)?;
         let future = Future::create(this.event_loop(py))?;

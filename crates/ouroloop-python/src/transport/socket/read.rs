@@ -117,9 +117,9 @@ impl SocketTransport {
         let Some(target) = target else { return Ok(()) };
         let Ok(target) = writable_bytes(target.bind(py)) else {
             let given = target.bind(py).get_type().name()?;
-            let error = fresh::error::<PyTypeError>(fresh::text(format_args!(
+            let error = fresh::error_saying::<PyTypeError>(format_args!(
                 "recv_into() argument 1 must be read-write bytes-like object, not {given}"
-            ))?);
+            ));
             return Self::fatal_error(slf, error, READ_FAILED);
         };
         // SAFETY: the buffer is a writable, contiguous piece of memory that its exporter keeps in
@@ -181,11 +181,7 @@ impl SocketTransport {
         error: PyErr,
     ) -> PyResult<()> {
         Self::flush_unsent(slf)?;
-        Self::fatal_error(
-            slf,
-            error,
-            &fresh::text(format_args!("Fatal error: protocol.{method}() call failed."))?,
-        )
+        Self::fatal_error(slf, error, &format!("Fatal error: protocol.{method}() call failed."))
     }
 }
 

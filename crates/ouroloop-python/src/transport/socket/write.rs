@@ -91,11 +91,11 @@ impl SocketTransport {
             (state.wrote_eof, state.lent.is_some(), state.end.losses)
         });
         if wrote_eof {
-            let message = fresh::text(format_args!("Cannot call {method}() after write_eof()"))?;
+            let message = format!("Cannot call {method}() after write_eof()");
             return Err(fresh::error::<PyRuntimeError>(message));
         }
         if lent {
-            let message = fresh::text(format_args!("unable to {method}; sendfile is in progress"))?;
+            let message = format!("unable to {method}; sendfile is in progress");
             return Err(fresh::error::<PyRuntimeError>(message));
         }
         if losses > LOUD_LOSSES && !empty {

@@ -64,8 +64,5 @@ pub(crate) fn expect_context(context: &Bound<'_, PyAny>) -> PyResult<()> {
         return Ok(());
     }
     let message = "sslcontext is expected to be an instance of ssl.SSLContext";
-    Err(fresh::error::<PyTypeError>(fresh::text(format_args!(
-        "{message}, got {}",
-        context.repr()?
-    ))?))
+    Err(fresh::error_saying::<PyTypeError>(format_args!("{message}, got {}", context.repr()?)))
 }

@@ -271,10 +271,7 @@ impl TlsProtocol {
             return Err(error);
         }
         let context = fresh::dict(py)?;
-        context.set_item(
-            intern!(py, "message"),
-            Text(fresh::text(format_args!("protocol.{method}() failed"))?),
-        )?;
+        context.set_item(intern!(py, "message"), Text(format!("protocol.{method}() failed")))?;
         context.set_item(intern!(py, "transport"), slf.get().app_transport(py))?;
         context.set_item(intern!(py, "protocol"), slf)?;
         Self::report_caught(slf, &exception_of(py, &error), &context)

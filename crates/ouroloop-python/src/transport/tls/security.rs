@@ -44,9 +44,9 @@ impl Request {
         ];
         for (name, timeout) in given {
             if timeout.is_some() && !self.is_wanted(py)? {
-                return Err(fresh::error::<PyValueError>(fresh::text(format_args!(
+                return Err(fresh::error_saying::<PyValueError>(format_args!(
                     "{name} is only meaningful with ssl"
-                ))?));
+                )));
             }
         }
         Ok(())
@@ -164,9 +164,9 @@ impl Security {
             };
             if given.bind(py).le(0)? {
                 let message = "should be a positive number, got";
-                return Err(fresh::error::<PyValueError>(fresh::text(format_args!(
+                return Err(fresh::error_saying::<PyValueError>(format_args!(
                     "{name} {message} {given}"
-                ))?));
+                )));
             }
             Ok(given.clone_ref(py))
         };
