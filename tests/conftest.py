@@ -17,13 +17,40 @@ from tests.support.loops import FACTORIES, Factory, Run, runner_of
 RunPython = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for runs that test a setting of Ouroloop's."""
+    parser.addoption(
+        "--native-only", action="store_true", help="leave out the runs of tests on stock asyncio"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Obey ``--native-only``."""
+    if not config.getoption("--native-only"):
+        return
+    left_out = [item for item in items if on_stock_asyncio(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not on_stock_asyncio(item)]
+
+
+def on_stock_asyncio(item: pytest.Item) -> bool:
+    """Whether a test's parameters say that it runs on stock asyncio."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return any(isinstance(value, str) and value in ("asyncio", "stock") for value in parameters)
+
+
 @pytest.fixture(autouse=True, scope="session")
-def collections_are_quick() -> Iterator[None]:
-    """What the session has loaded is no garbage: the many collections of the tests skip it."""
-    gc.collect()
-    gc.freeze()
+def no_collection_skips_anything_afterwards() -> Iterator[None]:
+    """Undo what ``collections_are_quick`` does."""
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collections_are_quick() -> None:
+    """What stands when a file begins (modules, reports) is no garbage: the file's many collections skip it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -164,7 +164,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", action="append", metavar="FILE", help="a test file (repeatable)")
     parser.add_argument("--match", default="", metavar="REGEX", help="report on these tests alone")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="workers at a time")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2 * (os.cpu_count() or 1),
+        help="workers at a time; most of them wait",
+    )
     arguments = parser.parse_args()
     files = [file for file in scope.files() if not arguments.only or file in arguments.only]
     sides = asyncio.run(run_all(files, arguments.jobs))

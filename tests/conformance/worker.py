@@ -44,6 +44,9 @@ def main() -> None:
         for test in _flat(unittest.defaultTestLoader.loadTestsFromModule(module))
         if not excluded.reason(name := scope.short_name(test.id())) and name not in left_out
     ]
+    # What is loaded is no garbage: the thousands of collections of the tests skip it.
+    gc.collect()
+    gc.freeze()
     warnings.simplefilter("default")
     unittest.TestSuite(tests).run(Reporter(emit, collects=file == LEAVES_PROCESSES))
     emit("", "finished", "")
